@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config'
+
+/**
+ * Three projects by what they need: `unit` nothing, `redis` a real redis-server of its own, `e2e` the
+ * whole gateway with simulator, stores and browser. File names decide.
+ */
+export default defineConfig({
+  test: {
+    restoreMocks: true,
+    unstubEnvs: true,
+    projects: [
+      {
+        extends: true,
+        test: { name: 'unit', include: ['src/**/*.test.ts'], exclude: ['**/*.redis.test.ts', '**/*.sql.test.ts'] },
+      },
+      {
+        extends: true,
+        test: { name: 'stores', include: ['{src,test}/**/*.{redis,sql}.test.ts'], testTimeout: 30_000, hookTimeout: 60_000 },
+      },
+      { extends: true, test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
+    ],
+  },
+})
