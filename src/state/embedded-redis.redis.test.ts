@@ -1,0 +1,39 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, expect, test } from 'vitest'
+import { startTestRedis } from '../../test/support/redis.ts'
+import { silentLogger } from '../core/logger.ts'
+import { EmbeddedRedis } from './embedded-redis.ts'
+
+const cleanups: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
+})
+
+test('what was written is there after a stop and a start on the same folder', async () => {
+  const redis = await startTestRedis()
+  cleanups.push(() => redis.stop())
+  await redis.connect().set('kept', 'yes')
+  await redis.server.stop(AbortSignal.timeout(5_000))
+  await redis.server.start()
+  expect(await redis.connect().get('kept')).toBe('yes')
+})
+
+test('a folder deeper than a unix socket path may be still starts', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'callhalf-redis-'))
+  const dataDir = join(root, 'a'.repeat(60), 'b'.repeat(60))
+  const server = new EmbeddedRedis({ dataDir, searchPath: process.env['PATH'] ?? '', log: silentLogger })
+  cleanups.push(() => rm(root, { recursive: true, force: true }))
+  cleanups.push(() => server.stop(AbortSignal.timeout(5_000)))
+  await server.start()
+  expect(Buffer.byteLength(server.socketPath)).toBeLessThan(108)
+})
+
+test('without a redis-server the message says how to get one', async () => {
+  const server = new EmbeddedRedis({ dataDir: tmpdir(), searchPath: '', log: silentLogger, folders: [] })
+  await expect(server.start()).rejects.toMatchObject({
+    code: 'store_unavailable',
+    detail: expect.stringContaining('REDIS_URL'),
+  })
+})

@@ -1,0 +1,41 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { silentLogger } from '../../src/core/logger.ts'
+import { EmbeddedRedis } from '../../src/state/embedded-redis.ts'
+
+/** A redis-server of this test file's own; stop it in `afterAll`. */
+export type TestRedis = {
+  readonly socketPath: string
+  readonly server: EmbeddedRedis
+  /** A client like the gateway's; closed by `stop`. */
+  connect(): Redis
+  stop(): Promise<void>
+}
+
+export async function startTestRedis(): Promise<TestRedis> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-redis-'))
+  const server = new EmbeddedRedis({
+    dataDir,
+    searchPath: process.env['PATH'] ?? '',
+    unpackedDir: join(import.meta.dirname, '../../.callhalf/debian'),
+    log: silentLogger,
+  })
+  await server.start()
+  const clients: Redis[] = []
+  return {
+    socketPath: server.socketPath,
+    server,
+    connect() {
+      const client = new Redis({ path: server.socketPath, maxRetriesPerRequest: null })
+      clients.push(client)
+      return client
+    },
+    async stop() {
+      for (const client of clients) client.disconnect()
+      await server.stop(AbortSignal.timeout(5_000))
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
