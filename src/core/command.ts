@@ -12,13 +12,19 @@ export type Command =
       /** E.164, or an extension of the subscriber's group. */
       readonly remoteNumber: string
     }
-  | {
-      readonly type: 'answer' | 'hold' | 'resume' | 'end'
-      readonly subscriberId: SubscriberId
-      readonly callId: CallId
-    }
+  | CallCommand<'answer'>
+  | CallCommand<'hold'>
+  | CallCommand<'resume'>
+  | CallCommand<'end'>
   /** Reads the subscriber's calls from the network itself. */
   | { readonly type: 'list'; readonly subscriberId: SubscriberId }
+
+/** A command about one call. A member per type, so that `CommandOf` can pick it. */
+type CallCommand<Type extends string> = {
+  readonly type: Type
+  readonly subscriberId: SubscriberId
+  readonly callId: CallId
+}
 
 export type CommandType = Command['type']
 

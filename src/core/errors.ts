@@ -27,6 +27,7 @@ export const ERRORS = {
   unsupported_media_type: { status: 415, title: 'The body must be application/json' },
   webhook_url_refused: { status: 422, title: 'Webhooks cannot be sent to this URL' },
   too_many_requests: { status: 429, title: 'Too many requests' },
+  headers_too_large: { status: 431, title: 'The header fields are too large' },
   internal: { status: 500, title: 'Something went wrong' },
   provider_refused: { status: 502, title: 'The network refused the command' },
   provider_unauthorized: { status: 502, title: 'The network refused our credentials' },

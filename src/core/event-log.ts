@@ -15,6 +15,7 @@ export type LogEntry = {
 /** Why entries after a position cannot be read. */
 export type LogGap = 'epoch_changed' | 'trimmed' | 'ahead_of_log'
 
+/** `oldest` is the earliest position of the present epoch to read after: from there on nothing is missing. */
 export type LogSlice =
   | { readonly kind: 'entries'; readonly entries: readonly LogEntry[]; readonly top: Position }
   | { readonly kind: 'gap'; readonly reason: LogGap; readonly oldest: Position; readonly top: Position }

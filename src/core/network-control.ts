@@ -25,3 +25,25 @@ export interface NetworkControl {
    */
   parseConfig(adapter: string, config: unknown, known?: SplitConfig): SplitConfig
 }
+
+/** How one network's adapter is doing on this instance. */
+export type NetworkStatus = {
+  /** `retrying`: it could not be started and will be tried again at `retryAt`. */
+  readonly state: 'starting' | 'running' | 'retrying' | 'stopped'
+  readonly since: number
+  /** Attempts to start it since it last ran. */
+  readonly attempts: number
+  /** Why it does not run, in words for an operator. */
+  readonly reason?: string
+  readonly retryAt?: number
+}
+
+/** The part of the supervisor that the routes need after they changed a network's record. */
+export interface NetworkLifecycle {
+  /**
+   * Makes the running adapter follow the record of this network: starts, restarts or stops it.
+   * Resolves once that has been tried; a network that cannot be started does not make it reject.
+   */
+  apply(networkId: NetworkId): Promise<void>
+  status(networkId: NetworkId): NetworkStatus
+}

@@ -20,6 +20,29 @@ test('what was written is there after a stop and a start on the same folder', as
   expect(await redis.connect().get('kept')).toBe('yes')
 })
 
+test('a server that was killed is started again with its data', async () => {
+  const redis = await startTestRedis()
+  cleanups.push(() => redis.stop())
+  const client = redis.connect()
+  await client.set('kept', 'yes')
+  const pid = Number(/process_id:(\d+)/.exec(await client.info('server'))?.[1])
+  // The append-only file is written before the answer is sent; only its fsync comes later.
+  process.kill(pid, 'SIGKILL')
+  await expect
+    .poll(async () => /process_id:(\d+)/.exec(await client.info('server'))?.[1], { timeout: 10_000 })
+    .not.toBe(String(pid))
+  expect(await client.get('kept')).toBe('yes')
+})
+
+test('a server that runs on the folder already is used and left running', async () => {
+  const first = await startTestRedis()
+  cleanups.push(() => first.stop())
+  const second = new EmbeddedRedis({ ...first.options })
+  await second.start()
+  await second.stop(AbortSignal.timeout(5_000))
+  expect(await first.connect().ping()).toBe('PONG')
+})
+
 test('a folder deeper than a unix socket path may be still starts', async () => {
   const root = await mkdtemp(join(tmpdir(), 'callhalf-redis-'))
   const dataDir = join(root, 'a'.repeat(60), 'b'.repeat(60))

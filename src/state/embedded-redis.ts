@@ -15,6 +15,9 @@ const BINARY_NAMES = ['redis-server', 'valkey-server']
 const USUAL_FOLDERS = ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
 const START_TIMEOUT_MS = 20_000
 const STOP_TIMEOUT_MS = 10_000
+const PROBE_TIMEOUT_MS = 2_000
+const WATCH_MS = 250
+const RESTART_WAIT_MAX_MS = 5_000
 /** Linux refuses unix socket paths longer than 107 bytes (sun_path). */
 const SOCKET_PATH_BYTES_MAX = 100
 
@@ -37,51 +40,111 @@ export type RedisBinary = { readonly path: string; readonly libraryPath?: string
 
 /**
  * The gateway's own redis-server: private unix socket, append-only file, started and stopped with the
- * gateway. If the process is killed the server ends too (Linux, through setpriv); if one is still
- * running on the same folder it is used as it is.
+ * gateway, and started again should it die. If the process is killed the server ends too (Linux, through
+ * setpriv); one that still runs on the same folder is used as it is, since two on one append-only file
+ * would destroy it.
  */
 export class EmbeddedRedis implements Service {
   readonly name = 'embedded-redis'
   readonly socketPath: string
   readonly #options: EmbeddedRedisOptions
+  readonly #dataDir: string
   #child: ChildProcess | undefined
+  #stopping = new AbortController()
+  #watching: Promise<void> = Promise.resolve()
 
   constructor(options: EmbeddedRedisOptions) {
     this.#options = options
-    this.socketPath = socketPathFor(resolve(options.dataDir))
+    this.#dataDir = resolve(options.dataDir)
+    this.socketPath = socketPathFor(this.#dataDir)
   }
 
   async start(): Promise<void> {
-    await mkdir(this.#options.dataDir, { recursive: true, mode: 0o700 })
-    if (await answersPing(this.socketPath)) {
-      this.#options.log.info({ socket: this.socketPath }, 'adopted a running embedded redis')
+    await mkdir(this.#dataDir, { recursive: true, mode: 0o700 })
+    this.#stopping = new AbortController()
+    await this.#ensure()
+    this.#watching = this.#watch(this.#stopping.signal)
+  }
+
+  async stop(deadline: AbortSignal): Promise<void> {
+    this.#stopping.abort()
+    await this.#watching
+    await this.#end(deadline)
+  }
+
+  /** Leaves a server that answers, ours or one that was running. */
+  async #ensure(): Promise<void> {
+    const { log } = this.#options
+    if ((await this.#untilSettled(() => undefined)) === 'ready') {
+      log.info({ socket: this.socketPath }, 'adopted a running embedded redis')
       return
     }
     const binary = await findRedis(this.#options)
     if (binary === undefined) throw new GatewayError('store_unavailable', { detail: NO_REDIS })
-    const child = spawnServer(binary)
-    this.#child = child
-    const stderr: string[] = []
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => keepTail(stderr, text))
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => keepTail(stderr, text))
-    child.stdin?.on('error', () => undefined)
-    child.stdin?.end(serverConfig(resolve(this.#options.dataDir), this.socketPath, this.#options.hz ?? 100))
-    try {
-      await this.#untilReady(child)
-    } catch (cause) {
-      await this.stop(AbortSignal.timeout(STOP_TIMEOUT_MS))
-      throw new GatewayError('store_unavailable', {
-        detail: `redis-server (${binary.path}) did not start: ${stderr.join('').trim().slice(-400)}`,
-        cause,
-      })
+    const output: string[] = []
+    const child = this.#launch(binary, output)
+    if ((await this.#untilSettled(() => child)) === 'ready') {
+      log.info({ binary: binary.path, pid: child.pid, socket: this.socketPath }, 'embedded redis started')
+      return
     }
-    this.#options.log.info({ binary: binary.path, pid: child.pid, socket: this.socketPath }, 'embedded redis started')
+    await this.#end(AbortSignal.timeout(STOP_TIMEOUT_MS))
+    const said = output.join('').trim().slice(-400)
+    throw new GatewayError('store_unavailable', { detail: `redis-server (${binary.path}) did not start: ${said}` })
   }
 
-  async stop(deadline: AbortSignal): Promise<void> {
+  #launch(binary: RedisBinary, output: string[]): ChildProcess {
+    const child = spawnServer(binary)
+    this.#child = child
+    // A program that cannot be run at all says so here, and shows as exited to whoever waits for it.
+    child.once('error', (error) => keepTail(output, error.message))
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => keepTail(output, text))
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => keepTail(output, text))
+    child.stdin?.on('error', () => undefined)
+    child.stdin?.end(serverConfig(this.#dataDir, this.socketPath, this.#options.hz ?? 100))
+    return child
+  }
+
+  /**
+   * Waits while a server replays its append-only file (it answers LOADING), and, if there is a child, for
+   * it to begin to listen or to end.
+   */
+  async #untilSettled(childOf: () => ChildProcess | undefined): Promise<'ready' | 'absent'> {
+    const deadline = performance.now() + START_TIMEOUT_MS
+    for (;;) {
+      const answer = await probe(this.socketPath)
+      if (answer === 'ready') return answer
+      const child = childOf()
+      const isComing = answer === 'loading' || (child !== undefined && isRunning(child))
+      if (!isComing || performance.now() > deadline) return 'absent'
+      await delay(15)
+    }
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { log } = this.#options
+    for (let failures = 0; ;) {
+      try {
+        await delay(Math.min(WATCH_MS * (1 + failures), RESTART_WAIT_MAX_MS), undefined, { signal })
+      } catch {
+        return
+      }
+      const child = this.#child
+      if (child === undefined ? (await probe(this.socketPath)) !== 'absent' : isRunning(child)) continue
+      log.error({ failures }, 'embedded redis ended by itself; starting it again')
+      try {
+        await this.#ensure()
+        failures = 0
+      } catch (error) {
+        failures += 1
+        log.error({ err: error, failures }, 'embedded redis could not be started again')
+      }
+    }
+  }
+
+  async #end(deadline: AbortSignal): Promise<void> {
     const child = this.#child
     this.#child = undefined
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    if (child === undefined || !isRunning(child)) return
     const exited = once(child, 'exit')
     child.kill('SIGTERM')
     const forced = AbortSignal.any([deadline, AbortSignal.timeout(STOP_TIMEOUT_MS)])
@@ -91,20 +154,10 @@ export class EmbeddedRedis implements Service {
     await exited
     forced.removeEventListener('abort', force)
   }
-
-  /** Polls until PONG: a server replaying its append-only file answers LOADING first. */
-  async #untilReady(child: ChildProcess): Promise<void> {
-    const spawnFailure = new Promise<never>((_resolve, reject) => child.once('error', reject))
-    spawnFailure.catch(() => undefined)
-    const started = performance.now()
-    while (performance.now() - started < START_TIMEOUT_MS) {
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error('redis-server exited')
-      if (await Promise.race([answersPing(this.socketPath), spawnFailure])) return
-      await delay(15)
-    }
-    throw new Error('redis-server did not answer in time')
-  }
 }
+
+const isRunning = (child: ChildProcess): boolean =>
+  child.pid !== undefined && child.exitCode === null && child.signalCode === null
 
 const NO_REDIS =
   'No redis-server was found. Install one (Debian: apt-get install redis-server; macOS: brew install redis), ' +
@@ -177,7 +230,7 @@ function socketPathFor(dataDir: string): string {
   return join(tmpdir(), `callhalf-${name}.sock`)
 }
 
-async function answersPing(socketPath: string): Promise<boolean> {
+async function probe(socketPath: string): Promise<'ready' | 'loading' | 'absent'> {
   const client = new Redis({
     path: socketPath,
     lazyConnect: true,
@@ -185,14 +238,16 @@ async function answersPing(socketPath: string): Promise<boolean> {
     enableReadyCheck: false,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
-    connectTimeout: 1_000,
+    connectTimeout: PROBE_TIMEOUT_MS,
+    commandTimeout: PROBE_TIMEOUT_MS,
   })
   client.on('error', () => undefined)
   try {
     await client.connect()
-    return (await client.ping()) === 'PONG'
-  } catch {
-    return false
+    await client.ping()
+    return 'ready'
+  } catch (error) {
+    return error instanceof Error && error.message.startsWith('LOADING') ? 'loading' : 'absent'
   } finally {
     client.disconnect()
   }

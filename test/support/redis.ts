@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { silentLogger } from '../../src/core/logger.ts'
-import { EmbeddedRedis } from '../../src/state/embedded-redis.ts'
+import { EmbeddedRedis, type EmbeddedRedisOptions } from '../../src/state/embedded-redis.ts'
 
 /** A redis-server of this test file's own; stop it in `afterAll`. */
 export type TestRedis = {
   readonly socketPath: string
   readonly server: EmbeddedRedis
+  readonly options: EmbeddedRedisOptions
   /** A client like the gateway's; closed by `stop`. */
   connect(): Redis
   stop(): Promise<void>
@@ -16,19 +17,23 @@ export type TestRedis = {
 
 export async function startTestRedis(): Promise<TestRedis> {
   const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-redis-'))
-  const server = new EmbeddedRedis({
+  const options = {
     dataDir,
     searchPath: process.env['PATH'] ?? '',
     unpackedDir: join(import.meta.dirname, '../../.callhalf/debian'),
     log: silentLogger,
-  })
+  }
+  const server = new EmbeddedRedis(options)
   await server.start()
   const clients: Redis[] = []
   return {
     socketPath: server.socketPath,
     server,
+    options,
     connect() {
       const client = new Redis({ path: server.socketPath, maxRetriesPerRequest: null })
+      // Reported by the command that fails, too.
+      client.on('error', () => undefined)
       clients.push(client)
       return client
     },

@@ -1,0 +1,134 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { startTestRedis } from '../test/support/redis.ts'
+import type { TestRedis } from '../test/support/redis.ts'
+import { until } from '../test/support/until.ts'
+import { createEventLog, EndpointBook } from '../test/support/webhook-engine.ts'
+import { Announcer } from './announcer.ts'
+import { systemClock } from './core/clock.ts'
+import { toNetworkId, toSubscriberId } from './core/ids.ts'
+import { silentLogger } from './core/logger.ts'
+import type { Subscriber } from './core/subscriber.ts'
+import type { RedisEventLog } from './state/event-log.ts'
+
+let redis: TestRedis
+let eventLog: RedisEventLog
+const running: Announcer[] = []
+
+beforeAll(async () => {
+  redis = await startTestRedis()
+  eventLog = createEventLog(redis)
+})
+afterEach(async () => {
+  for (const announcer of running.splice(0)) await announcer.stop()
+})
+afterAll(() => redis.stop())
+
+const subscriberOf = (book: EndpointBook, name: string, extra: Partial<Subscriber> = {}): Subscriber => ({
+  appId: book.app.appId,
+  networkId: toNetworkId('network-1'),
+  subscriberId: toSubscriberId(`${name}@example.net`),
+  subscriberNumber: '+15550100',
+  createdAt: 1,
+  ...extra,
+})
+
+/** What the records answer: the assignments that no mark was made for. */
+const recordsOf = (waiting: readonly Subscriber[], marked: Subscriber[], failOnce = false) => {
+  let fails = failOnce
+  return {
+    unannounced: (limit: number) => Promise.resolve(waiting.filter((one) => !marked.includes(one)).slice(0, limit)),
+    markAnnounced: (subscriber: Subscriber) => {
+      if (fails) {
+        fails = false
+        return Promise.reject(new Error('the database went away'))
+      }
+      marked.push(subscriber)
+      return Promise.resolve()
+    },
+  }
+}
+
+const start = async (book: EndpointBook, subscribers: ReturnType<typeof recordsOf>) => {
+  const announcer = new Announcer({
+    subscribers,
+    directory: book.directory,
+    eventLog,
+    log: silentLogger,
+    clock: systemClock,
+  })
+  await announcer.start()
+  running.push(announcer)
+  return announcer
+}
+
+const entriesOf = async (book: EndpointBook) => {
+  const { epoch } = await eventLog.top(book.app)
+  const slice = await eventLog.read(book.app, { epoch, offset: 0 }, 1_000)
+  return slice.kind === 'entries' ? slice.entries : []
+}
+
+test('an assignment is announced once with the documented payload', async () => {
+  const book = new EndpointBook()
+  const marked: Subscriber[] = []
+  const one = subscriberOf(book, 'one', { subscriberName: 'Example', subscriberAccountId: 'account-1' })
+  await start(book, recordsOf([one, subscriberOf(book, 'two')], marked))
+  await until('both marked', () => marked.length === 2)
+  const entries = await entriesOf(book)
+  expect(
+    entries.map(({ type, orderKey, payload }) => ({ type, orderKey, payload: JSON.parse(payload) as unknown })),
+  ).toEqual([
+    {
+      type: 'subscriber.assigned',
+      orderKey: 'subscriber:network-1:one@example.net',
+      payload: {
+        app_id: book.app.appId,
+        subscriber_id: 'one@example.net',
+        subscriber_number: '+15550100',
+        subscriber_name: 'Example',
+        subscriber_account_id: 'account-1',
+        network_id: 'network-1',
+      },
+    },
+    {
+      type: 'subscriber.assigned',
+      orderKey: 'subscriber:network-1:two@example.net',
+      payload: {
+        app_id: book.app.appId,
+        subscriber_id: 'two@example.net',
+        subscriber_number: '+15550100',
+        network_id: 'network-1',
+      },
+    },
+  ])
+})
+
+test('a crash between appending and marking, and two announcers at once, announce once', async () => {
+  const book = new EndpointBook()
+  const marked: Subscriber[] = []
+  const records = recordsOf([subscriberOf(book, 'one')], marked, true)
+  await start(book, records)
+  await until('one entry', async () => (await entriesOf(book)).length === 1)
+  expect(marked).toEqual([])
+  await Promise.all([start(book, records), start(book, records)])
+  await until('it marked', () => marked.length >= 1)
+  expect(await entriesOf(book)).toHaveLength(1)
+})
+
+test('an assignment that was removed and made again is announced again', async () => {
+  const book = new EndpointBook()
+  const marked: Subscriber[] = []
+  await start(book, recordsOf([subscriberOf(book, 'one'), subscriberOf(book, 'one', { createdAt: 2 })], marked))
+  await until('both marked', () => marked.length === 2)
+  expect(await entriesOf(book)).toHaveLength(2)
+})
+
+test('an assignment made later is announced as soon as the directory changes', async () => {
+  const book = new EndpointBook()
+  const marked: Subscriber[] = []
+  const waiting: Subscriber[] = []
+  await start(book, recordsOf(waiting, marked))
+  waiting.push(subscriberOf(book, 'one'))
+  book.add('https://hooks.example.net/')
+  await until('it marked', () => marked.length === 1, 2_000)
+  expect(await entriesOf(book)).toHaveLength(1)
+})

@@ -1,0 +1,363 @@
+import type { Adapter, AdapterContext, AdapterType, ChannelStatus, SubscriptionStatus } from '../core/adapter.ts'
+import type { CommandOf, CommandResults, CommandType } from '../core/command.ts'
+import { isGatewayError } from '../core/errors.ts'
+import type { SubscriberId } from '../core/ids.ts'
+import type { Logger } from '../core/logger.ts'
+import type { Fence } from '../core/observation.ts'
+import { Channel } from './channel.ts'
+import { ChannelRequests } from './channel-requests.ts'
+import { XsiClient } from './client.ts'
+import { readCalls } from './commands/list.ts'
+import type { BroadsoftConfig } from './config.ts'
+import { BROADSOFT_SECRET_FIELDS, BroadsoftConfigSchema, isPlainText } from './config.ts'
+import { Coverage } from './coverage.ts'
+import { CommandExecutor } from './execute.ts'
+import { GapWatch } from './gap-watch.ts'
+import { Intake } from './intake.ts'
+import type { BroadsoftMetrics } from './metrics.ts'
+import { Reconciler } from './reconciler.ts'
+import { Resynchroniser } from './resynchroniser.ts'
+import { SubscriptionRequests } from './subscription-requests.ts'
+import { collectionTarget } from './subscription-target.ts'
+import { Subscriptions } from './subscriptions.ts'
+import type { ChannelTerms } from './supervisor.ts'
+import { Supervisor } from './supervisor.ts'
+
+/** The reason of a `resynchronise` that also starts stopped channels again. */
+export const OPERATOR_REASON = 'operator'
+
+/** The adapter type for Cisco BroadWorks (XSI). */
+export const broadsoft = (metrics: BroadsoftMetrics): AdapterType<typeof BroadsoftConfigSchema> => ({
+  name: 'broadsoft',
+  configSchema: BroadsoftConfigSchema,
+  secretFields: BROADSOFT_SECRET_FIELDS,
+  create: (context) => new BroadsoftAdapter(context, metrics),
+})
+
+/** The owner's channel. A standby's would have 2: priority decides which channel of a set gets an event. */
+const CHANNEL_PRIORITY = 1
+const CHANNEL_WEIGHT = 50
+/** A number that is missing for longer is lost. A collection does not keep the order over its users. */
+const GAP_GRACE_MS = 250
+const COLLECTION_GAP_GRACE_MS = 2_000
+/** The lease for a read by an instance that holds no other. */
+const READS_LEASE = 'reads'
+const DRAIN_MS = 5_000
+
+/**
+ * One BroadWorks network: a channel per XSP, the subscriptions, and the commands.
+ *
+ * An event's way: channel → intake → sink → acknowledgement. A gap's way: supervisor or gap watch →
+ * reconciler or resynchroniser → snapshot event, or read → sink.
+ */
+export class BroadsoftAdapter implements Adapter {
+  readonly name: string
+  readonly #context: AdapterContext<BroadsoftConfig>
+  readonly #metrics: BroadsoftMetrics
+  readonly #log: Logger
+  readonly #client: XsiClient
+  readonly #commands: CommandExecutor
+  readonly #coverage = new Coverage()
+  readonly #gaps: GapWatch
+  readonly #intake: Intake
+  readonly #subscriptions: Subscriptions
+  readonly #resynchroniser: Resynchroniser
+  readonly #reconciler: Reconciler
+  readonly #supervisors: readonly Supervisor[]
+  /** Ends what asks the network for things; channels live on until they are drained. */
+  readonly #stopWork = new AbortController()
+  readonly #stopChannels = new AbortController()
+  #working: Promise<unknown> = Promise.resolve()
+  #supervising: Promise<unknown> = Promise.resolve()
+  #stopping: Promise<void> | undefined
+  #release: readonly (() => void)[] = []
+  #isReady = false
+
+  constructor(context: AdapterContext<BroadsoftConfig>, metrics: BroadsoftMetrics) {
+    const { network, config, sink, clock, random } = context
+    this.name = `broadsoft ${network.networkId}`
+    this.#context = context
+    this.#metrics = metrics
+    this.#log = context.log.child({ component: 'broadsoft', network_id: network.networkId })
+    this.#client = this.#createClient()
+    this.#commands = new CommandExecutor(this.#client)
+    const collection = collectionTarget(config)
+    const common = { network, sink, coverage: this.#coverage, clock, random, log: this.#log, metrics }
+    this.#gaps = new GapWatch({
+      graceMs: collection === undefined ? GAP_GRACE_MS : COLLECTION_GAP_GRACE_MS,
+      clock,
+      signal: this.#stopWork.signal,
+      onGap: (subscriberId) => this.#onGap(collection === undefined ? [subscriberId] : undefined),
+    })
+    this.#intake = this.#createIntake()
+    this.#subscriptions = new Subscriptions({
+      ...common,
+      requests: this.#createSubscriptionRequests(),
+      channelSetId: context.channelSetId,
+      collection,
+      perSecond: config.subscribe_per_second,
+      onSnapshotDue: (subscriberId, since) => this.#resynchroniser.expectSnapshot(subscriberId, since),
+      onCollectionCreated: () => this.#resynchroniser.request(undefined, 'subscription_created'),
+    })
+    this.#resynchroniser = new Resynchroniser({
+      ...common,
+      perSecond: config.subscribe_per_second,
+      requestSnapshot: (subscriberId, delayMs) => this.#subscriptions.requestSnapshot(subscriberId, delayMs),
+      readCalls: (subscriberId, signal) => readCalls(this.#client, subscriberId, signal),
+      generationFor: (subscriberId) => this.#generationFor(subscriberId),
+      withFence: (use) => this.#withFence(use),
+    })
+    this.#reconciler = new Reconciler({
+      ...common,
+      leases: context.leases,
+      subscriptions: this.#subscriptions,
+      resynchroniser: this.#resynchroniser,
+      isAnyChannelOpen: () => this.#supervisors.some(({ isOpen }) => isOpen),
+    })
+    this.#supervisors = config.xsp.map((node) => this.#createSupervisor(new URL(node)))
+  }
+
+  async start(): Promise<void> {
+    const { network, wanted, config } = this.#context
+    const plain = config.xsp.filter(isPlainText)
+    if (plain.length > 0) this.#log.warn({ nodes: plain }, 'credentials are sent without encryption')
+    this.#followWanted()
+    this.#release = [
+      wanted.onChange(() => this.#followWanted()),
+      this.#metrics.followCoverage(network.networkId, () => this.#coverage.counts()),
+    ]
+    const { signal } = this.#stopWork
+    this.#working = Promise.all([
+      this.#subscriptions.run(signal),
+      this.#resynchroniser.run(signal),
+      this.#reconciler.run(signal),
+    ])
+    this.#supervising = Promise.all(this.#supervisors.map((supervisor) => supervisor.run(this.#stopChannels.signal)))
+    // They do not reject; a bug that makes them must not end the process.
+    this.#working.catch((error: unknown) => this.#log.error({ err: error }, 'adapter failed'))
+    this.#supervising.catch((error: unknown) => this.#log.error({ err: error }, 'adapter failed'))
+  }
+
+  /**
+   * Sends new events to the next channel of the set, finishes those taken in, deletes the channels. The
+   * subscriptions stay: they go on with the next channel of the set (2020.07, p. 346).
+   */
+  stop(deadline: AbortSignal): Promise<void> {
+    this.#stopping ??= this.#shutDown(deadline)
+    return this.#stopping
+  }
+
+  async execute<Type extends CommandType>(
+    command: CommandOf<Type>,
+    signal: AbortSignal,
+  ): Promise<CommandResults[Type]> {
+    try {
+      return await this.#commands.execute(command, signal)
+    } catch (error) {
+      const isGone = isGatewayError(error, 'call_not_found')
+      // The call was thought to live, or somebody guesses: the network knows.
+      if (isGone || (isGatewayError(error) && error.fields['maybe_gone'] === true)) {
+        this.#resynchroniser.request([command.subscriberId], 'call_not_found', true)
+      }
+      throw error
+    }
+  }
+
+  channels(): readonly ChannelStatus[] {
+    return this.#supervisors.map((supervisor) => supervisor.status())
+  }
+
+  subscriptions(): SubscriptionStatus {
+    return this.#coverage.status()
+  }
+
+  /** With {@link OPERATOR_REASON} it also starts stopped channels, with one more try of the credentials. */
+  resynchronise(subscriberIds: readonly SubscriberId[] | undefined, reason: string): void {
+    if (reason === OPERATOR_REASON) {
+      if (this.#client.isLockedOut) this.#client.resetCredentials()
+      for (const supervisor of this.#supervisors) supervisor.restart()
+    }
+    this.#resynchroniser.request(subscriberIds, reason)
+  }
+
+  isReady(): boolean {
+    // An instance without a channel has nothing to wait for, be it standing by or cut off.
+    this.#isReady ||=
+      this.#coverage.isSettled() || this.#supervisors.every(({ hasFailed, isOpen }) => hasFailed && !isOpen)
+    return this.#isReady
+  }
+
+  #createClient(): XsiClient {
+    const { config, clock } = this.#context
+    return new XsiClient({
+      nodes: config.xsp.map((node) => new URL(node)),
+      credentials: { username: config.username, password: config.password },
+      allowedHosts: config.redirect_hosts,
+      actionsPath: config.actions_path,
+      log: this.#log,
+      clock,
+      ...(config.ca === undefined ? {} : { ca: config.ca }),
+    })
+  }
+
+  #createSubscriptionRequests(): SubscriptionRequests {
+    const { network, config, channelSetId, applicationId } = this.#context
+    return new SubscriptionRequests({
+      network: network.networkId,
+      client: this.#client,
+      eventsPath: config.events_path,
+      channelSetId,
+      applicationId,
+      expiresSeconds: config.expires_seconds,
+      metrics: this.#metrics,
+    })
+  }
+
+  #createIntake(): Intake {
+    const { network, sink, generations, clock } = this.#context
+    return new Intake({
+      network,
+      sink,
+      generations,
+      clock,
+      log: this.#log,
+      metrics: this.#metrics,
+      isWanted: (subscriberId) => this.#coverage.isWanted(subscriberId),
+      listener: {
+        onSequence: (event) => this.#gaps.observe(event),
+        onSnapshot: (subscriberId) => this.#resynchroniser.confirm(subscriberId),
+        onDoubt: (subscriberId, reason) => this.#resynchroniser.request([subscriberId], reason),
+        onSubscriptionTerminated: (subscriptionId, subscriberId) => {
+          this.#gaps.forget(subscriptionId)
+          this.#subscriptions.onTerminated(subscriptionId, subscriberId)
+        },
+        onUnassigned: (subscriptionId) => this.#subscriptions.onUnassigned(subscriptionId),
+      },
+    })
+  }
+
+  #createSupervisor(node: URL): Supervisor {
+    const { network, leases, clock, random } = this.#context
+    return new Supervisor({
+      network,
+      node,
+      leases,
+      clock,
+      random,
+      log: this.#log,
+      metrics: this.#metrics,
+      openChannel: (terms) => this.#createChannel(node, terms),
+      onLeased: () => this.#onDoubt('lease_acquired'),
+      onOpen: () => this.#reconciler.poke(),
+      onLost: () => this.#onDoubt('channel_lost'),
+    })
+  }
+
+  #createChannel(node: URL, terms: ChannelTerms): Channel {
+    const { network, config, clock, random, channelSetId, applicationId } = this.#context
+    const { events_path: eventsPath, channel_path: channelPath } = config
+    return new Channel({
+      ...terms,
+      network: network.networkId,
+      node,
+      requests: new ChannelRequests({ client: this.#client, eventsPath, channelPath, signal: terms.signal }),
+      request: {
+        channelSetId,
+        priority: CHANNEL_PRIORITY,
+        weight: CHANNEL_WEIGHT,
+        expiresSeconds: config.expires_seconds,
+        applicationId,
+      },
+      heartbeatMs: config.heartbeat_seconds * 1000,
+      clock,
+      random,
+      log: this.#log,
+      metrics: this.#metrics,
+      accept: (document, origin) => this.#intake.accept(document, origin),
+    })
+  }
+
+  /** Events may be lost from now on or were before now: what is known is to be confirmed again. */
+  #onDoubt(reason: string): void {
+    const { network, clock } = this.#context
+    this.#gaps.clear()
+    this.#coverage.doubtAll()
+    if (this.#stopWork.signal.aborted) return
+    this.#reconciler.need(clock.monotonic(), reason)
+    void this.#markStale(this.#coverage.wanted(), network.networkId) // the reconciler does it again, and waits
+  }
+
+  async #markStale(
+    subscriberIds: readonly SubscriberId[],
+    networkId: AdapterContext<BroadsoftConfig>['network']['networkId'],
+  ): Promise<void> {
+    try {
+      await this.#context.sink.markStale(networkId, subscriberIds)
+    } catch (error) {
+      this.#log.warn({ code: isGatewayError(error) ? error.code : 'internal' }, 'calls not marked stale')
+    }
+  }
+
+  /**
+   * While another instance has a channel of the set, it gets some of each subscription's events: then a
+   * missing number says nothing here.
+   */
+  #onGap(subscriberIds: readonly SubscriberId[] | undefined): void {
+    if (this.#supervisors.some(({ state }) => state === 'standby')) return
+    this.#metrics.gaps.inc({ network: this.#context.network.networkId })
+    this.#resynchroniser.request(subscriberIds, 'gap')
+  }
+
+  #followWanted(): void {
+    const { added, removed } = this.#coverage.want(this.#context.wanted.list())
+    this.#subscriptions.change(added, removed)
+    for (const subscriberId of removed) this.#resynchroniser.forget(subscriberId)
+    // Otherwise the keeper, or the next comparison, does it.
+    if (this.#subscriptions.isKeeper && added.length > 0) this.#resynchroniser.request(added, 'subscriber_added')
+  }
+
+  async #generationFor(subscriberId: SubscriberId): Promise<number | undefined> {
+    const subscriptionId = this.#subscriptions.subscriptionIdFor(subscriberId)
+    return subscriptionId === undefined ? undefined : this.#intake.generationOf(subscriptionId)
+  }
+
+  async #withFence<T>(use: (fence: Fence) => Promise<T>): Promise<T | undefined> {
+    const { leases, network } = this.#context
+    const held = this.#reconciler.fence ?? this.#supervisors.find(({ fence }) => fence !== undefined)?.fence
+    if (held !== undefined) return use(held)
+    const lease = await leases.tryAcquire(network, READS_LEASE)
+    if (lease === undefined) return undefined
+    try {
+      return await use(lease.fence)
+    } finally {
+      // Not given back, it expires.
+      await lease.release().catch(() => undefined)
+    }
+  }
+
+  async #shutDown(deadline: AbortSignal): Promise<void> {
+    for (const release of this.#release) release()
+    this.#intake.drain()
+    this.#stopWork.abort()
+    const limit = AbortSignal.any([deadline, AbortSignal.timeout(DRAIN_MS)])
+    await untilAborted(this.#drain(), limit)
+    await Promise.all(this.#supervisors.map((supervisor) => supervisor.close(deadline)))
+    this.#stopChannels.abort()
+    await untilAborted(Promise.all([this.#working, this.#supervising]), limit)
+    await this.#client.close()
+  }
+
+  async #drain(): Promise<void> {
+    await this.#intake.whenIdle()
+    await Promise.all(this.#supervisors.map((supervisor) => supervisor.whenAcknowledged()))
+  }
+}
+
+/** Waits for `work`, but not longer than until `signal` aborts. */
+async function untilAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve, reject) => {
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    work.then(() => resolve(), reject)
+  })
+}

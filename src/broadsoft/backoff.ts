@@ -1,0 +1,23 @@
+export type BackoffOptions = {
+  /** The ceiling of the first delay. */
+  readonly baseMs: number
+  /** The ceiling never grows beyond this. */
+  readonly capMs: number
+  /** No delay is shorter: a peer that ends each attempt at once must not be stormed. */
+  readonly floorMs: number
+}
+
+/** Reconnecting channels: 1 s … 60 s as BroadWorks clients do, never at once. */
+export const CHANNEL_BACKOFF: BackoffOptions = { baseMs: 1000, capMs: 60_000, floorMs: 250 }
+
+/** Repeating a failed subscription or read. */
+export const WORK_BACKOFF: BackoffOptions = { baseMs: 1000, capMs: 60_000, floorMs: 250 }
+
+/**
+ * Exponential backoff with full jitter: uniform in [0, base·2^failures), but within floor and cap.
+ * `failures` counts the attempts that failed before, from 0; `random` is uniform in [0, 1).
+ */
+export function backoffMs(failures: number, random: number, options: BackoffOptions): number {
+  const ceiling = Math.min(options.capMs, options.baseMs * 2 ** Math.min(Math.max(failures, 0), 30))
+  return Math.max(options.floorMs, Math.floor(random * ceiling))
+}

@@ -1,0 +1,225 @@
+import { join, resolve } from 'node:path'
+import ipaddr from 'ipaddr.js'
+import * as v from 'valibot'
+import { GatewayError } from './core/errors.ts'
+
+export const ROLES = ['http', 'channels', 'webhooks', 'provisioning'] as const
+export type Role = (typeof ROLES)[number]
+
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
+
+/** What the environment says, by capability. Holds no secret: those are in `secrets`. */
+export type Config = {
+  /** Folder of everything that the gateway keeps itself; absolute. */
+  readonly dataDir: string
+  readonly roles: ReadonlySet<Role>
+  readonly logLevel: (typeof LOG_LEVELS)[number]
+  readonly http: { readonly host: string; readonly port: number }
+  /** `embedded` applies when `secrets.redisUrl` is undefined. */
+  readonly redis: { readonly embedded: { readonly dataDir: string; readonly searchPath: string } }
+  /** `dataDir` holds PGlite when `secrets.databaseUrl` is undefined. */
+  readonly records: { readonly dataDir: string; readonly poolSize: number }
+  /** Ranges in CIDR notation that webhooks may reach besides public addresses. */
+  readonly webhooks: { readonly allowPrivateTargets: readonly string[] }
+  readonly shutdown: { readonly timeoutMs: number }
+  readonly secrets: ConfiguredSecrets
+}
+
+type SecretValues = {
+  readonly adminKey: string | undefined
+  /** 32 bytes. */
+  readonly secretKey: Uint8Array | undefined
+  /** May hold a password. */
+  readonly redisUrl: string | undefined
+  readonly databaseUrl: string | undefined
+}
+
+/** The secrets that the environment gives; shows only which are set, however it is printed. */
+export class ConfiguredSecrets implements SecretValues {
+  readonly #values: SecretValues
+
+  constructor(values: SecretValues) {
+    this.#values = values
+  }
+
+  get adminKey(): string | undefined {
+    return this.#values.adminKey
+  }
+
+  get secretKey(): Uint8Array | undefined {
+    return this.#values.secretKey
+  }
+
+  get redisUrl(): string | undefined {
+    return this.#values.redisUrl
+  }
+
+  get databaseUrl(): string | undefined {
+    return this.#values.databaseUrl
+  }
+
+  toJSON(): Readonly<Record<string, string>> {
+    return Object.fromEntries(
+      Object.entries(this.#values).map(([name, value]) => [name, value === undefined ? '[unset]' : '[redacted]']),
+    )
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return `ConfiguredSecrets ${JSON.stringify(this)}`
+  }
+}
+
+const wholeNumber = (message: string, { min, max }: { readonly min: number; readonly max: number }) =>
+  v.pipe(
+    v.string(),
+    v.regex(/^\d{1,9}$/, message),
+    v.transform(Number),
+    v.minValue(min, message),
+    v.maxValue(max, message),
+  )
+
+const words = <const Word extends string>(allowed: readonly Word[], message: string) =>
+  v.pipe(
+    v.string(),
+    v.transform(splitList),
+    v.minLength(1, message),
+    v.array(v.picklist(allowed, message)),
+    v.transform((list): ReadonlySet<Word> => new Set(list)),
+  )
+
+const url = (protocols: readonly string[], message: string) =>
+  v.pipe(
+    v.string(),
+    v.check((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), message),
+  )
+
+const CIDR_MESSAGE = 'a list of networks in CIDR notation, separated by commas, such as 10.0.0.0/8,fd00::/8'
+const SECRET_KEY_MESSAGE = '32 random bytes in base64 (make one with: openssl rand -base64 32)'
+const ROLES_MESSAGE = `a list of roles, separated by commas, out of ${ROLES.join(', ')}`
+
+/** One entry for every variable; the message says what would be right, and never what was given. */
+const VARIABLES = {
+  CALLHALF_PORT: v.optional(wholeNumber('a port, 0 to 65535 (0: any free one)', { min: 0, max: 65_535 }), '8080'),
+  CALLHALF_HOST: v.optional(
+    v.pipe(v.string(), v.regex(/^[A-Za-z0-9.:_%-]+$/, 'a host name or an address to listen on')),
+    '127.0.0.1',
+  ),
+  CALLHALF_DATA_DIR: v.optional(v.string(), './data'),
+  CALLHALF_ADMIN_KEY: v.optional(
+    v.pipe(v.string(), v.regex(/^[\x21-\x7e]{16,256}$/, '16 to 256 printable ASCII characters without spaces')),
+  ),
+  CALLHALF_SECRET_KEY: v.optional(v.pipe(v.string(), v.rawTransform(decodeSecretKey))),
+  CALLHALF_ROLES: v.optional(words(ROLES, ROLES_MESSAGE), ROLES.join(',')),
+  CALLHALF_ALLOW_PRIVATE_TARGETS: v.optional(
+    v.pipe(
+      v.string(),
+      v.transform(splitList),
+      v.check((ranges) => ranges.every((range) => ipaddr.isValidCIDR(range)), CIDR_MESSAGE),
+    ),
+    '',
+  ),
+  CALLHALF_LOG_LEVEL: v.optional(v.picklist(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`), 'info'),
+  CALLHALF_SHUTDOWN_SECONDS: v.optional(wholeNumber('a whole number of seconds, 1 to 600', { min: 1, max: 600 }), '25'),
+  CALLHALF_DATABASE_POOL_SIZE: v.optional(wholeNumber('a number of connections, 2 to 200', { min: 2, max: 200 }), '10'),
+  REDIS_URL: v.optional(url(['redis:', 'rediss:'], 'a URL that begins with redis:// or rediss://')),
+  DATABASE_URL: v.optional(url(['postgres:', 'postgresql:'], 'a URL that begins with postgres:// or postgresql://')),
+}
+
+/** Variables of the other commands, which may well be set where the gateway runs. */
+const OTHER_VARIABLES = new Set([
+  'CALLHALF_API_KEY',
+  'CALLHALF_APP_ID',
+  'CALLHALF_SIMULATOR_CONTROL_PORT',
+  'CALLHALF_SIMULATOR_PORT',
+  'CALLHALF_URL',
+])
+
+const EnvironmentSchema = v.object(VARIABLES)
+
+/** Everything that is wrong with the configuration: one sentence for each variable, without its value. */
+export class ConfigError extends GatewayError {
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    super('invalid_request', { detail: ['The configuration is not valid:', ...problems].join('\n  - ') })
+    this.problems = problems
+  }
+}
+
+/** The configuration in `env`; an empty variable counts as unset. Throws one ConfigError for all problems. */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''))
+  const parsed = v.safeParse(EnvironmentSchema, given)
+  const problems = [
+    ...(parsed.issues ?? []).map((issue) => `${v.getDotPath(issue)?.split('.')[0]} must be ${issue.message}`),
+    ...findUnknown(Object.keys(given)),
+    ...findUnshared(given),
+  ]
+  if (!parsed.success || problems.length > 0) throw new ConfigError([...new Set(problems)])
+  const values = parsed.output
+  const dataDir = resolve(values.CALLHALF_DATA_DIR)
+  return {
+    dataDir,
+    roles: values.CALLHALF_ROLES,
+    logLevel: values.CALLHALF_LOG_LEVEL,
+    http: { host: values.CALLHALF_HOST, port: values.CALLHALF_PORT },
+    redis: { embedded: { dataDir: join(dataDir, 'redis'), searchPath: env['PATH'] ?? '' } },
+    records: { dataDir: join(dataDir, 'records'), poolSize: values.CALLHALF_DATABASE_POOL_SIZE },
+    webhooks: { allowPrivateTargets: values.CALLHALF_ALLOW_PRIVATE_TARGETS },
+    shutdown: { timeoutMs: values.CALLHALF_SHUTDOWN_SECONDS * 1_000 },
+    secrets: new ConfiguredSecrets({
+      adminKey: values.CALLHALF_ADMIN_KEY,
+      secretKey: values.CALLHALF_SECRET_KEY,
+      redisUrl: values.REDIS_URL,
+      databaseUrl: values.DATABASE_URL,
+    }),
+  }
+}
+
+/** A misspelt variable would be ignored in silence otherwise. */
+function findUnknown(names: readonly string[]): readonly string[] {
+  const known = Object.keys(VARIABLES)
+  return names
+    .filter((name) => name.startsWith('CALLHALF_') && !known.includes(name) && !OTHER_VARIABLES.has(name))
+    .map((name) => {
+      const close = known.find((candidate) => editDistance(candidate, name) <= 3)
+      return `${name} is not a variable of Callhalf${close === undefined ? '' : `: did you mean ${close}?`}`
+    })
+}
+
+/** Processes that share the work must share the stores; the embedded ones serve one process. */
+function findUnshared(given: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const roles = given['CALLHALF_ROLES']
+  if (roles === undefined || ROLES.every((role) => splitList(roles).includes(role))) return []
+  return ['REDIS_URL', 'DATABASE_URL']
+    .filter((name) => given[name] === undefined)
+    .map((name) => `${name} must be set when CALLHALF_ROLES leaves roles to other processes`)
+}
+
+function decodeSecretKey({ dataset, addIssue, NEVER }: v.RawTransformContext<string>): Uint8Array {
+  const text = dataset.value
+  const bytes = Buffer.from(text, 'base64')
+  // Buffer skips what is not base64, so the length alone would accept a damaged key.
+  if (bytes.length === 32 && /^[A-Za-z0-9+/_-]{43}=?$/.test(text)) return bytes
+  addIssue({ message: SECRET_KEY_MESSAGE })
+  return NEVER
+}
+
+function splitList(text: string): string[] {
+  const parts = text.split(',').map((part) => part.trim())
+  return parts.filter((part) => part !== '')
+}
+
+/** Levenshtein distance, one row at a time. */
+function editDistance(left: string, right: string): number {
+  let row = Array.from({ length: right.length + 1 }, (_unused, index) => index)
+  for (const [i, leftCharacter] of left.split('').entries()) {
+    const next = [i + 1]
+    for (const [j, rightCharacter] of right.split('').entries()) {
+      const replaced = (row[j] ?? 0) + (leftCharacter === rightCharacter ? 0 : 1)
+      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row.at(-1) ?? 0
+}

@@ -1,0 +1,112 @@
+import { Hono } from 'hono'
+import type { Registry } from 'prom-client'
+import type { CallControl } from '../control/call-control.ts'
+import type { AppRepository } from '../core/app.ts'
+import type { Clock } from '../core/clock.ts'
+import type { EndpointRepository } from '../core/endpoint.ts'
+import { GatewayError, isGatewayError } from '../core/errors.ts'
+import type { Shard } from '../core/ids.ts'
+import type { Logger } from '../core/logger.ts'
+import type { NetworkControl, NetworkLifecycle } from '../core/network-control.ts'
+import type { NetworkRepository } from '../core/network.ts'
+import type { SubscriberRepository } from '../core/subscriber.ts'
+import type { Hub } from '../streams/hub.ts'
+import type { StreamTokens } from '../streams/tokens.ts'
+import type { Authenticator } from './authentication.ts'
+import type { HttpContext, HttpEnv } from './context.ts'
+import { HttpMetrics } from './metrics.ts'
+import { observeRequests } from './observe.ts'
+import { operationFactory, specOf } from './operation.ts'
+import { toProblemResponse } from './problem.ts'
+import { addAppRoutes } from './routes/admin-apps.ts'
+import { addNetworkRoutes } from './routes/admin-networks.ts'
+import { addSubscriberRoutes } from './routes/admin-subscribers.ts'
+import { addCallRoutes } from './routes/calls.ts'
+import { addDocsRoutes } from './routes/docs.ts'
+import { addHealthRoutes } from './routes/health.ts'
+import type { Readiness } from './routes/health.ts'
+import { addMetricsRoute } from './routes/metrics.ts'
+import { addOpenApiRoute } from './routes/openapi.ts'
+import { addStreamRoutes } from './routes/stream.ts'
+import { addWebhookRoutes } from './routes/webhooks.ts'
+import type { StreamAuthenticator } from './stream-authentication.ts'
+
+/** What the HTTP side needs of the rest: ports, and the few objects of http itself that need ports, too. */
+export type HttpDeps = {
+  readonly authenticator: Authenticator
+  readonly calls: CallControl
+  readonly apps: AppRepository
+  readonly networks: NetworkRepository
+  readonly networkControl: NetworkControl & NetworkLifecycle
+  readonly subscribers: SubscriberRepository
+  readonly endpoints: EndpointRepository
+  /** The URL in its canonical form; rejects with `webhook_url_refused` for one that must not be sent to. */
+  readonly checkEndpointUrl: (url: string) => Promise<string>
+  /** A new signing secret, `whsec_…`. */
+  readonly generateSecret: () => string
+  readonly streams: {
+    readonly hub: Hub
+    readonly authenticator: StreamAuthenticator
+    readonly tokens: StreamTokens
+  }
+  readonly readiness: () => Readiness
+  readonly registry: Registry
+  /** For apps and networks that are created without naming one. */
+  readonly defaultShard: Shard
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** Every HTTP route of the gateway but the WebSocket upgrade. Serve its `fetch`. */
+export function createHttpApp(deps: HttpDeps): Hono<HttpEnv> {
+  const { clock, log } = deps
+  const app = new Hono<HttpEnv>({ getPath: readPath })
+  app.use(observeRequests({ clock, log, metrics: new HttpMetrics(deps.registry) }))
+  app.onError((error, c) => answerError(error, c, log))
+  app.notFound((c) => answerError(missingRoute(app, c), c, log))
+
+  const define = operationFactory(deps.authenticator)
+  addCallRoutes(app, define, deps.calls)
+  addWebhookRoutes(app, define, deps)
+  addStreamRoutes(app, define, deps.streams)
+  addNetworkRoutes(app, define, deps)
+  addAppRoutes(app, define, deps)
+  addSubscriberRoutes(app, define, deps)
+  addHealthRoutes(app, define, deps.readiness)
+  addMetricsRoute(app, define, deps.registry)
+  addDocsRoutes(app, define)
+  addOpenApiRoute(app, define)
+  return app
+}
+
+/**
+ * The path as it was sent. Hono's own would decode some of it before routing and the rest when a
+ * parameter is read, so that a call id with `%25` in it would be decoded twice.
+ */
+function readPath(request: Request): string {
+  const { url } = request
+  const start = url.indexOf('/', url.indexOf('://') + 3)
+  const end = url.slice(start).search(/[?#]/)
+  return end === -1 ? url.slice(start) : url.slice(start, start + end)
+}
+
+function answerError(error: unknown, c: HttpContext, log: Logger): Response {
+  const requestId = c.get('requestId')
+  if (!isGatewayError(error) || error.status === 500) log.error({ err: error, requestId }, 'request failed')
+  else if (error.status > 500) log.warn({ err: error, requestId }, 'request failed')
+  c.set('problem', isGatewayError(error) ? error.code : 'internal')
+  return toProblemResponse(error, requestId)
+}
+
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const
+
+/** `method_not_allowed` with the methods that the path has, or `route_not_found` when it has none. */
+function missingRoute(app: Hono<HttpEnv>, c: HttpContext): GatewayError {
+  const allowed = METHODS.filter((method) => {
+    const [matched] = app.router.match(method, c.req.path)
+    return matched.some(([[handler]]) => specOf(handler) !== undefined)
+  })
+  if (allowed.length === 0) return new GatewayError('route_not_found')
+  const names = allowed.includes('GET') ? ['HEAD', ...allowed] : allowed
+  return new GatewayError('method_not_allowed', { fields: { allowed: names } })
+}

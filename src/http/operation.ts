@@ -1,0 +1,198 @@
+import type { Handler } from 'hono'
+import { resolver, uniqueSymbol } from 'hono-openapi'
+import type { DescribeRouteOptions } from 'hono-openapi'
+import * as v from 'valibot'
+import { ERRORS } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
+import { invalidRequest, parseInput } from '../core/parse-input.ts'
+import type { AppId } from '../core/ids.ts'
+import type { Authenticator } from './authentication.ts'
+import type { HttpContext, HttpEnv } from './context.ts'
+import { headerParameters, schemaParameters } from './openapi-parameters.ts'
+import type { HeaderParameter } from './openapi-parameters.ts'
+import { ProblemSchema } from './problem.ts'
+import { BODY_LIMITS, isText, readJsonBody } from './request-body.ts'
+import { SECURITY_HEADERS } from './security-headers.ts'
+
+type ObjectSchema = v.GenericSchema<unknown, object> & { readonly entries: Readonly<Record<string, v.GenericSchema>> }
+const nothing = v.strictObject({})
+type Nothing = typeof nothing
+
+/** What a handler returns: wrapped into a Response with our headers, `json` or `text` as its body. */
+export type Reply = {
+  readonly status: 200 | 201 | 204 | 503
+  readonly json?: unknown
+  readonly text?: string | Uint8Array<ArrayBuffer>
+  /** Names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+export type DocumentedResponse = {
+  readonly description: string
+  /** The schema of the JSON body; absent for none. */
+  readonly schema?: v.GenericSchema
+  /** Another media type than JSON. */
+  readonly mediaType?: string
+  readonly headers?: Readonly<Record<string, { readonly description: string; readonly schema: { type: 'string' } }>>
+}
+
+/**
+ * Who may call an operation: `admin`, with the admin key; `app`, with a key of the app in the path or the
+ * admin key; `stream`, like `app`, but the handler decides, as it takes stream tokens too; `open`, anybody.
+ */
+export type Access = 'admin' | 'app' | 'stream' | 'open'
+
+export type OperationSpec<Params extends ObjectSchema, Query extends ObjectSchema, Body extends v.GenericSchema> = {
+  readonly operationId: string
+  readonly tag: string
+  readonly summary: string
+  readonly description?: string
+  /** Not in the OpenAPI document. */
+  readonly isHidden?: boolean
+  readonly access: Access
+  readonly params?: Params
+  readonly query?: Query
+  readonly body?: Body
+  readonly headers?: readonly HeaderParameter[]
+  readonly responses: Readonly<Record<number, DocumentedResponse>>
+  /** Error codes beyond those that every operation of its kind can have. */
+  readonly errors?: readonly ErrorCode[]
+}
+
+export type OperationInput<Params, Query, Body> = {
+  readonly params: Params
+  readonly query: Query
+  readonly body: Body
+  /** The authenticated app of the path; undefined unless `access` is `app`. */
+  readonly appId: AppId | undefined
+  readonly c: HttpContext
+}
+
+type AnySpec = OperationSpec<ObjectSchema, ObjectSchema, v.GenericSchema>
+
+const OPERATION = Symbol('operation')
+const hasSpec = (handler: object): handler is { readonly [OPERATION]: AnySpec } => OPERATION in handler
+
+/** What an operation's handler was defined with; undefined for everything else that Hono calls a handler. */
+export const specOf = (handler: object): AnySpec | undefined => (hasSpec(handler) ? handler[OPERATION] : undefined)
+
+/** Describes and wraps one operation: see {@link operationFactory}. */
+export type DefineOperation = <
+  Params extends ObjectSchema = Nothing,
+  Query extends ObjectSchema = Nothing,
+  Body extends v.GenericSchema = v.GenericSchema<undefined>,
+>(
+  spec: OperationSpec<Params, Query, Body>,
+  handle: (
+    input: OperationInput<v.InferOutput<Params>, v.InferOutput<Query>, v.InferOutput<Body>>,
+  ) => Promise<Reply | Response> | Reply | Response,
+) => Handler<HttpEnv>
+
+/**
+ * One description of an operation from which everything else follows: who may call it, how its path,
+ * query and body are validated, and what the OpenAPI document says. The wrapped handler gets parsed
+ * input and returns a {@link Reply}; errors go to the app's error handler.
+ */
+export function operationFactory(authenticator: Authenticator): DefineOperation {
+  return (spec, handle) => {
+    const wrapped = async (c: HttpContext): Promise<Response> => {
+      const pathParams = spec.params === undefined ? {} : textOnly(c.req.param())
+      const appId = await authorize(authenticator, spec.access, c)
+      const params = parseInput(spec.params ?? nothing, pathParams)
+      const query = parseInput(spec.query ?? nothing, spec.query === undefined ? {} : textOnly(c.req.query()))
+      const body =
+        spec.body === undefined ? undefined : parseInput(spec.body, notList(await readJsonBody(c, BODY_LIMITS)))
+      // Each was parsed by the schema that its type is inferred from; without a schema it has the default type.
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+      const input = { params, query, body, appId, c } as Parameters<typeof handle>[0]
+      const reply = await handle(input)
+      return reply instanceof Response ? reply : toResponse(reply, c.get('requestId'))
+    }
+    const marked = Object.assign(wrapped, { [OPERATION]: spec })
+    return spec.isHidden === true ? marked : Object.assign(marked, { [uniqueSymbol]: { spec: describe(spec) } })
+  }
+}
+
+/** Refuses `%00` and the like, which no id has and no store takes. */
+function textOnly(values: Record<string, string>): Record<string, string> {
+  const bad = Object.keys(values).filter((name) => !isText(values[name] ?? ''))
+  if (bad.length > 0) throw invalidRequest(bad.map((field) => ({ field, message: 'must be text' })))
+  return values
+}
+
+/** To valibot a list is an object, too; every body here is one with names. */
+const notList = (body: unknown): unknown => (Array.isArray(body) ? null : body)
+
+async function authorize(authenticator: Authenticator, access: Access, c: HttpContext): Promise<AppId | undefined> {
+  if (access === 'open' || access === 'stream') return undefined
+  const authorization = c.req.header('authorization')
+  if (access === 'admin') {
+    authenticator.requireAdmin(authorization)
+    return undefined
+  }
+  const appId = await authenticator.requireApp(authorization, c.req.param('app_id') ?? '')
+  c.set('appId', appId)
+  return appId
+}
+
+/** A plain record of headers keeps node-server on its fast path; a Headers object does not. */
+function toResponse(reply: Reply, requestId: string): Response {
+  const headers: Record<string, string> = { ...SECURITY_HEADERS, 'x-request-id': requestId, ...reply.headers }
+  if (reply.json === undefined) return new Response(reply.text ?? null, { status: reply.status, headers })
+  headers['content-type'] = 'application/json'
+  return new Response(JSON.stringify(reply.json), { status: reply.status, headers })
+}
+
+function describe(spec: AnySpec): DescribeRouteOptions {
+  const { operationId, tag, summary, description, access, params, query, body, headers = [] } = spec
+  return {
+    operationId,
+    tags: [tag],
+    summary,
+    ...(description !== undefined && { description }),
+    security: access === 'open' ? [] : access === 'admin' ? [{ adminKey: [] }] : [{ apiKey: [] }, { adminKey: [] }],
+    parameters: [
+      ...schemaParameters('path', params),
+      ...schemaParameters('query', query),
+      ...headerParameters(headers),
+    ],
+    ...(body !== undefined && {
+      requestBody: { required: true, content: { 'application/json': { schema: resolver(body) } } },
+    }),
+    responses: { ...describeResponses(spec.responses), ...describeProblems(errorsOf(spec)) },
+  }
+}
+
+/** The errors that follow from the kind of operation, and its own. */
+export function errorsOf(spec: AnySpec): ReadonlySet<ErrorCode> {
+  const codes = new Set<ErrorCode>(spec.errors)
+  if (spec.access !== 'open') codes.add('unauthorized').add('store_unavailable').add('internal')
+  if (spec.access === 'app' || spec.access === 'stream') codes.add('app_not_found')
+  if (spec.params !== undefined || spec.query !== undefined) codes.add('invalid_request')
+  if (spec.body !== undefined) {
+    codes.add('invalid_request').add('malformed_json').add('request_timeout')
+    codes.add('body_too_large').add('unsupported_media_type')
+  }
+  return codes
+}
+
+function describeResponses(responses: Readonly<Record<number, DocumentedResponse>>) {
+  const entries = Object.entries(responses).map(([status, { description, schema, mediaType, headers }]) => {
+    const content =
+      schema === undefined
+        ? mediaType && { [mediaType]: { schema: { type: 'string' as const } } }
+        : { [mediaType ?? 'application/json']: { schema: resolver(schema) } }
+    return [status, { description, ...(headers && { headers }), ...(content && { content }) }] as const
+  })
+  return Object.fromEntries(entries)
+}
+
+function describeProblems(codes: ReadonlySet<ErrorCode>) {
+  const statuses = new Set([...codes].map((code) => ERRORS[code].status))
+  const entries = [...statuses].map((status) => {
+    const meant = [...codes].filter((code) => ERRORS[code].status === status)
+    const description = meant.map((code) => `\`${code}\`: ${ERRORS[code].title}.`).join(' ')
+    return [status, { description, content: { 'application/problem+json': { schema: resolver(ProblemSchema) } } }]
+  })
+  return Object.fromEntries(entries)
+}

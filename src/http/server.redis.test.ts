@@ -1,0 +1,244 @@
+import { once } from 'node:events'
+import { connect as connectTcp } from 'node:net'
+import { request } from 'undici'
+import * as v from 'valibot'
+import { WebSocket } from 'ws'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { StreamClient } from '../../test/support/stream-client.ts'
+import { StreamRig } from '../../test/support/stream-rig.ts'
+import type { TestRedis } from '../../test/support/redis.ts'
+import { startTestRedis } from '../../test/support/redis.ts'
+
+let redis: TestRedis
+let rig: StreamRig
+
+beforeAll(async () => {
+  redis = await startTestRedis()
+  rig = new StreamRig(redis)
+  rig.web.get('/hello', (c) => c.text('hello'))
+  await rig.start()
+})
+afterAll(async () => {
+  await rig.stop()
+  await redis.stop()
+})
+
+type Answer = { readonly head: string; readonly body: string }
+
+/** Sends bytes as they are and reads until the server closes. */
+async function sendRaw(text: string, of = rig): Promise<Answer> {
+  const { hostname, port } = new URL(of.server.url)
+  const socket = connectTcp(Number(port), hostname)
+  socket.write(text)
+  let received = ''
+  socket.on('data', (chunk) => {
+    received += chunk.toString()
+  })
+  await once(socket, 'close')
+  const [head = '', body = ''] = received.split('\r\n\r\n')
+  return { head, body }
+}
+
+const upgradeRequest = (path: string, headers: Readonly<Record<string, string>> = {}): string =>
+  [
+    `GET ${path} HTTP/1.1`,
+    ...Object.entries({
+      Host: 'gateway.example.net',
+      Connection: 'Upgrade',
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Version': '13',
+      'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+      ...headers,
+    }).map(([name, value]) => `${name}: ${value}`),
+    '\r\n',
+  ].join('\r\n')
+
+describe('an upgrade', () => {
+  test('without credentials gets 401 as a problem document and a closed connection', async () => {
+    const { head, body } = await sendRaw(upgradeRequest(`/apps/${rig.addApp().appId}/stream`))
+    expect(head).toMatch(/^HTTP\/1\.1 401 Unauthorized\r\n/)
+    expect(head).toContain('content-type: application/problem+json')
+    expect(head).toContain('www-authenticate: Bearer realm="callhalf"')
+    expect(head).toContain('connection: close')
+    expect(JSON.parse(body)).toMatchObject({ status: 401, code: 'unauthorized' })
+  })
+
+  test('with the key of another app gets 404, as if there were no such app', async () => {
+    const [app, other] = [rig.addApp(), rig.addApp()]
+    const { body } = await sendRaw(
+      upgradeRequest(`/apps/${app.appId}/stream`, { Authorization: `Bearer ${other.key}` }),
+    )
+    expect(JSON.parse(body)).toMatchObject({ status: 404, code: 'app_not_found' })
+  })
+
+  test.each([
+    ['elsewhere', '/apps/x/calls', {}, 404, 'route_not_found'],
+    ['of a path that is not valid', '/apps/%E0%A4%A/stream', {}, 404, 'route_not_found'],
+    ['with other subprotocols only', '/apps/x/stream', { 'Sec-WebSocket-Protocol': 'mqtt' }, 400, 'invalid_request'],
+    ['without any valid token', '/apps/x/stream?token=abc', {}, 401, 'unauthorized'],
+  ])('%s is refused with a problem document', async (_, path, headers, status, code) => {
+    const { head, body } = await sendRaw(upgradeRequest(path, headers))
+    expect(head).toContain(`HTTP/1.1 ${status} `)
+    expect(JSON.parse(body)).toMatchObject({ status, code })
+  })
+
+  test('of a WebSocket version that nobody speaks is refused after authentication', async () => {
+    const app = rig.addApp()
+    const { body } = await sendRaw(
+      upgradeRequest(`/apps/${app.appId}/stream`, {
+        Authorization: `Bearer ${app.key}`,
+        'Sec-WebSocket-Version': '7',
+      }),
+    )
+    expect(JSON.parse(body)).toMatchObject({ status: 400, code: 'invalid_request' })
+  })
+
+  test('does not negotiate compression, even when it is offered', async () => {
+    const app = rig.addApp()
+    const socket = new WebSocket(rig.streamUrl(app).replace('http', 'ws'), {
+      headers: { authorization: `Bearer ${app.key}` },
+      perMessageDeflate: true,
+    })
+    await once(socket, 'open')
+    expect(socket.extensions).toBe('')
+    socket.terminate()
+  })
+
+  test('to anything but a WebSocket is answered as a normal request', async () => {
+    const { head, body } = await sendRaw(
+      'GET /hello HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n',
+    )
+    expect(head).toMatch(/^HTTP\/1\.1 200 OK/)
+    expect(body).toContain('hello')
+  })
+})
+
+const issue = async (app: { readonly appId: string; readonly key: string }): Promise<string> => {
+  const { statusCode, body } = await request(`${rig.server.url}/apps/${app.appId}/stream-tokens`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${app.key}` },
+  })
+  if (statusCode !== 201) throw new Error(`no token: ${statusCode}`)
+  const answer = v.parse(
+    v.strictObject({ token: v.pipe(v.string(), v.regex(/^[\w-]{43}$/)), expires_in_ms: v.literal(30_000) }),
+    await body.json(),
+  )
+  return answer.token
+}
+
+describe('a stream token', () => {
+  test('opens one stream as a subprotocol, which is not echoed, and no second one', async () => {
+    const app = rig.addApp()
+    const token = await issue(app)
+    const protocols = ['callhalf.v1', `callhalf.token.${token}`]
+    const client = await StreamClient.open(rig.streamUrl(app), { protocols })
+    expect(client.socket.protocol).toBe('callhalf.v1')
+    client.subscribe(null)
+    await client.frame(({ type }) => type === 'subscribed')
+    await expect(StreamClient.open(rig.streamUrl(app), { protocols })).rejects.toThrow('401')
+    await client.disconnect()
+  })
+
+  test('opens one stream from the query', async () => {
+    const app = rig.addApp()
+    const url = `${rig.streamUrl(app)}?token=${await issue(app)}`
+    const client = await StreamClient.open(url, {})
+    await expect(StreamClient.open(url, {})).rejects.toThrow('401')
+    await client.disconnect()
+  })
+
+  test('of one app does not open the stream of another', async () => {
+    const [app, other] = [rig.addApp(), rig.addApp()]
+    const token = await issue(app)
+    await expect(StreamClient.open(`${rig.streamUrl(other)}?token=${token}`, {})).rejects.toThrow('401')
+  })
+
+  test('used by many at once opens one stream', async () => {
+    const app = rig.addApp()
+    const token = await issue(app)
+    const attempts = await Promise.all(Array.from({ length: 20 }, () => rig.tokens.redeem(app.appId, token)))
+    expect(attempts.filter(Boolean)).toHaveLength(1)
+  })
+
+  test('is kept for 30 s, and only as a hash', async () => {
+    const app = rig.addApp()
+    const token = await issue(app)
+    const client = redis.connect()
+    const keys = await client.keys('ch:stream-token:*')
+    const lives = await Promise.all(keys.map((key) => client.pttl(key)))
+    expect(keys.some((key) => key.includes(token))).toBe(false)
+    expect(lives.length).toBeGreaterThan(0)
+    expect(lives.every((ms) => ms > 0 && ms <= 30_000)).toBe(true)
+  })
+})
+
+describe('what is not HTTP', () => {
+  test('is answered with a problem document', async () => {
+    const { head, body } = await sendRaw('NONSENSE\r\n\r\n')
+    expect(head).toMatch(/^HTTP\/1\.1 400 Bad Request/)
+    expect(JSON.parse(body)).toMatchObject({ status: 400, code: 'invalid_request' })
+  })
+
+  test('and header fields beyond 16 KiB are refused with 431', async () => {
+    const { head, body } = await sendRaw(`GET /hello HTTP/1.1\r\nHost: a\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`)
+    expect(head).toMatch(/^HTTP\/1\.1 431 /)
+    expect(JSON.parse(body)).toMatchObject({ status: 431, code: 'headers_too_large' })
+  })
+})
+
+describe('stopping', () => {
+  test('lets a request finish, closes idle connections and streams, and takes no more', async () => {
+    const own = new StreamRig(redis)
+    const arrived = Promise.withResolvers<void>()
+    const finish = Promise.withResolvers<void>()
+    own.web.get('/slow', async (c) => {
+      arrived.resolve()
+      await finish.promise
+      return c.text('done')
+    })
+    await own.start()
+    const app = own.addApp()
+    const stream = await StreamClient.open(own.streamUrl(app), { key: app.key })
+    const url = own.server.url
+    const slow = request(`${url}/slow`)
+    await arrived.promise
+    const stopped = own.server.stop(AbortSignal.timeout(10_000))
+    expect(await stream.closed).toMatchObject({ code: 4001 })
+    await expect(request(`${url}/slow`)).rejects.toThrow('ECONNREFUSED')
+    finish.resolve()
+    expect(await (await slow).body.text()).toBe('done')
+    await stopped
+    await own.stop()
+  })
+
+  test('cuts off what is not finished at the deadline', async () => {
+    const own = new StreamRig(redis)
+    const arrived = Promise.withResolvers<void>()
+    own.web.get('/never', async () => {
+      arrived.resolve()
+      return new Promise<Response>(() => undefined)
+    })
+    await own.start()
+    const never = request(`${own.server.url}/never`).then(
+      () => 'answered',
+      (error: unknown) => String(error),
+    )
+    await arrived.promise
+    await own.server.stop(AbortSignal.timeout(300))
+    expect(await never).toContain('other side closed')
+    await own.stop()
+  })
+
+  test('a port that is taken is an error that names it', async () => {
+    const { port } = new URL(rig.server.url)
+    const { HttpServer } = await import('./server.ts')
+    const second = new HttpServer({
+      fetch: rig.web.fetch,
+      streams: { hub: rig.hub, authenticator: Object.create(null) },
+      host: '127.0.0.1',
+      port: Number(port),
+      log: (await import('../core/logger.ts')).silentLogger,
+    })
+    await expect(second.start()).rejects.toThrow(`cannot listen on 127.0.0.1:${port}`)
+  })
+})

@@ -1,0 +1,226 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, Server } from 'node:http'
+import { STATUS_CODES, createServer } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { RequestError, getRequestListener } from '@hono/node-server'
+import { WebSocketServer } from 'ws'
+import { GatewayError } from '../core/errors.ts'
+import type { Logger } from '../core/logger.ts'
+import type { Service } from '../core/service.ts'
+import type { Hub } from '../streams/hub.ts'
+import { SUBPROTOCOL } from '../streams/protocol.ts'
+import { toProblemResponse } from './problem.ts'
+import type { StreamAuthenticator } from './stream-authentication.ts'
+import { adoptWebSocket, readProtocols } from './stream-websocket.ts'
+
+const HEADERS_TIMEOUT_MS = 10_000
+const REQUEST_TIMEOUT_MS = 30_000
+/** Above the idle timeout of the usual load balancers (60 s), so that they are the ones who close. */
+const KEEP_ALIVE_TIMEOUT_MS = 65_000
+const HEADERS_MAX = 100
+const CONNECTIONS_CHECK_MS = 5_000
+const TCP_KEEP_ALIVE_MS = 30_000
+const IDLE_CHECK_MS = 100
+
+/**
+ * Compression is off: after one compressed broadcast a client costs some 200 KB of memory instead of 6.
+ * Fragments and chunks are bounded as well, since each of them costs more than its bytes.
+ */
+const WEBSOCKET_OPTIONS = {
+  noServer: true,
+  perMessageDeflate: false,
+  maxPayload: 64 * 1024,
+  maxFragments: 64,
+  closeTimeout: 5_000,
+  handleProtocols: () => SUBPROTOCOL,
+}
+
+export type HttpServerOptions = {
+  /** The Hono app's; `env` is node-server's `{incoming, outgoing}`. */
+  readonly fetch: (request: Request, env: object) => Response | Promise<Response>
+  readonly streams: { readonly hub: Hub; readonly authenticator: StreamAuthenticator }
+  readonly host: string
+  /** 0 takes any free port. */
+  readonly port: number
+  readonly log: Logger
+}
+
+/**
+ * Node's HTTP server in front of the Hono app and of the WebSocket streams. Every wait of a client has
+ * a limit, and everything refused before the app sees it is a problem document too.
+ */
+export class HttpServer implements Service {
+  readonly name = 'http'
+  readonly #options: HttpServerOptions
+  readonly #sockets = new Set<Socket>()
+  readonly #webSockets: WebSocketServer
+  #server: Server | undefined
+
+  constructor(options: HttpServerOptions) {
+    this.#options = options
+    this.#webSockets = new WebSocketServer(WEBSOCKET_OPTIONS)
+    this.#webSockets.on('wsClientError', (error, socket) =>
+      refuse(socket, new GatewayError('invalid_request', { detail: error.message })),
+    )
+  }
+
+  /** Where it listens, with the port that was really taken. */
+  get url(): string {
+    const address = this.#server?.address()
+    if (typeof address !== 'object' || address === null) throw new GatewayError('internal', { detail: 'not listening' })
+    const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
+    return `http://${host}:${address.port}`
+  }
+
+  /** Rejects with `internal` when the address cannot be listened on. */
+  async start(): Promise<void> {
+    const server = this.#createServer()
+    const { host, port } = this.#options
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause) =>
+        reject(new GatewayError('internal', { detail: `cannot listen on ${host}:${port}`, cause })),
+      )
+      server.listen({ host, port, backlog: 1024 }, resolve)
+    })
+    server.removeAllListeners('error')
+    server.on('error', (error) => this.#options.log.error({ err: error }, 'http server failed'))
+    this.#server = server
+    this.#options.log.info({ url: this.url }, 'listening')
+  }
+
+  /** Takes no more connections, sends the streams elsewhere and lets requests finish until the deadline. */
+  async stop(deadline: AbortSignal): Promise<void> {
+    const server = this.#server
+    if (server === undefined) return
+    this.#server = undefined
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+    this.#options.streams.hub.drain()
+    // Node closes idle connections once, when it stops listening; others become idle as they finish.
+    const idleCheck = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS)
+    const cutOff = () => {
+      for (const socket of this.#sockets) socket.destroy()
+    }
+    if (deadline.aborted) cutOff()
+    else deadline.addEventListener('abort', cutOff, { once: true })
+    await closed
+    clearInterval(idleCheck)
+    deadline.removeEventListener('abort', cutOff)
+    this.#webSockets.close()
+  }
+
+  #createServer(): Server {
+    const listener = getRequestListener(this.#options.fetch, { errorHandler: (error) => this.#answerFailure(error) })
+    const server = createServer(
+      {
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+        connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+        keepAlive: true,
+        keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+        // Some clients offer h2c on every request and expect an HTTP/1.1 answer.
+        shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
+      },
+      (request, response) => {
+        // The listener answers its own failures.
+        void listener(request, response)
+      },
+    )
+    server.maxHeadersCount = HEADERS_MAX
+    server.on('connection', (socket) => {
+      this.#sockets.add(socket)
+      socket.once('close', () => this.#sockets.delete(socket))
+    })
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => answerClientError(error, socket))
+    server.on('upgrade', (request, socket, head) => {
+      // Every failure is answered on the socket.
+      void this.#upgrade(request, socket, head)
+    })
+    return server
+  }
+
+  async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const onError = () => socket.destroy()
+    socket.on('error', onError)
+    const timer = setTimeout(onError, HEADERS_TIMEOUT_MS)
+    try {
+      const { hub, authenticator } = this.#options.streams
+      if (hub.isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
+      const target = readTarget(request)
+      const app = await authenticator.authenticate(target)
+      if (hub.isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
+      if (socket.destroyed) return
+      socket.off('error', onError)
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => adoptWebSocket(webSocket, app, hub))
+    } catch (error) {
+      if (!(error instanceof GatewayError)) this.#options.log.error({ err: error }, 'stream not opened')
+      refuse(socket, error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #answerFailure(error: unknown): Response {
+    if (error instanceof RequestError) {
+      return toProblemResponse(
+        new GatewayError('invalid_request', { detail: 'The request line or Host is not valid' }),
+        randomUUID(),
+      )
+    }
+    this.#options.log.error({ err: error }, 'request failed outside the app')
+    return toProblemResponse(error, randomUUID())
+  }
+}
+
+/** The app and the credentials of an upgrade request. Throws for anything but a stream's. */
+function readTarget(request: IncomingMessage): Parameters<StreamAuthenticator['authenticate']>[0] {
+  const url = URL.parse(request.url ?? '', 'http://gateway')
+  const appId = /^\/apps\/([^/]+)\/stream$/.exec(url?.pathname ?? '')?.[1]
+  if (url === null || appId === undefined) throw new GatewayError('route_not_found')
+  const { isAcceptable, token } = readProtocols(request.headers['sec-websocket-protocol'])
+  if (!isAcceptable) {
+    throw new GatewayError('invalid_request', { detail: `The only WebSocket subprotocol here is ${SUBPROTOCOL}.` })
+  }
+  return {
+    appId: decodeSegment(appId),
+    authorization: request.headers.authorization,
+    token: token ?? url.searchParams.get('token') ?? undefined,
+  }
+}
+
+function decodeSegment(segment: string): string {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    throw new GatewayError('route_not_found')
+  }
+}
+
+/** Answers a request on its bare socket, and ends the connection. */
+function refuse(socket: Duplex, error: unknown): void {
+  if (!socket.writable) return
+  // Cannot reject: the body is a string.
+  void answer(socket, toProblemResponse(error, randomUUID()))
+}
+
+async function answer(socket: Duplex, response: Response): Promise<void> {
+  const body = await response.text()
+  const headers = new Map<string, string | number>(response.headers)
+  headers.set('connection', 'close').set('content-length', Buffer.byteLength(body))
+  const lines = Array.from(headers, ([name, value]) => `${name}: ${value}`)
+  const status = `HTTP/1.1 ${response.status} ${STATUS_CODES[response.status] ?? ''}`
+  socket.once('finish', () => socket.destroy())
+  socket.end([status, ...lines, '', body].join('\r\n'))
+}
+
+/** Answers what Node's parser refused. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  if (error.code === 'HPE_HEADER_OVERFLOW') return refuse(socket, new GatewayError('headers_too_large'))
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return refuse(socket, new GatewayError('request_timeout'))
+  refuse(socket, new GatewayError('invalid_request', { detail: 'The request is not valid HTTP/1.1' }))
+}

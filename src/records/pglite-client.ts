@@ -1,0 +1,123 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { GatewayError } from '../core/errors.ts'
+import type { PgliteFailure, PgliteRequest, PgliteResponse, PgliteWorkerData } from './pglite-protocol.ts'
+
+/** A first start makes the database: about 3 s, several times that on a busy machine. */
+const START_TIMEOUT_MS = 120_000
+const QUERY_TIMEOUT_MS = 30_000
+
+/** The rows fit whatever type Kysely derives from the query. */
+export type PgliteRows = { readonly rows: never[]; readonly affectedRows: number | undefined }
+
+type Waiting = {
+  readonly resolve: (result: PgliteRows) => void
+  readonly reject: (error: Error) => void
+  readonly timer: NodeJS.Timeout
+}
+
+/**
+ * The main thread's end of the PGlite worker. A query that outlasts its deadline cannot be cancelled,
+ * so the worker is ended with it: everything after rejects with `store_unavailable`, and the write-ahead
+ * log repairs the files at the next start.
+ */
+export class PgliteClient {
+  readonly #worker: Worker
+  readonly #waiting = new Map<number, Waiting>()
+  #nextId = 1
+  #failure: GatewayError | undefined
+
+  private constructor(worker: Worker) {
+    this.#worker = worker
+    worker.on('message', (response: PgliteResponse) => this.#settle(response))
+    worker.on('error', (cause) => this.#fail(cause))
+    worker.on('exit', (code) => this.#fail(new Error(`the PGlite worker exited with ${code}`)))
+  }
+
+  /** Starts the worker on `dataDir`, made if missing; rejects with `store_unavailable` when that fails. */
+  static async start(data: PgliteWorkerData): Promise<PgliteClient> {
+    // Compiled code stands beside a compiled worker.
+    const file = import.meta.url.endsWith('.ts') ? './pglite-worker.ts' : './pglite-worker.js'
+    const worker = new Worker(new URL(file, import.meta.url), { workerData: data, name: 'pglite', execArgv: [] })
+    try {
+      const exited = new AbortController()
+      worker.once('exit', (code) => exited.abort(new Error(`the PGlite worker exited with ${code}`)))
+      const signal = AbortSignal.any([exited.signal, AbortSignal.timeout(START_TIMEOUT_MS)])
+      // The first message is `ready`; `once` rejects on an error event.
+      await once(worker, 'message', { signal })
+    } catch (cause) {
+      await worker.terminate()
+      throw new GatewayError('store_unavailable', {
+        detail: `The embedded database in ${data.dataDir} did not start: ${describeCause(cause)}`,
+        cause,
+      })
+    }
+    return new PgliteClient(worker)
+  }
+
+  query(sql: string, parameters: readonly unknown[]): Promise<PgliteRows> {
+    return this.#request((id) => ({ type: 'query', id, sql, parameters }))
+  }
+
+  /** Closes the database cleanly; ends the thread in any case, by force when `deadline` aborts. */
+  async close(deadline: AbortSignal): Promise<void> {
+    if (this.#failure === undefined && !deadline.aborted) {
+      const force = () => void this.#worker.terminate()
+      deadline.addEventListener('abort', force, { once: true })
+      await this.#request((id) => ({ type: 'close', id })).catch(() => undefined)
+      deadline.removeEventListener('abort', force)
+    }
+    await this.#worker.terminate()
+  }
+
+  #request(build: (id: number) => PgliteRequest): Promise<PgliteRows> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    const id = this.#nextId++
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#fail(new Error(`a query took longer than ${QUERY_TIMEOUT_MS} ms`))
+        void this.#worker.terminate()
+      }, QUERY_TIMEOUT_MS)
+      this.#waiting.set(id, { resolve, reject, timer })
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has no origin
+      this.#worker.postMessage(build(id))
+    })
+  }
+
+  #settle(response: PgliteResponse): void {
+    if (response.type === 'ready') return
+    const waiting = this.#waiting.get(response.id)
+    if (waiting === undefined) return
+    this.#waiting.delete(response.id)
+    clearTimeout(waiting.timer)
+    if (response.type === 'failure') return waiting.reject(new PgliteError(response.error))
+    waiting.resolve(response.type === 'result' ? response : { rows: [], affectedRows: undefined })
+  }
+
+  #fail(cause: unknown): void {
+    this.#failure ??= new GatewayError('store_unavailable', { cause })
+    for (const { reject, timer } of this.#waiting.values()) {
+      clearTimeout(timer)
+      reject(this.#failure)
+    }
+    this.#waiting.clear()
+  }
+}
+
+/** An error of the database, with the fields that `pg` gives its own; never leaves this folder. */
+class PgliteError extends Error {
+  override readonly name = 'PgliteError'
+  readonly code: string | undefined
+  readonly constraint: string | undefined
+
+  constructor(failure: PgliteFailure) {
+    super(failure.message)
+    this.code = failure.code
+    this.constraint = failure.constraint
+  }
+}
+
+const describeCause = (cause: unknown): string => {
+  const inner = cause instanceof Error && cause.name === 'AbortError' ? cause.cause : cause
+  return inner instanceof Error ? inner.message : String(inner)
+}

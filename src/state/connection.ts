@@ -1,0 +1,145 @@
+import { Redis } from 'ioredis'
+import { GatewayError, isGatewayError } from '../core/errors.ts'
+import type { Logger } from '../core/logger.ts'
+import type { Service } from '../core/service.ts'
+import type { Script } from './scripts.ts'
+
+/** Where Redis is: a URL, or a unix socket. */
+export type RedisAddress = { readonly url: string } | { readonly socketPath: string }
+
+const COMMIT_TIMEOUT_MS = 1_000
+const GENERAL_TIMEOUT_MS = 2_000
+const CONNECT_TIMEOUT_MS = 10_000
+const RECONNECT_MAX_MS = 1_000
+
+/**
+ * One connection to Redis. Commands fail at once while it is down, instead of waiting in a queue: the
+ * network holds what was not acknowledged, and an old command must not arrive late.
+ */
+export class RedisLink {
+  readonly #redis: Redis
+
+  constructor(redis: Redis) {
+    this.#redis = redis
+  }
+
+  /** Runs commands; any failure is `store_unavailable` with the original as its cause. */
+  async run<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
+    try {
+      return await work(this.#redis)
+    } catch (cause) {
+      if (isGatewayError(cause)) throw cause
+      throw new GatewayError('store_unavailable', { cause })
+    }
+  }
+
+  /** Runs a script by its digest, sending its text only when the server does not know it (yet, or after a restart). */
+  script(script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    return this.run(async (redis) => {
+      try {
+        return await redis.evalsha(script.sha, keys.length, ...keys, ...args)
+      } catch (error) {
+        if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
+        return await redis.eval(script.lua, keys.length, ...keys, ...args)
+      }
+    })
+  }
+}
+
+/**
+ * The connections of call state: one for commits, which must not wait behind a large read; one for
+ * everything else; one for Pub/Sub, which can do nothing else.
+ */
+export class StoreConnection implements Service {
+  readonly name = 'store-connection'
+  readonly commit: RedisLink
+  readonly general: RedisLink
+  /** For Pub/Sub; resubscribes by itself after a reconnect. */
+  readonly subscriber: Redis
+  readonly #clients: readonly Redis[]
+  #isDown = false
+
+  constructor({ address, log }: { readonly address: RedisAddress; readonly log: Logger }) {
+    const commit = createClient(address, { commandTimeout: COMMIT_TIMEOUT_MS })
+    const general = createClient(address, { commandTimeout: GENERAL_TIMEOUT_MS })
+    // Its queue holds only SUBSCRIBE commands, one per shard.
+    this.subscriber = createClient(address, { enableOfflineQueue: true, maxRetriesPerRequest: null })
+    this.commit = new RedisLink(commit)
+    this.general = new RedisLink(general)
+    this.#clients = [commit, general, this.subscriber]
+    for (const client of this.#clients) client.on('error', (error) => this.#noticeError(error, log))
+    general.on('ready', () => {
+      if (this.#isDown) log.info({}, 'redis connected again')
+      this.#isDown = false
+    })
+  }
+
+  async start(): Promise<void> {
+    try {
+      await Promise.all(this.#clients.map((client) => client.connect()))
+    } catch (cause) {
+      this.#disconnect()
+      throw new GatewayError('store_unavailable', { detail: 'Redis cannot be reached.', cause })
+    }
+  }
+
+  stop(): Promise<void> {
+    this.#disconnect()
+    return Promise.resolve()
+  }
+
+  /** Whether the store answers now. */
+  async ping(): Promise<boolean> {
+    try {
+      return (await this.commit.run((redis) => redis.ping())) === 'PONG'
+    } catch {
+      return false
+    }
+  }
+
+  #disconnect(): void {
+    for (const client of this.#clients) client.disconnect()
+  }
+
+  /** Once per outage: each attempt to reconnect fails with the same error. */
+  #noticeError(error: unknown, log: Logger): void {
+    if (this.#isDown) return
+    this.#isDown = true
+    log.warn({ err: error }, 'redis connection failed')
+  }
+}
+
+/**
+ * A connection for the delivery queue, which waits for Redis instead of failing: BullMQ's blocking reads
+ * need that, and its jobs must not be lost. Whoever asks for it closes it.
+ */
+export const createQueueClient = (address: RedisAddress): Redis =>
+  createClient(address, {
+    lazyConnect: false,
+    enableOfflineQueue: true,
+    autoResendUnfulfilledCommands: true,
+    maxRetriesPerRequest: null,
+  })
+
+type ClientOptions = {
+  readonly lazyConnect?: boolean
+  readonly autoResendUnfulfilledCommands?: boolean
+  readonly commandTimeout?: number
+  readonly enableOfflineQueue?: boolean
+  readonly maxRetriesPerRequest?: number | null
+}
+
+function createClient(address: RedisAddress, overrides: ClientOptions): Redis {
+  const options = {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    retryStrategy: (times: number) => Math.min(times * 50, RECONNECT_MAX_MS),
+    // After a failover the address may still lead to the old master, which is a replica now.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    ...overrides,
+  }
+  return 'url' in address ? new Redis(address.url, options) : new Redis({ ...options, path: address.socketPath })
+}

@@ -1,0 +1,72 @@
+import type { AppRef, CallId, NetworkRef, Shard, SubscriberId } from '../core/ids.ts'
+
+/**
+ * Names of all Redis keys of call state. The shard is the hash tag, so that one script may touch a
+ * subscriber and the logs of its apps (ADR 0003). Ids are percent-encoded: none can contain the
+ * separator or a brace. Every key has a TTL, refreshed by each write; see `TTL`.
+ */
+const inShard = (shard: Shard, ...parts: readonly string[]): string =>
+  `ch:{${shard}}:${parts.map(encodeURIComponent).join(':')}`
+
+const inNetwork = ({ shard, networkId }: NetworkRef, kind: string, ...parts: readonly string[]): string =>
+  inShard(shard, kind, networkId, ...parts)
+
+/**
+ * Hash of one subscriber: `v` (token of the last commit), `head` (JSON), `live` (JSON array of the ids of
+ * calls that exist), and per call `c:<callId>` (record, JSON) and `s:<callId>` (last sequence number).
+ */
+export const subscriberKey = (network: NetworkRef, subscriberId: SubscriberId): string =>
+  inNetwork(network, 'sub', subscriberId)
+
+/** Set of the ids of a network's subscribers that have live calls. */
+export const liveKey = (network: NetworkRef): string => inNetwork(network, 'live')
+
+/** Set of the ids of the subscribers that have a call of this id, live or ended. */
+export const callKey = (network: NetworkRef, callId: CallId): string => inNetwork(network, 'call', callId)
+
+/** Stream of an app's log; entry ids are `<epoch>-<offset>`. */
+export const logKey = ({ shard, appId }: AppRef): string => inShard(shard, 'log', appId)
+
+/** Hash of the log's present position: `epoch`, `offset`, and `replid`, the data set it was counted in. */
+export const metaKey = ({ shard, appId }: AppRef): string => inShard(shard, 'meta', appId)
+
+/** Exists when the log entry with this id was appended. */
+export const appendedKey = ({ shard, appId }: AppRef, id: string): string => inShard(shard, 'once', appId, id)
+
+/** Pub/Sub channel (no key) on which the ids of apps whose log grew are published. */
+export const wakeChannel = (shard: Shard): string => inShard(shard, 'wake')
+
+/** Token of the lease's holder; gone when nobody holds it. */
+export const leaseKey = (network: NetworkRef, name: string): string => inNetwork(network, 'lease', name)
+
+/** The newest token granted for the lease; older ones are refused by the commit script. */
+export const fenceKey = (network: NetworkRef, name: string): string => inNetwork(network, 'fence', name)
+
+/** The generation given to a subscription. */
+export const generationKey = (network: NetworkRef, subscriptionId: string): string =>
+  inNetwork(network, 'gen', subscriptionId)
+
+/** The newest generation given in a network. */
+export const lastGenerationKey = (network: NetworkRef): string => inNetwork(network, 'lastgen')
+
+/** The app whose stream the token of this hash opens. In no shard: each token is a key of its own. */
+export const streamTokenKey = (tokenHash: string): string => `ch:stream-token:${tokenHash}`
+
+/** Holds a value for as long as the data does: another value means that the data was lost. */
+export const DATA_KEY = 'ch:data'
+
+const HOUR_MS = 3_600_000
+
+/** Lives of keys after the last write, in milliseconds. */
+export const TTL = {
+  /** A day of tombstones and an hour to spare; the watchdog ends calls unconfirmed for a day before that. */
+  state: 25 * HOUR_MS,
+  /** How long an app's position stays good while nothing happens. */
+  log: 7 * 24 * HOUR_MS,
+  /** How long a repeated append is recognised. */
+  appended: 24 * HOUR_MS,
+  /** Longer than any subscription stays unused. */
+  generation: 7 * 24 * HOUR_MS,
+  fence: 7 * 24 * HOUR_MS,
+  data: 7 * 24 * HOUR_MS,
+} as const

@@ -1,0 +1,229 @@
+import { createHash } from 'node:crypto'
+
+/** A Lua script and the digest Redis knows it by. */
+export type Script = { readonly lua: string; readonly sha: string }
+
+const script = (lua: string): Script => ({ lua, sha: createHash('sha1').update(lua).digest('hex') })
+
+/**
+ * Shared by the scripts that use an app's log. `open_log(meta, log, candidate, replid)` returns the
+ * log's epoch and offset, after starting a new epoch if the data set may have lost entries.
+ *
+ * `master_replid` names a history of writes: Redis takes a new one when a replica is promoted and when a
+ * server starts, the two ways in which acknowledged writes can be missing. It is read inside of the
+ * script (2 µs of the 32 that an event takes): a value polled by the client could be older than the
+ * promotion, and then the lost offsets would be given out again in the old epoch.
+ *
+ * Epochs are numbers that grow (microseconds of the clock at their start, never below the last one), so
+ * `<epoch>-<offset>` is a growing stream id, and what an earlier epoch left in the log stays readable.
+ */
+const LOG_FUNCTIONS = `
+local function number_text(n) return string.format('%.0f', n) end
+local function replication_id()
+  return string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
+end
+local function open_log(meta, log, candidate, replid)
+  local known = redis.call('HMGET', meta, 'epoch', 'offset', 'replid')
+  if known[1] and known[2] and known[3] == replid then return known[1], known[2] end
+  local floor = tonumber(known[1] or '0')
+  local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
+  if last[1] then floor = math.max(floor, tonumber(string.match(last[1][1], '^%d+'))) end
+  local epoch = tonumber(candidate)
+  if epoch <= floor then epoch = floor + 1 + epoch % 1000 end
+  redis.call('HSET', meta, 'epoch', number_text(epoch), 'offset', '0', 'replid', replid)
+  return number_text(epoch), '0'
+end
+local function append(meta, log, epoch, length_max, entry_type, order_key, data)
+  local offset = number_text(redis.call('HINCRBY', meta, 'offset', 1))
+  redis.call('XADD', log, 'MAXLEN', '~', length_max, epoch .. '-' .. offset,
+    'type', entry_type, 'key', order_key, 'data', data)
+end
+`
+
+/**
+ * Writes what a transition decided, if nobody else wrote since it was decided. Decides nothing itself.
+ *
+ * KEYS: 1 subscriber hash · 2 live set · 3 fence (the subscriber hash again when there is no fence) ·
+ *   then for each app: meta, log · then for each write: the call's index set
+ * ARGV: 1 fence token, or empty · 2 expected version, or empty for none · 3 new version · 4 head ·
+ *   5 live calls · 6 `1` if there are live calls · 7 subscriber id · 8 state TTL ms · 9 log TTL ms ·
+ *   10 log length · 11 candidate epoch · 12 wake channel · 13 number of apps · then app ids ·
+ *   then the number of writes and for each: call id, record (empty: forget the call), `1` if its sequence
+ *   restarts, number of payloads (`-1`: no entry), and for an entry: type, order key, and for each
+ *   payload: index of the app from 0, JSON up to where `sequence_number` belongs
+ * Steps: refuse an older fence token · refuse another version · write the fields and indexes · for each
+ *   entry take the call's next sequence number and append to each app's log · wake the readers
+ * Returns: `['OK']`, `['FENCED']`, or `['CONFLICT', field, value, …]` with the hash as it is.
+ */
+export const COMMIT = script(`${LOG_FUNCTIONS}
+local sub, live = KEYS[1], KEYS[2]
+if ARGV[1] ~= '' then
+  local granted = redis.call('GET', KEYS[3])
+  if granted and tonumber(granted) > tonumber(ARGV[1]) then return { 'FENCED' } end
+end
+if (redis.call('HGET', sub, 'v') or '') ~= ARGV[2] then
+  local present = redis.call('HGETALL', sub)
+  table.insert(present, 1, 'CONFLICT')
+  return present
+end
+redis.call('HSET', sub, 'v', ARGV[3], 'head', ARGV[4], 'live', ARGV[5])
+redis.call('PEXPIRE', sub, ARGV[8])
+if ARGV[6] == '1' then
+  redis.call('SADD', live, ARGV[7])
+  redis.call('PEXPIRE', live, ARGV[8])
+else
+  redis.call('SREM', live, ARGV[7])
+end
+local app_count = tonumber(ARGV[13])
+local next_arg = 14 + app_count
+local function take() next_arg = next_arg + 1 return ARGV[next_arg - 1] end
+local replid
+local epochs = {}
+for write = 1, tonumber(take()) do
+  local call_id, record, restarts, payloads = take(), take(), take(), tonumber(take())
+  local index = KEYS[3 + 2 * app_count + write]
+  if record == '' then
+    redis.call('HDEL', sub, 'c:' .. call_id, 's:' .. call_id)
+    redis.call('SREM', index, ARGV[7])
+  else
+    redis.call('HSET', sub, 'c:' .. call_id, record)
+    redis.call('SADD', index, ARGV[7])
+    redis.call('PEXPIRE', index, ARGV[8])
+  end
+  if payloads >= 0 then
+    local entry_type, order_key = take(), take()
+    if restarts == '1' then redis.call('HDEL', sub, 's:' .. call_id) end
+    local seq = number_text(redis.call('HINCRBY', sub, 's:' .. call_id, 1))
+    for _ = 1, payloads do
+      local app, payload = tonumber(take()), take()
+      local meta, log = KEYS[4 + 2 * app], KEYS[5 + 2 * app]
+      if not epochs[app] then
+        replid = replid or replication_id()
+        epochs[app] = open_log(meta, log, ARGV[11], replid)
+      end
+      append(meta, log, epochs[app], ARGV[10], entry_type, order_key,
+        payload .. '"sequence_number":"' .. seq .. '"}')
+    end
+  end
+end
+for app in pairs(epochs) do
+  redis.call('PEXPIRE', KEYS[4 + 2 * app], ARGV[9])
+  redis.call('PEXPIRE', KEYS[5 + 2 * app], ARGV[9])
+  redis.call('PUBLISH', ARGV[12], ARGV[14 + app])
+end
+return { 'OK' }
+`)
+
+/**
+ * Appends an entry that does not come from a call, once.
+ *
+ * KEYS: 1 meta · 2 log · 3 marker of the entry's id
+ * ARGV: 1 candidate epoch · 2 log TTL ms · 3 log length · 4 marker TTL ms · 5 type · 6 order key ·
+ *   7 payload · 8 wake channel · 9 app id
+ * Steps: stop if the marker exists · set it · append · wake the readers
+ * Returns: 1 if it was appended, 0 if it had been before.
+ */
+export const APPEND = script(`${LOG_FUNCTIONS}
+local epoch = open_log(KEYS[1], KEYS[2], ARGV[1], replication_id())
+if not redis.call('SET', KEYS[3], epoch, 'NX', 'PX', ARGV[4]) then return 0 end
+append(KEYS[1], KEYS[2], epoch, ARGV[3], ARGV[5], ARGV[6], ARGV[7])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+redis.call('PUBLISH', ARGV[8], ARGV[9])
+return 1
+`)
+
+/**
+ * Reads a log after a position, and starts a new epoch first if the data set may have lost entries, so
+ * that a reader learns of it at once and not by the next event.
+ *
+ * KEYS: 1 meta · 2 log
+ * ARGV: 1 candidate epoch · 2 log TTL ms · 3 epoch to read in, `0` to read nothing · 4 offset to read
+ *   after · 5 limit
+ * Steps: open the log · keep it alive if half of its TTL has passed · read
+ * Returns: `[epoch, offset, offset of the present epoch's oldest entry or '', entries]`, entries as
+ *   XRANGE gives them.
+ */
+export const READ = script(`${LOG_FUNCTIONS}
+local epoch, offset = open_log(KEYS[1], KEYS[2], ARGV[1], replication_id())
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) / 2 then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+end
+local oldest = redis.call('XRANGE', KEYS[2], epoch .. '-0', epoch .. '-18446744073709551615', 'COUNT', 1)
+local entries = {}
+if ARGV[3] ~= '0' then
+  entries = redis.call('XRANGE', KEYS[2], '(' .. ARGV[3] .. '-' .. ARGV[4], ARGV[3] .. '-18446744073709551615',
+    'COUNT', ARGV[5])
+end
+return { epoch, offset, oldest[1] and string.match(oldest[1][1], '%d+$') or '', entries }
+`)
+
+/**
+ * Grants a lease that nobody holds.
+ *
+ * KEYS: 1 lease · 2 fence
+ * ARGV: 1 lease TTL ms · 2 fence TTL ms
+ * Steps: stop if it is held · take a token above every earlier one: the time when that is known to be
+ *   higher, so that tokens grow even if Redis lost the last one · store both
+ * Returns: the token as text, or nil.
+ */
+export const ACQUIRE_LEASE = script(`
+if redis.call('EXISTS', KEYS[1]) == 1 then return false end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local token = string.format('%.0f', math.max(tonumber(redis.call('GET', KEYS[2]) or '0') + 1, now))
+redis.call('SET', KEYS[1], token, 'PX', ARGV[1])
+redis.call('SET', KEYS[2], token, 'PX', ARGV[2])
+return token
+`)
+
+/**
+ * Prolongs a lease that is still ours.
+ *
+ * KEYS: 1 lease · 2 fence
+ * ARGV: 1 token · 2 lease TTL ms · 3 fence TTL ms
+ * Returns: 1, or 0 when somebody else holds it or nobody does.
+ */
+export const RENEW_LEASE = script(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return 1
+`)
+
+/**
+ * Gives a lease back if it is still ours. The fence stays: the token may still be on its way.
+ *
+ * KEYS: 1 lease
+ * ARGV: 1 token
+ * Returns: 1 if it was ours.
+ */
+export const RELEASE_LEASE = script(`
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+`)
+
+/**
+ * Numbers a subscription at first sight.
+ *
+ * KEYS: 1 the subscription's generation · 2 the newest generation of the network
+ * ARGV: 1 TTL ms
+ * Steps: return what it has, kept alive · else take the next number, at least the time, so that
+ *   generations grow even if Redis lost the last one
+ * Returns: the generation as text.
+ */
+export const GENERATION = script(`
+local known = redis.call('GET', KEYS[1])
+if known then
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+  redis.call('PEXPIRE', KEYS[2], ARGV[1])
+  return known
+end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local generation = string.format('%.0f', math.max(tonumber(redis.call('GET', KEYS[2]) or '0') + 1, now))
+redis.call('SET', KEYS[1], generation, 'PX', ARGV[1])
+redis.call('SET', KEYS[2], generation, 'PX', ARGV[1])
+return generation
+`)

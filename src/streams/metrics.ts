@@ -1,0 +1,81 @@
+import type { Registry } from 'prom-client'
+import { Counter, Gauge } from 'prom-client'
+import type { LogGap } from '../core/event-log.ts'
+import type { CloseName } from './close-codes.ts'
+import type { Transport } from './transport.ts'
+
+/** How a subscribe was answered: resumed, fresh on request, or fresh because resuming was impossible. */
+export type SubscribeOutcome = 'recovered' | 'fresh' | LogGap
+
+/** Counts what streams do. */
+export class StreamMetrics {
+  readonly #sessions: Gauge<'transport'>
+  readonly #frames: Counter
+  readonly #subscribes: Counter<'outcome'>
+  readonly #gaps: Counter<'reason'>
+  readonly #closes: Counter<'reason'>
+  readonly #slowConsumers: Counter
+
+  constructor(registry: Registry) {
+    const registers = [registry]
+    this.#sessions = new Gauge({
+      name: 'callhalf_stream_sessions',
+      help: 'Open stream sessions',
+      labelNames: ['transport'],
+      registers,
+    })
+    this.#frames = new Counter({
+      name: 'callhalf_stream_frames_sent_total',
+      help: 'Frames put on their way to clients',
+      registers,
+    })
+    this.#subscribes = new Counter({
+      name: 'callhalf_stream_subscribes_total',
+      help: 'Subscribes by outcome: recovered, fresh, or why resuming was impossible',
+      labelNames: ['outcome'],
+      registers,
+    })
+    this.#gaps = new Counter({
+      name: 'callhalf_stream_gaps_total',
+      help: 'Gaps told to sessions after they had subscribed',
+      labelNames: ['reason'],
+      registers,
+    })
+    this.#closes = new Counter({
+      name: 'callhalf_stream_closes_total',
+      help: 'Sessions that the gateway ended, by close code name',
+      labelNames: ['reason'],
+      registers,
+    })
+    this.#slowConsumers = new Counter({
+      name: 'callhalf_stream_slow_consumers_total',
+      help: 'Sessions ended because the client read too slowly',
+      registers,
+    })
+  }
+
+  opened(kind: Transport['kind']): void {
+    this.#sessions.inc({ transport: kind })
+  }
+
+  ended(kind: Transport['kind']): void {
+    this.#sessions.dec({ transport: kind })
+  }
+
+  sent(): void {
+    this.#frames.inc()
+  }
+
+  subscribed(outcome: SubscribeOutcome): void {
+    this.#subscribes.inc({ outcome })
+  }
+
+  gap(reason: LogGap): void {
+    this.#gaps.inc({ reason })
+  }
+
+  closed(name: CloseName): void {
+    this.#closes.inc({ reason: name })
+    if (name === 'slow_consumer') this.#slowConsumers.inc()
+  }
+}

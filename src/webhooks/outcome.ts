@@ -1,0 +1,85 @@
+import { isGatewayError } from '../core/errors.ts'
+
+/**
+ * Why an attempt failed, coarse on purpose: the receiver's owner may see it, and must not learn from it
+ * what is open behind an address that is not theirs.
+ */
+export type FailureReason =
+  | 'http_status'
+  | 'redirect'
+  | 'timeout'
+  | 'dns_error'
+  | 'connect_refused'
+  | 'connection_lost'
+  | 'tls_error'
+  | 'blocked_address'
+  | 'bad_response'
+  | 'error'
+
+/** What an attempt means for the event. */
+export type Outcome =
+  | { readonly kind: 'delivered'; readonly status: number }
+  /** The receiver says that it is gone for good (410): the endpoint is to be disabled. */
+  | { readonly kind: 'gone'; readonly status: number }
+  | {
+      readonly kind: 'failed'
+      readonly reason: FailureReason
+      readonly status?: number
+      /** The receiver asks not to be tried again earlier, in milliseconds since the epoch. */
+      readonly notBefore?: number
+    }
+
+/** Judges a response (Standard Webhooks 1.0.0, "Deliverability and reliability"); redirects are never followed. */
+export function classifyResponse(
+  { status, retryAfter }: { readonly status: number; readonly retryAfter: string | undefined },
+  now: number,
+): Outcome {
+  if (status >= 200 && status < 300) return { kind: 'delivered', status }
+  if (status === 410) return { kind: 'gone', status }
+  if (status >= 300 && status < 400) return { kind: 'failed', reason: 'redirect', status }
+  const notBefore = status === 429 || status === 503 ? parseRetryAfter(retryAfter, now) : undefined
+  return { kind: 'failed', reason: 'http_status', status, ...(notBefore !== undefined && { notBefore }) }
+}
+
+/** Judges an attempt that brought no response. */
+export const classifyError = (error: unknown): Outcome => ({ kind: 'failed', reason: reasonOf(error) })
+
+/** Seconds or an HTTP date (RFC 9110, 10.2.3), as milliseconds since the epoch. */
+export function parseRetryAfter(text: string | undefined, now: number): number | undefined {
+  if (text === undefined) return undefined
+  if (/^\s*\d{1,9}\s*$/.test(text)) return now + Number(text) * 1_000
+  const date = /[a-z]/i.test(text) ? Date.parse(text) : Number.NaN
+  return Number.isNaN(date) ? undefined : Math.max(date, now)
+}
+
+function reasonOf(error: unknown): FailureReason {
+  if (isGatewayError(error, 'webhook_url_refused')) {
+    return error.fields['reason'] === 'unresolvable' ? 'dns_error' : 'blocked_address'
+  }
+  if (error instanceof AggregateError && error.errors.length > 0) return reasonOf(error.errors[0])
+  if (!(error instanceof Error)) return 'error'
+  // undici's parser errors carry a code only where the parser gave one.
+  if (error.name === 'HTTPParserError') return 'bad_response'
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
+  return REASONS[code] ?? (/^(?:ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_)/.test(code) ? 'tls_error' : 'error')
+}
+
+const REASONS: Readonly<Record<string, FailureReason>> = {
+  UND_ERR_CONNECT_TIMEOUT: 'timeout',
+  UND_ERR_HEADERS_TIMEOUT: 'timeout',
+  UND_ERR_BODY_TIMEOUT: 'timeout',
+  ETIMEDOUT: 'timeout',
+  ECONNREFUSED: 'connect_refused',
+  EHOSTUNREACH: 'connect_refused',
+  ENETUNREACH: 'connect_refused',
+  EADDRNOTAVAIL: 'connect_refused',
+  ECONNRESET: 'connection_lost',
+  EPIPE: 'connection_lost',
+  UND_ERR_SOCKET: 'connection_lost',
+  EPROTO: 'tls_error',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'tls_error',
+  SELF_SIGNED_CERT_IN_CHAIN: 'tls_error',
+  HOSTNAME_MISMATCH: 'tls_error',
+  UND_ERR_HEADERS_OVERFLOW: 'bad_response',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'bad_response',
+}

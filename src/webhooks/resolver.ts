@@ -1,0 +1,55 @@
+import { lookup, Resolver } from 'node:dns/promises'
+import { GatewayError } from '../core/errors.ts'
+import { isLocalName } from './url-policy.ts'
+
+export type ResolvedAddress = { readonly address: string; readonly family: 4 | 6 }
+
+/** All addresses of a host name. Rejects with `webhook_url_refused` (reason `unresolvable`) when there are none. */
+export type Resolve = (hostname: string) => Promise<readonly ResolvedAddress[]>
+
+/**
+ * Resolves public names with queries of our own, which end after about `timeoutMs` and run beside each
+ * other: the system's resolver has four threads for the whole process, and four slow name servers of
+ * one tenant would stop everybody. Names of the local network (`localhost`, a container's name) are only
+ * known to the system's resolver; they are asked only when `localNames` says that any could be reached.
+ */
+export function createResolver({
+  timeoutMs,
+  localNames,
+}: {
+  readonly timeoutMs: number
+  readonly localNames: boolean
+}): Resolve {
+  return async (hostname) => {
+    const addresses = isLocalName(hostname)
+      ? await resolveLocal(hostname, localNames)
+      : await resolvePublic(hostname, timeoutMs)
+    if (addresses.length === 0) throw unresolvable()
+    return addresses
+  }
+}
+
+async function resolvePublic(hostname: string, timeoutMs: number): Promise<readonly ResolvedAddress[]> {
+  const resolver = new Resolver({ timeout: Math.ceil(timeoutMs / 2), tries: 2, maxTimeout: timeoutMs })
+  const [four, six] = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)])
+  if (four.status === 'rejected' && six.status === 'rejected') throw unresolvable(four.reason)
+  return [
+    ...(six.status === 'fulfilled' ? six.value : []).map((address) => ({ address, family: 6 as const })),
+    ...(four.status === 'fulfilled' ? four.value : []).map((address) => ({ address, family: 4 as const })),
+  ]
+}
+
+async function resolveLocal(hostname: string, allowed: boolean): Promise<readonly ResolvedAddress[]> {
+  if (!allowed) throw unresolvable()
+  const found = await lookup(hostname, { all: true }).catch((cause: unknown) => {
+    throw unresolvable(cause)
+  })
+  return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }))
+}
+
+const unresolvable = (cause?: unknown): GatewayError =>
+  new GatewayError('webhook_url_refused', {
+    detail: 'The host name does not resolve',
+    fields: { field: 'url', reason: 'unresolvable' },
+    cause,
+  })

@@ -1,0 +1,285 @@
+import { Registry } from 'prom-client'
+import * as v from 'valibot'
+import type { Adapter } from '../../src/core/adapter.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import type { NetworkRef, SubscriberId } from '../../src/core/ids.ts'
+import { ShardSchema, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
+import type { GenerationStore, Lease, LeaseStore } from '../../src/core/lease.ts'
+import { silentLogger } from '../../src/core/logger.ts'
+import type { Fence, Observation, ObservationSink } from '../../src/core/observation.ts'
+import type { UpstreamPosition } from '../../src/core/upstream-position.ts'
+import { compareUpstream } from '../../src/core/upstream-position.ts'
+import { broadsoft } from '../../src/broadsoft/adapter.ts'
+import type { BroadsoftConfig } from '../../src/broadsoft/config.ts'
+import { BroadsoftConfigSchema } from '../../src/broadsoft/config.ts'
+import { BroadsoftMetrics } from '../../src/broadsoft/metrics.ts'
+import { Simulator } from '../../src/simulator/simulator.ts'
+import type { SimulatorSettings } from '../../src/simulator/settings.ts'
+
+export const NETWORK: NetworkRef = { networkId: toNetworkId('net-1'), shard: v.parse(ShardSchema, 'shard-1') }
+const USERNAME = 'admin@example.net'
+const PASSWORD = 'correct horse'
+
+/** Takes every observation and remembers it; `beforeStore` may make it wait or fail. */
+export class RecordingSink implements ObservationSink {
+  readonly delivered: { readonly observation: Observation; readonly fence: Fence }[] = []
+  readonly stale: (readonly SubscriberId[])[] = []
+  readonly #newest = new Map<SubscriberId, UpstreamPosition>()
+  beforeStore: (observation: Observation) => Promise<void> = async () => undefined
+
+  async deliver(observation: Observation, fence: Fence): Promise<void> {
+    await this.beforeStore(observation)
+    this.delivered.push({ observation, fence })
+    const { subscriberId, upstream } = observation
+    const newest = this.#newest.get(subscriberId)
+    if (newest === undefined || compareUpstream(upstream, newest) > 0) this.#newest.set(subscriberId, upstream)
+  }
+
+  async markStale(_networkId: NetworkRef['networkId'], subscriberIds: readonly SubscriberId[]): Promise<void> {
+    this.stale.push(subscriberIds)
+  }
+
+  async newestUpstream(
+    _networkId: NetworkRef['networkId'],
+    subscriberId: SubscriberId,
+  ): Promise<UpstreamPosition | undefined> {
+    return this.#newest.get(subscriberId)
+  }
+
+  snapshotsOf(subscriberId: string): readonly Observation[] {
+    return this.#of(subscriberId, 'snapshot')
+  }
+
+  /** The states of the subscriber's calls as they were reported one by one. */
+  statesOf(subscriberId: string): readonly string[] {
+    return this.#of(subscriberId, 'calls').flatMap(({ body }) => body.calls.map(({ state }) => state))
+  }
+
+  #of(subscriberId: string, type: Observation['body']['type']): readonly Observation[] {
+    return this.delivered
+      .map(({ observation }) => observation)
+      .filter((observation) => observation.subscriberId === subscriberId && observation.body.type === type)
+  }
+}
+
+/** Leases of several adapters in one process, to be taken away at will. */
+export class LeaseBook implements LeaseStore {
+  readonly #held = new Map<string, { readonly holder: AbortController; readonly token: number }>()
+  #token = 0
+
+  async tryAcquire(_network: NetworkRef, name: string): Promise<Lease | undefined> {
+    if (this.#held.has(name)) return undefined
+    this.#token += 1
+    const grant = { holder: new AbortController(), token: this.#token }
+    this.#held.set(name, grant)
+    return {
+      fence: { lease: name, token: grant.token },
+      lost: grant.holder.signal,
+      release: async () => {
+        if (this.#held.get(name) === grant) this.#held.delete(name)
+      },
+    }
+  }
+
+  /** Somebody else has it: whoever holds it now loses it. */
+  seize(name: string): void {
+    this.#held.get(name)?.holder.abort()
+    this.#held.set(name, { holder: new AbortController(), token: 0 })
+  }
+
+  free(name: string): void {
+    this.#held.delete(name)
+  }
+
+  holds(name: string): boolean {
+    return this.#held.has(name)
+  }
+}
+
+class GenerationBook implements GenerationStore {
+  readonly #known = new Map<string, number>()
+
+  async generationOf(_network: NetworkRef, subscriptionId: string): Promise<number> {
+    const generation = this.#known.get(subscriptionId) ?? this.#known.size + 1
+    this.#known.set(subscriptionId, generation)
+    return generation
+  }
+}
+
+/** The subscribers wanted, to be changed while adapters run. */
+export class WantedList {
+  #ids: readonly SubscriberId[]
+  readonly #listeners = new Set<() => void>()
+
+  constructor(ids: readonly string[]) {
+    this.#ids = ids.map(toSubscriberId)
+  }
+
+  list(): readonly SubscriberId[] {
+    return this.#ids
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  set(ids: readonly string[]): void {
+    this.#ids = ids.map(toSubscriberId)
+    for (const listener of this.#listeners) listener()
+  }
+}
+
+export type LedgerEntry = {
+  readonly subscription_id: string
+  readonly user_id: string
+  readonly type: string
+  readonly emissions: readonly { readonly channel_id: string }[]
+  readonly acked_at: number | null
+  readonly ack_status: number | null
+  readonly expired_reason: string | null
+}
+
+type ListedChannel = {
+  readonly channel_id: string
+  readonly xsp_index: number
+  readonly opened_at: number
+  readonly last_heartbeat_at: number
+  readonly expires_at: number | null
+}
+type ListedSubscription = {
+  readonly subscription_id: string
+  readonly target: { readonly type: string; readonly id: string }
+  readonly application_id: string
+}
+export type Instance = {
+  readonly adapter: Adapter
+  readonly sink: RecordingSink
+  readonly registry: Registry
+  /** A metric's value with these labels; 0 when there is none. */
+  metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
+}
+
+export type RigOptions = {
+  readonly xsps?: number
+  readonly users?: number
+  readonly wanted?: readonly string[]
+  readonly settings?: Partial<SimulatorSettings>
+}
+
+/** A simulated BroadWorks and any number of adapter instances on it, over real sockets. */
+export class BroadsoftRig implements AsyncDisposable {
+  readonly simulator: Simulator
+  readonly leases = new LeaseBook()
+  readonly generations = new GenerationBook()
+  readonly wanted: WantedList
+  readonly #adapters: Adapter[] = []
+
+  private constructor(simulator: Simulator, wanted: readonly string[]) {
+    this.simulator = simulator
+    this.wanted = new WantedList(wanted)
+  }
+
+  /** Users are `user1@example.net` and on; by default two, both wanted. */
+  static async start({ xsps = 1, users = 2, wanted, settings = {} }: RigOptions = {}): Promise<BroadsoftRig> {
+    const simulator = new Simulator({
+      ports: Array.from({ length: xsps }, () => 0),
+      username: USERNAME,
+      password: PASSWORD,
+      log: silentLogger,
+      settings,
+    })
+    await simulator.start()
+    const ids = Array.from({ length: users }, (_, index) => `user${index + 1}@example.net`)
+    const rig = new BroadsoftRig(simulator, wanted ?? ids)
+    await rig.control('POST', '/users', { count: users })
+    return rig
+  }
+
+  /** Starts an adapter; `config` may break the schema's bounds, to make time short. */
+  async startAdapter(config: Partial<BroadsoftConfig> = {}, sink = new RecordingSink()): Promise<Instance> {
+    const registry = new Registry()
+    const parsed = v.parse(BroadsoftConfigSchema, {
+      xsp: [...this.simulator.xspUrls],
+      username: USERNAME,
+      password: PASSWORD,
+    })
+    const adapter = broadsoft(new BroadsoftMetrics(registry)).create({
+      network: NETWORK,
+      config: { ...parsed, ...config },
+      sink,
+      wanted: this.wanted,
+      leases: this.leases,
+      generations: this.generations,
+      channelSetId: 'set-1',
+      applicationId: 'app-1',
+      log: silentLogger,
+      clock: systemClock,
+      random: Math.random,
+    })
+    this.#adapters.push(adapter)
+    await adapter.start()
+    return { adapter, sink, registry, metric: (name, labels = {}) => readMetric(registry, name, labels) }
+  }
+
+  /** Sends a request to the simulator's control API. */
+  async control<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await fetch(this.simulator.controlUrl + path, {
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    const text = await response.text()
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`)
+    return JSON.parse(text === '' ? '{}' : text)
+  }
+
+  async channels(): Promise<readonly ListedChannel[]> {
+    return (await this.control<{ readonly channels: readonly ListedChannel[] }>('GET', '/channels')).channels
+  }
+
+  async subscriptions(): Promise<readonly ListedSubscription[]> {
+    const { subscriptions } = await this.control<{ readonly subscriptions: readonly ListedSubscription[] }>(
+      'GET',
+      '/subscriptions',
+    )
+    return subscriptions
+  }
+
+  /** The events of a type that the simulator made, oldest first. */
+  async ledger(type?: string): Promise<readonly LedgerEntry[]> {
+    const { entries } = await this.control<{ readonly entries: readonly LedgerEntry[] }>('GET', '/ledger?limit=10000')
+    return entries.filter((entry) => type === undefined || entry.type === type)
+  }
+
+  /** A phone of the user rings. */
+  async ring(userId: string, from = '+15559990000'): Promise<string> {
+    const { call_id: callId } = await this.control<{ readonly call_id: string }>(
+      'POST',
+      `/users/${userId}/incoming-calls`,
+      { from },
+    )
+    return callId
+  }
+
+  /** A request to the XSI of a node, with the administrator's credentials. */
+  xsi(method: string, path: string, body?: string): Promise<Response> {
+    return fetch(`${this.simulator.xspUrls[0] ?? ''}${path}`, {
+      method,
+      headers: { authorization: `Basic ${Buffer.from(`${USERNAME}:${PASSWORD}`).toString('base64')}` },
+      ...(body === undefined ? {} : { body }),
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#adapters.map((adapter) => adapter.stop(AbortSignal.timeout(1000))))
+    await this.simulator.stop(AbortSignal.timeout(1000))
+  }
+}
+
+async function readMetric(registry: Registry, name: string, labels: Readonly<Record<string, string>>): Promise<number> {
+  const metric = await registry.getSingleMetric(name)?.get()
+  const found = metric?.values.filter((value) =>
+    Object.entries(labels).every(([label, expected]) => value.labels[label] === expected),
+  )
+  return (found ?? []).reduce((sum, { value }) => sum + value, 0)
+}

@@ -1,0 +1,62 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock, type Clock } from '../../src/core/clock.ts'
+import { silentLogger } from '../../src/core/logger.ts'
+import { Cipher } from '../../src/records/cipher.ts'
+import { Records, type RecordsOptions } from '../../src/records/connection.ts'
+import { startTestPostgres } from './postgres.ts'
+
+/** The two stores that every suite of the records runs on. */
+export const STORES = ['pglite', 'postgresql'] as const
+export type StoreName = (typeof STORES)[number]
+
+export const TEST_SECRET_KEY = Buffer.alloc(32, 5)
+
+/** Records on a store of this test file's own; stop it in `afterAll`. */
+export type TestRecords = {
+  /** Started. */
+  readonly records: Records
+  /** Those of `records`, for a second one on the same store. */
+  readonly options: RecordsOptions
+  /** Settable time, starting at the real one. */
+  readonly clock: Clock & { advance(ms: number): void }
+  stop(): Promise<void>
+}
+
+export async function startTestRecords(store: StoreName): Promise<TestRecords> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-records-'))
+  const postgres = store === 'postgresql' ? await startTestPostgres() : undefined
+  const clock = adjustableClock()
+  const options: RecordsOptions = {
+    ...(postgres === undefined ? {} : { databaseUrl: await postgres.createDatabase() }),
+    dataDir,
+    cipher: new Cipher([TEST_SECRET_KEY]),
+    clock,
+    log: silentLogger,
+  }
+  const records = new Records(options)
+  await records.start()
+  return {
+    records,
+    options,
+    clock,
+    async stop() {
+      await records.stop(AbortSignal.timeout(5_000))
+      await postgres?.stop()
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+function adjustableClock(): Clock & { advance(ms: number): void } {
+  let ahead = 0
+  return {
+    now: () => systemClock.now() + ahead,
+    monotonic: () => systemClock.monotonic() + ahead,
+    wait: (ms, signal) => systemClock.wait(ms, signal),
+    advance(ms) {
+      ahead += ms
+    },
+  }
+}

@@ -1,0 +1,88 @@
+import { once } from 'node:events'
+import * as v from 'valibot'
+import { WebSocket } from 'ws'
+import type { Position } from '../../src/core/position.ts'
+import { PositionSchema } from '../../src/core/position.ts'
+
+const DEADLINE_MS = 10_000
+
+const FrameSchema = v.looseObject({
+  type: v.string(),
+  recovered: v.optional(v.boolean()),
+  reason: v.optional(v.unknown()),
+  position: v.optional(PositionSchema),
+  event: v.optional(v.string()),
+  snapshot: v.optional(v.array(v.looseObject({ call_id: v.string(), state: v.string() }))),
+  data: v.optional(v.looseObject({ n: v.optional(v.number()), state: v.optional(v.string()) })),
+})
+export type ReceivedFrame = v.InferOutput<typeof FrameSchema>
+
+export type Closed = { readonly code: number; readonly reason: string }
+
+/** A client of one stream over a real WebSocket that remembers everything it received. */
+export class StreamClient {
+  readonly socket: WebSocket
+  readonly frames: ReceivedFrame[] = []
+  readonly closed: Promise<Closed>
+  #changed: () => void = () => undefined
+
+  private constructor(socket: WebSocket) {
+    this.socket = socket
+    socket.on('message', (data: Buffer) => {
+      this.frames.push(v.parse(FrameSchema, JSON.parse(data.toString())))
+      this.#changed()
+    })
+    // A connection that is cut off also ends with 'close'.
+    socket.on('error', () => undefined)
+    this.closed = new Promise((resolve) => {
+      socket.once('close', (code, reason) => resolve({ code, reason: reason.toString() }))
+    })
+  }
+
+  static async open(
+    url: string,
+    options: { readonly key?: string; readonly protocols?: readonly string[]; readonly autoPong?: boolean },
+  ): Promise<StreamClient> {
+    const socket = new WebSocket(url.replace(/^http/, 'ws'), [...(options.protocols ?? [])], {
+      headers: options.key === undefined ? {} : { authorization: `Bearer ${options.key}` },
+      autoPong: options.autoPong ?? true,
+    })
+    const client = new StreamClient(socket)
+    await once(socket, 'open')
+    return client
+  }
+
+  subscribe(after: Position | null): void {
+    this.socket.send(JSON.stringify({ op: 'subscribe', after }))
+  }
+
+  /** The first frame, already there or still to come, that fits. */
+  async frame(fits: (frame: ReceivedFrame) => boolean): Promise<ReceivedFrame> {
+    await this.until(() => this.frames.some(fits))
+    return v.parse(FrameSchema, this.frames.find(fits))
+  }
+
+  async until(isTrue: () => boolean): Promise<void> {
+    const expired = Date.now() + DEADLINE_MS
+    while (!isTrue()) {
+      if (Date.now() > expired) throw new Error(`not in time; received ${JSON.stringify(this.frames).slice(0, 2_000)}`)
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, 100)
+        this.#changed = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+  }
+
+  /** The `n` of the events, in the order of arrival. */
+  get numbers(): readonly (number | undefined)[] {
+    return this.frames.filter(({ type }) => type === 'event').map(({ data }) => data?.n)
+  }
+
+  async disconnect(): Promise<void> {
+    this.socket.terminate()
+    await this.closed
+  }
+}
