@@ -72,7 +72,7 @@ export class Dialler {
   async #resolve(request: DialRequest, key: string, startedAt: number): Promise<DialOutcome> {
     const { clock, commandTimeoutMs } = this.#options
     const remainingMs = startedAt + commandTimeoutMs + CLAIM_GRACE_MS - clock.now()
-    if (remainingMs > 1e9) {
+    if (remainingMs > 0) {
       throw new GatewayError('idempotency_in_progress', { retryAfterSeconds: Math.ceil(remainingMs / 1000) })
     }
     const callId = await this.#findCall(request, startedAt)
@@ -146,7 +146,7 @@ const canonicalRequest = ({ assignment, remoteNumber, subscriberName, remoteName
  * Whether a failed command surely had no effect: the network answered with a refusal, or the request
  * never left (`sent: false`). Anything else, a timeout above all, may have been carried out.
  */
-export function isCertainlyNotDone(error: unknown): boolean {
+function isCertainlyNotDone(error: unknown): boolean {
   if (!isGatewayError(error)) return false
   if (isGatewayError(error, 'provider_unavailable')) return error.fields['sent'] === false
   return isGatewayError(

@@ -15,7 +15,7 @@ import { NetworkRunner } from './network-runner.ts'
 import { WantedView } from './wanted-view.ts'
 
 /** What an adapter gets from the gateway besides its own network's record. */
-export type AdapterPorts = Omit<AdapterContext<unknown>, 'network' | 'config' | 'wanted' | 'channelSetId'>
+type AdapterPorts = Omit<AdapterContext<unknown>, 'network' | 'config' | 'wanted' | 'channelSetId'>
 
 export type NetworkSupervisorOptions = {
   readonly networks: NetworkRepository

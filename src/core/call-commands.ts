@@ -2,7 +2,7 @@ import type { Call, CallState } from './call.ts'
 import { GatewayError } from './errors.ts'
 
 /** The commands on an existing call that the calls API document has. */
-export const CALL_COMMANDS = ['answer', 'hold', 'resume', 'end'] as const
+const CALL_COMMANDS = ['answer', 'hold', 'resume', 'end'] as const
 export type CallCommand = (typeof CALL_COMMANDS)[number]
 
 /**

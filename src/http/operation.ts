@@ -19,7 +19,7 @@ const nothing = v.strictObject({})
 type Nothing = typeof nothing
 
 /** What a handler returns: wrapped into a Response with our headers, `json` or `text` as its body. */
-export type Reply = {
+type Reply = {
   readonly status: 200 | 201 | 204 | 503
   readonly json?: unknown
   readonly text?: string | Uint8Array<ArrayBuffer>
@@ -27,7 +27,7 @@ export type Reply = {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-export type DocumentedResponse = {
+type DocumentedResponse = {
   readonly description: string
   /** The schema of the JSON body; absent for none. */
   readonly schema?: v.GenericSchema
@@ -40,9 +40,9 @@ export type DocumentedResponse = {
  * Who may call an operation: `admin`, with the admin key; `app`, with a key of the app in the path or the
  * admin key; `stream`, like `app`, but the handler decides, as it takes stream tokens too; `open`, anybody.
  */
-export type Access = 'admin' | 'app' | 'stream' | 'open'
+type Access = 'admin' | 'app' | 'stream' | 'open'
 
-export type OperationSpec<Params extends ObjectSchema, Query extends ObjectSchema, Body extends v.GenericSchema> = {
+type OperationSpec<Params extends ObjectSchema, Query extends ObjectSchema, Body extends v.GenericSchema> = {
   readonly operationId: string
   readonly tag: string
   readonly summary: string
@@ -59,7 +59,7 @@ export type OperationSpec<Params extends ObjectSchema, Query extends ObjectSchem
   readonly errors?: readonly ErrorCode[]
 }
 
-export type OperationInput<Params, Query, Body> = {
+type OperationInput<Params, Query, Body> = {
   readonly params: Params
   readonly query: Query
   readonly body: Body

@@ -18,7 +18,7 @@ export const ProblemSchema = v.pipe(
   }),
   v.metadata({ ref: 'Problem', title: 'Problem details (RFC 9457)' }),
 )
-export type Problem = v.InferOutput<typeof ProblemSchema>
+type Problem = v.InferOutput<typeof ProblemSchema>
 
 const RETRY_AFTER_SECONDS = 5
 
