@@ -26,9 +26,9 @@ type Fate = 'told' | 'overtaken' | 'told_by_resynchronisation' | 'lost'
  * - Loss: walking through a call's emitted states in the network's order, each is found among the received
  *   states in order (`told`). Otherwise it is `overtaken` when a later event of the call had been
  *   acknowledged before it (the network delivered it out of order, the newer state was told), or
- *   `told_by_resynchronisation` when it fell into a gap (the network gave it up for want of a channel, or
- *   delivered it only after a later snapshot of the user) and the call's state after the gap is what the
- *   app was left with: released, or never heard of at all. Anything else is lost.
+ *   `told_by_resynchronisation` when it fell into a gap (the network gave it up for want of a channel, or a
+ *   snapshot that was taken later was stored first) and the call's state after the gap is what the app was
+ *   left with: released, or never heard of at all. Anything else is lost.
  */
 export function compareWithLedger(options: { ledger: readonly LedgerEntry[]; app: RecordingApp }): Verdict {
   const { ledger, app } = options
@@ -80,21 +80,68 @@ function fatesOf(options: {
   readonly snapshots: readonly LedgerEntry[]
 }): { entry: LedgerEntry; fate: Fate }[] {
   const { entries, received, snapshots } = options
-  let from = 0
-  return entries.map((entry, index) => {
-    const ackedAt = entry.ack_status === 200 && entry.acked_at !== null ? entry.acked_at : Infinity
-    const at = received.findIndex((arrival, position) => position >= from && arrival.state === stateOf(entry))
-    // One that was given up must not use up the telling of a later one with the same state.
-    if (at !== -1 && ackedAt < Infinity) {
-      from = at
-      return { entry, fate: 'told' }
-    }
-    const wasBeforeIt = (other: LedgerEntry) => (other.acked_at ?? Infinity) <= ackedAt
-    if (ackedAt < Infinity && entries.slice(index + 1).some(wasBeforeIt)) return { entry, fate: 'overtaken' }
-    const fellIntoGap = snapshots.some((snapshot) => snapshot.created_at >= entry.created_at && wasBeforeIt(snapshot))
-    const isOver = received.length === 0 || received.at(-1)?.state === 'released'
-    return { entry, fate: fellIntoGap && isOver ? 'told_by_resynchronisation' : 'lost' }
+  const overtaken = new Set(entries.filter((entry, index) => isOvertaken(entry, entries.slice(index + 1))))
+  // Told, though overtaken, is told; what is left is compared with what would be told without those.
+  const told = new Set([
+    ...align(entries, received),
+    ...align(
+      entries.filter((e) => !overtaken.has(e)),
+      received,
+    ),
+  ])
+  const isOver = received.length === 0 || received.at(-1)?.state === 'released'
+  const wasConcluded = received.some((arrival) => arrival.synthetic)
+  return entries.map((entry) => {
+    if (told.has(entry)) return { entry, fate: 'told' }
+    if (overtaken.has(entry)) return { entry, fate: 'overtaken' }
+    const fellIntoGap = snapshots.some(
+      (snapshot) => snapshot.created_at >= entry.created_at && ackedAtOf(snapshot) <= ackedAtOf(entry),
+    )
+    return { entry, fate: isOver && (fellIntoGap || wasConcluded) ? 'told_by_resynchronisation' : 'lost' }
   })
+}
+
+const isOvertaken = (entry: LedgerEntry, later: readonly LedgerEntry[]): boolean =>
+  ackedAtOf(entry) < Infinity && later.some((other) => ackedAtOf(other) <= ackedAtOf(entry))
+
+const ackedAtOf = (entry: LedgerEntry): number =>
+  entry.ack_status === 200 && entry.acked_at !== null ? entry.acked_at : Infinity
+
+/**
+ * The entries whose states appear among the arrivals in order, as many as possible: the longest common
+ * subsequence. Entries in a row with the same state are one: an update that changes no state is not told.
+ */
+function align(entries: readonly LedgerEntry[], received: readonly Arrival[]): ReadonlySet<LedgerEntry> {
+  const runs = runsOf(entries)
+  const best = Array.from({ length: runs.length + 1 }, () => Array.from({ length: received.length + 1 }, () => 0))
+  const at = (i: number, j: number) => best[i]?.[j] ?? 0
+  const matches = (i: number, j: number) => runs[i]?.state === received[j]?.state
+  for (let i = runs.length - 1; i >= 0; i -= 1) {
+    for (let j = received.length - 1; j >= 0; j -= 1) {
+      const row = best[i]
+      if (row !== undefined) row[j] = matches(i, j) ? 1 + at(i + 1, j + 1) : Math.max(at(i + 1, j), at(i, j + 1))
+    }
+  }
+  const told = new Set<LedgerEntry>()
+  for (let i = 0, j = 0; i < runs.length && j < received.length;) {
+    if (matches(i, j)) {
+      for (const entry of runs[i]?.entries ?? []) told.add(entry)
+      i += 1
+      j += 1
+    } else if (at(i + 1, j) >= at(i, j + 1)) i += 1
+    else j += 1
+  }
+  return told
+}
+
+function runsOf(entries: readonly LedgerEntry[]): { state: string | undefined; entries: LedgerEntry[] }[] {
+  const runs: { state: string | undefined; entries: LedgerEntry[] }[] = []
+  for (const entry of entries) {
+    const last = runs.at(-1)
+    if (last !== undefined && last.state === stateOf(entry)) last.entries.push(entry)
+    else runs.push({ state: stateOf(entry), entries: [entry] })
+  }
+  return runs
 }
 
 const isAcknowledgedSnapshot = (entry: LedgerEntry): boolean =>
