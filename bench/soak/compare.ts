@@ -81,11 +81,12 @@ function fatesOf(options: {
 }): { entry: LedgerEntry; fate: Fate }[] {
   const { entries, received, snapshots } = options
   const overtaken = new Set(entries.filter((entry, index) => isOvertaken(entry, entries.slice(index + 1))))
-  // Told, though overtaken, is told; what is left is compared with what would be told without those.
+  const stored = entries.filter((entry) => ackedAtOf(entry) < Infinity)
+  // One that was told although it was overtaken is told; the others must be found without those.
   const told = new Set([
-    ...align(entries, received),
+    ...align(stored, received),
     ...align(
-      entries.filter((e) => !overtaken.has(e)),
+      stored.filter((entry) => !overtaken.has(entry)),
       received,
     ),
   ])
