@@ -41,6 +41,7 @@ async function describeApi() {
     subscribers: absent,
     endpoints: absent,
     checkEndpointUrl: absent,
+    openEndpoint: absent,
     generateSecret: absent,
     streams: { hub: absent, authenticator: absent, tokens: absent },
     readiness: absent,

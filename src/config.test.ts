@@ -90,6 +90,11 @@ test('a role left to other processes needs stores that they can share', () => {
   expect(problemsOf({ CALLHALF_ROLES: 'provisioning,webhooks,channels,http' })).toEqual([])
 })
 
+test('a database behind a unix socket can be named', () => {
+  const url = 'postgres://callhalf@/callhalf?host=/var/run/postgresql'
+  expect(readConfig({ DATABASE_URL: url }).secrets.databaseUrl).toBe(url)
+})
+
 test('variables of the other commands are no mistake', () => {
   expect(problemsOf({ CALLHALF_API_KEY: 'ck_x', CALLHALF_SIMULATOR_PORT: '1', HOME: '/root' })).toEqual([])
 })

@@ -8,7 +8,7 @@ import type { Config } from './config.ts'
 import { CallControl } from './control/call-control.ts'
 import { NetworkSupervisor } from './control/network-supervisor.ts'
 import { systemClock } from './core/clock.ts'
-import { ShardSchema } from './core/ids.ts'
+import { ShardSchema, type AppId, type EndpointId } from './core/ids.ts'
 import type { LeaseStore } from './core/lease.ts'
 import type { Logger } from './core/logger.ts'
 import type { Service } from './core/service.ts'
@@ -46,6 +46,7 @@ import { createAddressPolicy } from './webhooks/address-policy.ts'
 import { Deliverer } from './webhooks/deliverer.ts'
 import { Dispatcher } from './webhooks/dispatcher.ts'
 import { WebhookMetrics } from './webhooks/metrics.ts'
+import { EndpointOpener } from './webhooks/endpoint-opener.ts'
 import { checkEndpointUrl } from './webhooks/registration.ts'
 import { createResolver } from './webhooks/resolver.ts'
 import { generateSecret } from './webhooks/signature.ts'
@@ -280,7 +281,13 @@ function buildWebhooks({ config, registry, log }: Base, records: RecordParts, st
     log: log.child({ component: 'announcer' }),
     clock: systemClock,
   })
-  return { dispatcher, announcer, checkUrl: (url: string) => checkEndpointUrl(url, { policy, resolve }) }
+  const opener = new EndpointOpener((work) => state.connection.general.run(work), state.eventLog)
+  const openEndpoint = async (appId: AppId, endpointId: EndpointId): Promise<void> => {
+    const app = records.directory.app(appId)
+    if (app !== undefined) await opener.open(app, endpointId)
+  }
+  const checkUrl = (url: string) => checkEndpointUrl(url, { policy, resolve })
+  return { dispatcher, announcer, checkUrl, openEndpoint }
 }
 
 type WebhookParts = ReturnType<typeof buildWebhooks>
@@ -329,6 +336,7 @@ function buildHttp(
     endpoints: records.endpoints,
     checkEndpointUrl: webhooks.checkUrl,
     generateSecret,
+    openEndpoint: webhooks.openEndpoint,
     streams,
     readiness: () => readiness.current(),
     registry,

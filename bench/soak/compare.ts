@@ -187,6 +187,7 @@ function stateOf(entry: LedgerEntry): string | undefined {
       return 'detached'
     case 'Released':
       return 'released'
+    case null:
     default:
       return undefined
   }

@@ -46,7 +46,9 @@ test('a call is observed in order under the channel’s fence and its events are
   const host = new URL(rig.simulator.xspUrls[0] ?? '').host
   expect(new Set(instance.sink.delivered.map(({ fence }) => fence.lease))).toEqual(new Set([`channel:${host}`]))
   expect(await instance.metric('callhalf_channel_events_total', { outcome: 'delivered' })).toBe(5)
-  expect(await instance.metric('callhalf_channel_acks_total', { status: '200' })).toBe(5)
+  // Hook status is no call state.
+  expect(await instance.metric('callhalf_channel_events_total', { outcome: 'ignored' })).toBe(2)
+  await until(async () => expect(await instance.metric('callhalf_channel_acks_total', { status: '200' })).toBe(7))
 })
 
 test('an event is acknowledged only once the sink has stored it', async () => {
@@ -54,7 +56,7 @@ test('an event is acknowledged only once the sink has stored it', async () => {
   const instance = await rig.startAdapter()
   await untilReady(instance)
   const { promise, resolve: store } = Promise.withResolvers<void>()
-  const reached = vi.fn()
+  const reached = vi.fn<() => void>()
   instance.sink.beforeStore = async () => {
     reached()
     await promise
@@ -121,8 +123,8 @@ test('an event that the sink fails on by a bug is answered, so that it does not 
 })
 
 test('channels on two nodes stay alive: heartbeats and answers reach the node that holds the stream', async () => {
-  await using rig = await BroadsoftRig.start({ xsps: 2, users: 20, settings: { eventTimeoutMs: 400 } })
-  const instance = await rig.startAdapter({ heartbeat_seconds: 0.1 })
+  await using rig = await BroadsoftRig.start({ xsps: 2, users: 20, settings: { eventTimeoutMs: 1000 } })
+  const instance = await rig.startAdapter({ heartbeat_seconds: 0.25 })
   await untilReady(instance)
   await until(async () => expect((await rig.channels()).length).toBe(2))
   const before = await rig.channels()
@@ -131,7 +133,7 @@ test('channels on two nodes stay alive: heartbeats and answers reach the node th
     const now = await rig.channels()
     expect(now.map(({ channel_id: id }) => id)).toEqual(before.map(({ channel_id: id }) => id))
     for (const [index, channel] of now.entries()) {
-      expect(channel.last_heartbeat_at - (before[index]?.opened_at ?? 0)).toBeGreaterThan(1000)
+      expect(channel.last_heartbeat_at - (before[index]?.opened_at ?? 0)).toBeGreaterThan(1500)
     }
   })
   const events = await rig.ledger()
@@ -214,7 +216,7 @@ test(
   { timeout: SLOW },
   async () => {
     await using rig = await BroadsoftRig.start()
-    const instance = await rig.startAdapter({ heartbeat_seconds: 0.1 })
+    const instance = await rig.startAdapter({ heartbeat_seconds: 0.25 })
     await untilReady(instance)
     const [first] = await rig.channels()
     await rig.control('PUT', '/faults', { half_open: true })
@@ -258,7 +260,7 @@ test(
   { timeout: SLOW },
   async () => {
     await using rig = await BroadsoftRig.start()
-    const instance = await rig.startAdapter({ heartbeat_seconds: 0.1 })
+    const instance = await rig.startAdapter({ heartbeat_seconds: 0.25 })
     await untilReady(instance)
     const [first] = await rig.channels()
     await rig.control('PUT', '/faults', { http_burst: { status: 503, count: 2, path_includes: 'heartbeat' } })
@@ -267,9 +269,8 @@ test(
     await until(async () => expect((await rig.channels())[0]?.last_heartbeat_at).toBeGreaterThan(failedAt))
     expect((await rig.channels()).map(({ channel_id: id }) => id)).toEqual([first?.channel_id])
     await rig.control('PUT', '/faults', { http_burst: { status: 503, count: 3, path_includes: 'heartbeat' } })
-    await until(async () =>
-      expect(await instance.metric('callhalf_channel_ends_total', { reason: 'heartbeat_failed' })).toBe(1),
-    )
+    // Without heartbeats there are no echoes: which of the two is noticed first is a matter of jitter.
+    await until(async () => expect(await instance.metric('callhalf_channel_ends_total')).toBe(1))
     await until(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
   },
 )
@@ -281,8 +282,8 @@ test('a channel that is refused with Retry-After is not asked for before', async
   })
   const instance = await rig.startAdapter()
   await until(() => expect(instance.adapter.channels()[0]).toMatchObject({ state: 'waiting', reason: 'refused' }))
-  const [{ retryAt = 0, since = 0 } = {}] = instance.adapter.channels()
-  expect(retryAt - since).toBeGreaterThanOrEqual(1990)
+  const [channel] = instance.adapter.channels()
+  expect((channel?.retryAt ?? 0) - (channel?.since ?? 0)).toBeGreaterThanOrEqual(1990)
   // The start does not wait for a network that cannot be reached.
   expect(instance.adapter.isReady()).toBe(true)
 })
@@ -292,7 +293,7 @@ test.each([['heartbeat'], ['eventresponse']])(
   { timeout: SLOW },
   async (path) => {
     await using rig = await BroadsoftRig.start()
-    const instance = await rig.startAdapter({ heartbeat_seconds: 0.1 })
+    const instance = await rig.startAdapter({ heartbeat_seconds: 0.25 })
     await untilReady(instance)
     await rig.control('PUT', '/faults', { http_burst: { status: 404, count: 1, path_includes: path } })
     await rig.ring(USER_1)
@@ -319,17 +320,17 @@ test('a channel is renewed at half of the lifetime that was granted', { timeout:
 })
 
 test('a channel redirected to another node is looked after there', async () => {
-  await using rig = await BroadsoftRig.start({ xsps: 2, settings: { eventTimeoutMs: 500 } })
+  await using rig = await BroadsoftRig.start({ xsps: 2, settings: { eventTimeoutMs: 1000 } })
   await rig.control('PUT', '/faults', { redirect: { to_xsp_index: 1, count: 1, path_includes: 'async' } })
   const [xsp = ''] = rig.simulator.xspUrls
   const redirectHosts = rig.simulator.xspUrls.map((url) => new URL(url).host)
-  const instance = await rig.startAdapter({ xsp: [xsp], redirect_hosts: redirectHosts, heartbeat_seconds: 0.1 })
+  const instance = await rig.startAdapter({ xsp: [xsp], redirect_hosts: redirectHosts, heartbeat_seconds: 0.25 })
   await untilReady(instance)
   const [first] = await rig.channels()
   expect(first?.xsp_index).toBe(1)
   await until(async () => {
     const [channel] = await rig.channels()
-    expect((channel?.last_heartbeat_at ?? 0) - (channel?.opened_at ?? 0)).toBeGreaterThan(1000)
+    expect((channel?.last_heartbeat_at ?? 0) - (channel?.opened_at ?? 0)).toBeGreaterThan(1500)
   })
   expect((await rig.channels()).map(({ channel_id: id }) => id)).toEqual([first?.channel_id])
 })
@@ -384,10 +385,9 @@ test('left-over subscriptions of our application are deleted, those of others ar
   const instance = await rig.startAdapter()
   await untilReady(instance)
   await until(async () =>
-    expect((await rig.subscriptions()).map(({ target, application_id: app }) => [target.id, app]).toSorted()).toEqual([
-      [USER_1, 'app-1'],
-      ['user4@example.net', 'app-9'],
-    ]),
+    expect(
+      (await rig.subscriptions()).map(({ target, application_id: app }) => `${app} ${target.id}`).toSorted(),
+    ).toEqual([`app-1 ${USER_1}`, 'app-9 user4@example.net']),
   )
 })
 
@@ -477,7 +477,7 @@ test('while stopping, what was taken in is finished and what arrives is sent on 
   const instance = await rig.startAdapter()
   await untilReady(instance)
   const { promise, resolve: store } = Promise.withResolvers<void>()
-  const reached = vi.fn()
+  const reached = vi.fn<() => void>()
   instance.sink.beforeStore = async () => {
     reached()
     await promise
@@ -504,7 +504,7 @@ test(
     const instance = await rig.startAdapter()
     await untilReady(instance)
     const { promise, resolve: store } = Promise.withResolvers<void>()
-    const reached = vi.fn()
+    const reached = vi.fn<() => void>()
     instance.sink.beforeStore = async () => {
       reached()
       await promise
@@ -555,21 +555,29 @@ test('a resynchronisation on a standby instance reads the calls under a lease of
 })
 
 test(
-  'when two instances share the channels, each subscriber is confirmed by one of them',
+  'when two instances share the channels, each event is stored once, and both confirm all subscribers after a loss',
   { timeout: SLOW },
   async () => {
     await using rig = await BroadsoftRig.start({ xsps: 2, users: 10 })
-    const [, node2 = ''] = rig.simulator.xspUrls.map((url) => new URL(url).host)
+    const node2 = new URL(rig.simulator.xspUrls[1] ?? '').host
     rig.leases.seize(`channel:${node2}`)
     const first = await rig.startAdapter()
     await until(() => expect(first.adapter.channels().map(({ state }) => state)).toEqual(['open', 'standby']))
+    await untilReady(first)
     const second = await rig.startAdapter()
     rig.leases.free(`channel:${node2}`)
     await until(async () => expect((await rig.channels()).length).toBe(2))
-    const byUser = () =>
-      [...first.sink.delivered, ...second.sink.delivered].filter(({ observation }) => observation.body.type === 'calls')
+    const stored = () =>
+      [first, second]
+        .flatMap(({ sink }) => sink.delivered)
+        .filter(({ observation }) => observation.body.type === 'calls')
     for (let user = 1; user <= 10; user += 1) await rig.ring(`user${user}@example.net`)
-    await until(() => expect(byUser().length).toBe(10))
+    await until(() => expect(stored().length).toBe(10))
+    const lost = (await rig.channels()).find(({ xsp_index: index }) => index === 0)
+    await rig.control('POST', `/channels/${lost?.channel_id}/drop`)
+    await until(() => expect(first.adapter.channels()[0]?.state).not.toBe('open'))
+    await until(() => expect(first.adapter.channels()[0]?.state).toBe('open'))
+    await until(() => expect(first.adapter.subscriptions().stale).toBe(0))
     expect((await rig.subscriptions()).length).toBe(10)
   },
 )

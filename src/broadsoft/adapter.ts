@@ -50,7 +50,7 @@ const DRAIN_MS = 5_000
  * An event's way: channel → intake → sink → acknowledgement. A gap's way: supervisor or gap watch →
  * reconciler or resynchroniser → snapshot event, or read → sink.
  */
-export class BroadsoftAdapter implements Adapter {
+class BroadsoftAdapter implements Adapter {
   readonly name: string
   readonly #context: AdapterContext<BroadsoftConfig>
   readonly #metrics: BroadsoftMetrics

@@ -176,6 +176,7 @@ export class Channel {
     const closing = new Promise<void>((resolve) => {
       this.#over.signal.addEventListener('abort', () => resolve(), { once: true })
     })
+    this.#liveness.received(this.#options.clock.monotonic())
     const reading = this.#read(stream)
     const watching = this.#watch()
     await closing
@@ -295,10 +296,10 @@ export class Channel {
     const { clock, heartbeatMs } = this.#options
     while (await this.#wait(heartbeatMs / 2)) {
       const now = clock.monotonic()
-      if (this.#channelId === undefined) {
-        if (now - this.#startedAt < OPEN_TIMEOUT_MS) continue
+      const isSilent = this.#liveness.isSilent(now)
+      if (this.#channelId === undefined && (isSilent || now - this.#startedAt >= OPEN_TIMEOUT_MS)) {
         this.#finish({ type: 'unreachable', detail: 'no Channel document in time' })
-      } else if (this.#liveness.isSilent(now)) this.#finish({ type: 'silent' })
+      } else if (isSilent) this.#finish({ type: 'silent' })
     }
   }
 

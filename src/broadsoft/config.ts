@@ -3,7 +3,7 @@ import { BlockList, isIP } from 'node:net'
 import * as v from 'valibot'
 
 /** What a network's XSI subscriptions are made for (XSI Interface Specification 2020.07, p. 347). */
-export const SUBSCRIBE_SCOPES = ['user', 'group', 'enterprise', 'system'] as const
+const SUBSCRIBE_SCOPES = ['user', 'group', 'enterprise', 'system'] as const
 
 /**
  * `config` of a BroadWorks network. Names are those of the admin API. Times are seconds.

@@ -11,7 +11,7 @@ import { normalizeEvent } from './normalize.ts'
 import type { XsiEvent } from './parse.ts'
 
 /** What an event led to beyond an observation. */
-export type IntakeListener = {
+type IntakeListener = {
   /** An event of the subscription arrived, wanted or not. */
   readonly onSequence: (event: Pick<XsiEvent, 'subscriptionId' | 'targetId' | 'sequenceNumber'>) => void
   /** A snapshot of the subscriber is stored. */

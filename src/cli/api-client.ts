@@ -1,16 +1,17 @@
 import { request } from 'undici'
 
 /** An answer of the gateway that a caller did not expect. */
-export class ApiError extends Error {
+class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly status: number
   readonly code: string | undefined
 
   constructor(method: string, path: string, status: number, body: unknown) {
     const problem = isRecord(body) ? body : {}
-    super(`${method} ${path} answered ${status}: ${String(problem['detail'] ?? problem['title'] ?? 'no detail')}`)
+    const words = textOf(problem['detail']) ?? textOf(problem['title']) ?? 'no detail'
+    super(`${method} ${path} answered ${status}: ${words}`)
     this.status = status
-    this.code = typeof problem['code'] === 'string' ? problem['code'] : undefined
+    this.code = textOf(problem['code'])
   }
 }
 
@@ -55,6 +56,8 @@ export class ApiClient {
 /** Whether `value` is a JSON object. */
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 
 function parseJson(text: string): unknown {
   try {

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { CALL_STATES, CallStateSchema, DirectionSchema, RecordingStateSchema, ReleaseCauseSchema } from './call.ts'
 
 /** `call.<state>` when the state changed, `call.updated` when something else did. */
-export const CALL_EVENT_TYPES = [...CALL_STATES.map((state) => `call.${state}` as const), 'call.updated'] as const
+const CALL_EVENT_TYPES = [...CALL_STATES.map((state) => `call.${state}` as const), 'call.updated'] as const
 export type CallEventType = (typeof CALL_EVENT_TYPES)[number]
 
 /** The event of an app being given a subscriber. */

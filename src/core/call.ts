@@ -32,7 +32,7 @@ export type Direction = v.InferOutput<typeof DirectionSchema>
  * `reconciled` (a newer snapshot no longer contains it), `superseded` (its id was reused by a newer
  * call) and `lost` (nothing confirmed it for 24 h).
  */
-export const RELEASE_CAUSES = [
+const RELEASE_CAUSES = [
   'normal',
   'busy',
   'forbidden',

@@ -5,7 +5,7 @@ import type { AppRepository } from '../core/app.ts'
 import type { Clock } from '../core/clock.ts'
 import type { EndpointRepository } from '../core/endpoint.ts'
 import { GatewayError, isGatewayError } from '../core/errors.ts'
-import type { Shard } from '../core/ids.ts'
+import type { AppId, EndpointId, Shard } from '../core/ids.ts'
 import type { Logger } from '../core/logger.ts'
 import type { NetworkControl, NetworkLifecycle } from '../core/network-control.ts'
 import type { NetworkRepository } from '../core/network.ts'
@@ -44,6 +44,8 @@ export type HttpDeps = {
   readonly checkEndpointUrl: (url: string) => Promise<string>
   /** A new signing secret, `whsec_…`. */
   readonly generateSecret: () => string
+  /** Fixes where in the app's log a webhook starts; from then on it misses nothing. */
+  readonly openEndpoint: (appId: AppId, endpointId: EndpointId) => Promise<void>
   readonly streams: {
     readonly hub: Hub
     readonly authenticator: StreamAuthenticator

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { STORES, startTestRecords, type TestRecords } from '../../test/support/records.ts'
 import { startTestPostgres, type TestPostgres } from '../../test/support/postgres.ts'
 import { Cipher } from './cipher.ts'
@@ -146,6 +146,7 @@ describe('records on PGlite', () => {
         .values({ app_id: 'survivor', shard: 's1', name: 'crm', created_at: new Date() }).execute())
       console.log('written'); setInterval(() => {}, 1000)`
     const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+    onTestFinished(() => void child.kill('SIGKILL'))
     await once(child.stdout, 'data')
     await expect(opened.records.start()).rejects.toMatchObject({ detail: expect.stringContaining(`pid ${child.pid}`) })
     const exited = once(child, 'exit')

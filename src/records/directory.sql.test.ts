@@ -167,11 +167,14 @@ describe.each(STORES)('directory on %s', (store) => {
     const behind = await startDirectory(3_600_000)
     await put('alice@example.net')
     await put('bob@example.net')
-    await opened.records.query((db) => sql`delete from directory_changes`.execute(db))
+    await opened.records.query((db) =>
+      sql`delete from directory_changes where item_id = 'alice@example.net'`.execute(db),
+    )
     await behind.refresh()
     expect(behind.subscribersOf(networkId).toSorted()).toEqual(['alice@example.net', 'bob@example.net'])
 
     await opened.records.query((db) => sql`delete from subscribers where subscriber_id = 'bob@example.net'`.execute(db))
+    await opened.records.query((db) => sql`delete from directory_changes`.execute(db))
     await opened.records.query((db) => sql`update directory_version set version = 1`.execute(db))
     await behind.refresh()
     expect(behind.subscribersOf(networkId)).toEqual(['alice@example.net'])

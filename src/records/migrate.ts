@@ -7,7 +7,7 @@ import type { Schema } from './schema.ts'
 export type Migration = { readonly name: string; readonly statements: string }
 
 /** Every step in order; forward only. */
-export const MIGRATIONS: readonly Migration[] = [{ name: '0001-foundation', statements: foundation }]
+const MIGRATIONS: readonly Migration[] = [{ name: '0001-foundation', statements: foundation }]
 
 /** Names our advisory lock among those of other programs in the same database. */
 const ADVISORY_LOCK = 4_217_590_731

@@ -209,6 +209,8 @@ const describeEvent = (event: SeenEvent): string => {
   return detail === undefined ? name : `${name} ${detail}`
 }
 
+const readCall = (event: SeenEvent, name: string): string | undefined => textOf(childOf(event.data, 'call'), name)
+const participant = (id: string): string => `<conferenceParticipant><callId>${id}</callId></conferenceParticipant>`
 const callId = (answer: Answer): string => /<callId>([^<]+)</.exec(answer.text)?.[1] ?? ''
 
 /** Ann and Bob in conversation; ids of both halves. */
@@ -279,8 +281,7 @@ describe('a call between two simulated users', () => {
       await scene.told(ANN, 'CallOriginatedEvent'),
       await scene.told(BOB, 'CallReceivedEvent'),
     ]
-    const tracking = (event: SeenEvent) => textOf(childOf(event.data, 'call'), 'extTrackingId')
-    expect(tracking(originated)).toBe(tracking(received))
+    expect(readCall(originated, 'extTrackingId')).toBe(readCall(received, 'extTrackingId'))
     expect(caller).not.toBe(callee)
     expect(originated.document).toContain(
       '<xsi:address>tel:1002</xsi:address><xsi:userId>bob@example.net</xsi:userId><xsi:userDN>tel:+15551230002;ext=1002</xsi:userDN><xsi:callType>Group</xsi:callType>',
@@ -467,10 +468,9 @@ describe('actions', () => {
     const redirected = await scene.told(BOB, 'CallRedirectedEvent')
     expect(redirected.document.match(/<xsi:state>Detached</g)).toHaveLength(2)
     const [ann, cat] = [await scene.told(ANN, 'CallTransferredEvent'), await scene.told(CAT, 'CallTransferredEvent')]
-    const read = (event: SeenEvent, name: string) => textOf(childOf(event.data, 'call'), name)
-    expect(read(ann, 'extTrackingId')).toBe(read(cat, 'extTrackingId'))
-    expect([read(ann, 'personality'), read(cat, 'personality')]).toEqual(['Originator', 'Terminator'])
-    expect([read(ann, 'state'), read(cat, 'state')]).toEqual(['Active', 'Active'])
+    expect(readCall(ann, 'extTrackingId')).toBe(readCall(cat, 'extTrackingId'))
+    expect([readCall(ann, 'personality'), readCall(cat, 'personality')]).toEqual(['Originator', 'Terminator'])
+    expect([readCall(ann, 'state'), readCall(cat, 'state')]).toEqual(['Active', 'Active'])
     await scene.act('DELETE', `${ANN}/calls/${first.caller}`)
     await scene.told(CAT, 'CallReleasedEvent')
   })
@@ -577,7 +577,6 @@ describe('actions', () => {
     const first = await talk(scene)
     await scene.act('PUT', `${ANN}/calls/${first.caller}/Hold`)
     const second = await talk(scene, ANN, '1003')
-    const participant = (id: string) => `<conferenceParticipant><callId>${id}</callId></conferenceParticipant>`
     const body = `<Conference xmlns="http://schema.broadsoft.com/xsi"><conferenceParticipantList>${participant(first.caller)}${participant(second.caller)}</conferenceParticipantList></Conference>`
     expect((await scene.act('POST', `${ANN}/calls/Conference`, body)).status).toBe(201)
     expect((await scene.act('POST', `${ANN}/calls/Conference`, body)).status).toBe(403)

@@ -1,7 +1,7 @@
 import type { Cancel } from './timers.ts'
 
 export type Personality = 'Originator' | 'Terminator' | 'Click-to-Dial'
-export type HalfState = 'Alerting' | 'Active' | 'Held' | 'Remote Held' | 'Detached' | 'Released'
+type HalfState = 'Alerting' | 'Active' | 'Held' | 'Remote Held' | 'Detached' | 'Released'
 export type ReleasingParty = 'localRelease' | 'remoteRelease'
 export type ReleaseCause =
   | 'Busy'

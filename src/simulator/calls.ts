@@ -225,6 +225,8 @@ export class CallModel {
 
   /** Busy or no-answer processing: this half ends, the caller hears a tone and ends then. */
   decline(half: CallHalf, cause: ReleaseCause): void {
+    if (half.state !== 'Alerting' || half.personality !== 'Terminator')
+      throw conflict(half, 'it is not an incoming call')
     const peer = half.peer
     half.peer = undefined
     half.releaseCause = cause

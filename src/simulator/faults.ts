@@ -5,7 +5,7 @@ const positive = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000
 const ratio = v.pipe(v.number(), v.minValue(0), v.maxValue(1))
 
 /** What goes wrong on purpose. The names are those of the control API. */
-export const FaultsSchema = v.strictObject({
+const FaultsSchema = v.strictObject({
   /** Every document is cut into pieces of 1 to `max_bytes` bytes, each its own HTTP chunk. */
   split: v.optional(v.nullable(v.strictObject({ mode: v.literal('bytes'), max_bytes: positive })), null),
   /** So many documents are collected into one write (flushed after 50 ms at the latest). */

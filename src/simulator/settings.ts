@@ -9,7 +9,7 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(1_000_00
  * Everything about the simulated BroadWorks that an operator of a real one configures or that differs
  * between releases. `null` means "never" or "absent". Times are milliseconds unless named otherwise.
  */
-export const SettingsSchema = v.strictObject({
+const SettingsSchema = v.strictObject({
   /** A channel without a heartbeat for so long is ended (operator's `eventTimeout`). */
   eventTimeoutMs: v.optional(milliseconds, 30_000),
   /** An event not acknowledged for so long is delivered again. */

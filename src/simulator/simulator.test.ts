@@ -58,6 +58,9 @@ const ring = async (api: string, userId: string, from = '+15557770000'): Promise
 const ledgerOf = async (api: string): Promise<readonly LedgerEntry[]> =>
   (await control<{ entries: LedgerEntry[] }>(`${api}/ledger`, 'GET')).body.entries
 
+const eventText = (channel: RawChannel): string =>
+  channel.events.find((event) => event.type === 'CallReceivedEvent')?.document ?? ''
+
 const heartbeat = (url: string, channel: RawChannel) =>
   ask(`${url}${EVENTS}/channel/${channel.channelId}/heartbeat`, { method: 'PUT' })
 
@@ -65,6 +68,15 @@ const terminations = (channel: RawChannel): readonly (string | undefined)[] =>
   channel.documents
     .filter((document) => document.includes('xsi:ChannelTerminatedEvent'))
     .map((document) => /<xsi:reason>([^<]+)</.exec(document)?.[1])
+
+async function startWithEvent(settings: Partial<SimulatorSettings> = {}) {
+  const started = await start(settings, { ports: [0, 0], random: () => 0 })
+  const first = await open(started.url, { priority: 1 })
+  const standby = await open(started.second, { priority: 2 })
+  const { subscriptionId } = await subscribe(started.url, '/user/ann@example.net')
+  const event = await first.event('CallSubscriptionEvent')
+  return { ...started, first, standby, event, subscriptionId }
+}
 
 describe('checklist: channel POST and framing', () => {
   test('the async path opens a chunked stream with the headers of the field; the plain events path has no channel', async () => {
@@ -131,9 +143,6 @@ describe('checklist: channel POST and framing', () => {
 })
 
 describe('checklist: stream faults', () => {
-  const eventText = (channel: RawChannel): string =>
-    channel.events.find((event) => event.type === 'CallReceivedEvent')?.document ?? ''
-
   test('split cuts every document at arbitrary bytes, also inside a UTF-8 sequence and inside the declaration', async () => {
     const { url, api } = await start()
     const channel = await open(url)
@@ -326,15 +335,6 @@ describe('checklist: lifetimes', () => {
 })
 
 describe('checklist: acknowledgements', () => {
-  async function startWithEvent(settings: Partial<SimulatorSettings> = {}) {
-    const started = await start(settings, { ports: [0, 0], random: () => 0 })
-    const first = await open(started.url, { priority: 1 })
-    const standby = await open(started.second, { priority: 2 })
-    const { subscriptionId } = await subscribe(started.url, '/user/ann@example.net')
-    const event = await first.event('CallSubscriptionEvent')
-    return { ...started, first, standby, event, subscriptionId }
-  }
-
   test.each([200, 400])('status %i ends the delivery', async (status) => {
     const { url, api, event, standby } = await startWithEvent({ ackTimeoutMs: 100 })
     expect((await acknowledge(url, event.id, status)).bytes).toHaveLength(0)
@@ -710,18 +710,27 @@ describe('checklist: actions and connections', () => {
     expect((await subscribe(url, '/system', { credentials: own })).status).toBe(403)
   })
 
-  test('http_burst answers the next requests with 401, 403, 404 or a 503 page of 961 bytes, then all is well', async () => {
-    const { url, api } = await start()
-    const path = `${url}${ACTIONS}/user/ann@example.net/calls`
-    for (const status of [401, 403, 404, 503]) {
+  test.each([401, 403, 404, 503])(
+    'http_burst answers the next two requests that match with %i, then all is well',
+    async (status) => {
+      const { url, api } = await start()
+      const path = `${url}${ACTIONS}/user/ann@example.net/calls`
       await control(`${api}/faults`, 'PUT', { http_burst: { status, count: 2, path_includes: '/CALLS' } })
       expect((await ask(`${url}${ACTIONS}/versions`)).status).toBe(200)
-      expect((await ask(path)).status).toBe(status)
-      const second = await ask(path)
-      expect(second.status).toBe(status)
-      if (status === 503) expect([second.bytes.length, second.text.startsWith('<html>')]).toEqual([961, true])
-      expect((await ask(path)).status).toBe(200)
-    }
+      expect([(await ask(path)).status, (await ask(path)).status, (await ask(path)).status]).toEqual([
+        status,
+        status,
+        200,
+      ])
+    },
+  )
+
+  test('the 503 of a burst is an HTML page of 961 bytes, with Retry-After if asked for', async () => {
+    const { url, api } = await start()
+    await control(`${api}/faults`, 'PUT', { http_burst: { status: 503, count: 1, retry_after_seconds: 7 } })
+    const answer = await ask(`${url}${ACTIONS}/versions`)
+    expect([answer.bytes.length, answer.text.startsWith('<html>')]).toEqual([961, true])
+    expect(answer.headers['retry-after']).toBe('7')
   })
 
   test('redirect sends the next requests to another XSP with a 302', async () => {

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { fromBadgerFish, toBadgerFish } from './badgerfish.ts'
 import { element, parseXml, serialisePlain, serialisePrefixed } from './xml.ts'
@@ -64,9 +64,10 @@ describe('xml', () => {
   })
 })
 
+const call = (id: string): XmlElement => element('call', [element('callId', id)])
+
 describe('BadgerFish', () => {
   test('one child is an object, several are an array, none is an empty object', () => {
-    const call = (id: string) => element('call', [element('callId', id)])
     expect(toBadgerFish(element('Calls'))).toBe('{"Calls":{}}')
     expect(toBadgerFish(element('Calls', [call('1')]))).toBe('{"Calls":{"call":{"callId":{"$":"1"}}}}')
     expect(toBadgerFish(element('Calls', [call('1'), call('2'), call('3')]))).toBe(

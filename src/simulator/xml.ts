@@ -1,4 +1,5 @@
-import { SaxesParser } from 'saxes'
+import { XMLParser, XMLValidator } from 'fast-xml-parser'
+import * as v from 'valibot'
 import { GatewayError } from '../core/errors.ts'
 
 /** The namespace of everything in XSI. */
@@ -76,35 +77,54 @@ export const escape = (text: string): string =>
     .replaceAll(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/g, '')
     .replaceAll(/[&<>"]/g, (character) => ESCAPES[character] ?? character)
 
+/** A node as the parser gives it in document order: one key with the children, or text, beside attributes. */
+const ParsedNodesSchema = v.array(v.record(v.string(), v.unknown()))
+const AttributesSchema = v.optional(v.record(v.string(), v.string()), {})
+
 /** Parses a request body into local names. Throws GatewayError `invalid_request`. */
 export function parseXml(text: string): XmlElement {
-  const parser = new SaxesParser({ xmlns: true })
-  type Open = { name: string; attributes: Record<string, string>; children: (XmlElement | string)[] }
-  const stack: Open[] = []
-  let root: XmlElement | undefined
-  parser.on('error', (error) => {
-    throw new GatewayError('invalid_request', { detail: `not well-formed XML: ${error.message}`, cause: error })
+  // Nothing in the protocol declares a document type, and entities of one are a known attack.
+  if (/<!DOCTYPE/i.test(text)) throw new GatewayError('invalid_request', { detail: 'a document type is not allowed' })
+  const validity = XMLValidator.validate(text)
+  if (validity !== true) {
+    throw new GatewayError('invalid_request', { detail: `not well-formed XML: ${validity.err.msg}` })
+  }
+  const parser = new XMLParser({
+    preserveOrder: true,
+    ignoreAttributes: false,
+    attributeNamePrefix: '',
+    removeNSPrefix: true,
+    parseTagValue: false,
+    parseAttributeValue: false,
+    ignoreDeclaration: true,
+    ignorePiTags: true,
+    htmlEntities: true,
   })
-  parser.on('opentag', (tag) => {
-    const attributes: Record<string, string> = {}
-    for (const attribute of Object.values(tag.attributes)) {
-      if (attribute.prefix !== 'xmlns' && attribute.name !== 'xmlns') attributes[attribute.local] = attribute.value
-    }
-    stack.push({ name: tag.local, attributes, children: [] })
-  })
-  parser.on('text', (part) => {
-    if (part.trim() !== '') stack.at(-1)?.children.push(part.trim())
-  })
-  parser.on('closetag', () => {
-    const closed = stack.pop()
-    if (closed === undefined) return
-    const parent = stack.at(-1)
-    if (parent === undefined) root = closed
-    else parent.children.push(closed)
-  })
-  parser.write(text).close()
-  if (root === undefined) throw new GatewayError('invalid_request', { detail: 'the document has no element' })
+  const roots = toElements(parseNodes(parser, text)).filter((node) => typeof node !== 'string')
+  const [root] = roots
+  if (root === undefined || roots.length > 1) {
+    throw new GatewayError('invalid_request', { detail: 'the document must have one root element' })
+  }
   return root
+}
+
+function parseNodes(parser: XMLParser, text: string): unknown {
+  try {
+    return parser.parse(text)
+  } catch (cause) {
+    // Its own limits, such as that of nesting.
+    throw new GatewayError('invalid_request', { detail: 'the document is not acceptable', cause })
+  }
+}
+
+function toElements(nodes: unknown): (XmlElement | string)[] {
+  return v.parse(ParsedNodesSchema, nodes).flatMap((node): readonly (XmlElement | string)[] => {
+    const [name] = Object.keys(node).filter((key) => key !== ':@')
+    if (name === undefined) return []
+    if (name === '#text') return [String(node[name])]
+    const { xmlns: _namespace, ...attributes } = v.parse(AttributesSchema, node[':@'])
+    return [{ name, attributes, children: toElements(node[name]) }]
+  })
 }
 
 /** The first child of this local name, compared without case. */

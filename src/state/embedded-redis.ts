@@ -164,7 +164,7 @@ const NO_REDIS =
   'run `npm run provide` to unpack one into this project without root, or set REDIS_URL.'
 
 /** The redis-server to use: on the search path, in the usual folders, or unpacked by the set-up script. */
-export async function findRedis(
+async function findRedis(
   where: Pick<EmbeddedRedisOptions, 'searchPath' | 'folders' | 'unpackedDir'>,
 ): Promise<RedisBinary | undefined> {
   const onPath = where.searchPath.split(delimiter).filter((folder) => folder !== '')

@@ -35,7 +35,7 @@ export function createAddressPolicy(openedRanges: readonly string[]): AddressPol
  * Whether an address is one of the public internet. Denies by default: IPv4 must be in no special
  * range, IPv6 must in addition be in 2000::/3, the only block from which global unicast is assigned.
  */
-export function isPublic(address: string): boolean {
+function isPublic(address: string): boolean {
   const parsed = parseAddress(address)
   if (parsed === undefined || parsed.range() !== 'unicast') return false
   return parsed.kind() === 'ipv4' || contains(GLOBAL_UNICAST, parsed)

@@ -1,7 +1,9 @@
 import { once } from 'node:events'
+import { createServer as createTlsServer } from 'node:https'
 import { createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
+import { createSelfSigned } from '../../test/support/self-signed.ts'
 import { createDeliverer } from '../../test/support/webhook-engine.ts'
 import { WebhookReceiver } from '../../test/support/webhook-receiver.ts'
 import type { Answer } from '../../test/support/webhook-receiver.ts'
@@ -152,6 +154,25 @@ test('localhost is reached when loopback is open and refused when it is not', as
     kind: 'failed',
     reason: 'blocked_address',
   })
+})
+
+test('a certificate that nobody vouches for is not trusted', async () => {
+  let requests = 0
+  const server = createTlsServer(createSelfSigned(), (_req, res) => {
+    requests += 1
+    res.end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cleanups.push(async () => {
+    server.closeAllConnections()
+    server.close()
+    await once(server, 'close')
+  })
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  expect(await post(start(), `https://127.0.0.1:${port}/`)).toEqual({ kind: 'failed', reason: 'tls_error' })
+  expect(requests).toBe(0)
 })
 
 test('every key of a rotation signs', async () => {

@@ -43,7 +43,7 @@ export type Batch = {
 }
 
 /** The answer to asking for a lane's next event. */
-export type Turn =
+type Turn =
   | { readonly kind: 'idle'; readonly wakes: readonly Lane[] }
   | { readonly kind: 'full' | 'lost' }
   | { readonly kind: 'later'; readonly due: number; readonly wakes: readonly Lane[] }

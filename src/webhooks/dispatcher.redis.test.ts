@@ -11,7 +11,9 @@ import type { Engine } from '../../test/support/webhook-engine.ts'
 import { WebhookReceiver } from '../../test/support/webhook-receiver.ts'
 import type { Answer } from '../../test/support/webhook-receiver.ts'
 import type { RedisEventLog } from '../state/event-log.ts'
+import { toEndpointId } from '../core/ids.ts'
 import { DeliveryStore } from './delivery-store.ts'
+import { EndpointOpener } from './endpoint-opener.ts'
 import { createSigningKey, verify } from './signature.ts'
 
 let redis: TestRedis
@@ -485,4 +487,29 @@ test('delivery goes on within 5 s after Redis is back', async () => {
   await append(book, 'callhalf-1:0', 2)
   const received = await receivedBy(receiver, 2)
   expect((received[1]?.at ?? Infinity) - backAt).toBeLessThan(5_000)
+})
+
+test('what is appended right after the start is delivered, though nothing was known before', async () => {
+  const receiver = await startReceiver()
+  const book = new EndpointBook()
+  book.add(receiver.url)
+  const engine = await startEngine(redis, book, { eventLog })
+  cleanups.push(() => engine.stop())
+  await append(book, 'callhalf-1:0', 1)
+  await receivedBy(receiver, 1)
+  expect(receiver.sequencesOf('callhalf-1:0')).toEqual([1])
+})
+
+test('an endpoint opened at its creation misses nothing, however late the dispatcher sees it', async () => {
+  const receiver = await startReceiver()
+  const book = new EndpointBook()
+  await start(book)
+  const opener = new EndpointOpener((work) => work(redis.connect()), eventLog)
+  await append(book, 'callhalf-1:0', 1)
+  const endpointId = toEndpointId('endpoint-1')
+  await opener.open(book.app, endpointId)
+  await append(book, 'callhalf-1:0', 2)
+  book.put({ ...book.add('http://127.0.0.1:1/'), endpointId, url: receiver.url })
+  await receivedBy(receiver, 1)
+  expect(receiver.sequencesOf('callhalf-1:0')).toEqual([2])
 })

@@ -71,7 +71,10 @@ export class Dispatcher implements Service {
     this.#waker = new Waker(options.clock)
   }
 
-  /** Starts to follow and to deliver; to be called before anything can append to the logs. */
+  /**
+   * Starts to follow and to deliver. Resolves when every endpoint has its place in its app's log: to be
+   * awaited before anything can append, so that even a lost store makes no event be missed.
+   */
   async start(): Promise<void> {
     const { connect, log, clock, deliverer, schedule = RETRY_SCHEDULE, limits, concurrency } = this.#options
     this.#stopping = new AbortController()
@@ -96,6 +99,7 @@ export class Dispatcher implements Service {
     this.#refresh(store)
     const sweeper = new Sweeper({ ...this.#options, store, wake })
     this.#sweeping = this.#sweep(sweeper, this.#stopping.signal)
+    await Promise.all([...this.#followers.values()].map(({ follower }) => follower.placed))
   }
 
   /**

@@ -48,10 +48,16 @@ export class Follower {
   /** Endpoints with a full backlog, to say so once. */
   readonly #full = new Set<EndpointId>()
   #listed = ''
+  readonly #placed = Promise.withResolvers<void>()
 
   constructor(options: FollowerOptions) {
     this.#options = options
     this.#waker = new Waker(options.clock)
+  }
+
+  /** Resolves once the endpoints known at first have their place in the log, or that has failed once. */
+  get placed(): Promise<void> {
+    return this.#placed.promise
   }
 
   /** Follows until `signal` aborts. Never rejects. */
@@ -63,9 +69,11 @@ export class Follower {
         await this.#catchUp(signal).catch((error: unknown) => {
           if (!signal.aborted) log.warn({ app_id: app.appId, err: error }, 'app log could not be dispatched')
         })
+        this.#placed.resolve()
         await this.#waker.wait(POLL_MS, signal)
       }
     } finally {
+      this.#placed.resolve()
       unwatch()
     }
   }
@@ -85,6 +93,7 @@ export class Follower {
       const endpoints = this.#endpoints()
       if (endpoints.length === 0) return
       const cursors = await this.#locate(endpoints)
+      this.#placed.resolve()
       more = false
       for (const group of groupByPosition(endpoints, cursors)) more = (await this.#advance(group)) || more
     }

@@ -6,7 +6,7 @@ import type { Lane } from './delivery.ts'
  * What bounds each: the number of endpoints for those that exist once per app or once; the backlog limit
  * and a time to live for those of events and lanes.
  */
-export const PREFIX = 'ch:{wh}:'
+const PREFIX = 'ch:{wh}:'
 
 /** Prefix of all keys of BullMQ. */
 export const QUEUE_PREFIX = `${PREFIX}bull`

@@ -16,21 +16,29 @@ export type Resolve = (hostname: string) => Promise<readonly ResolvedAddress[]>
 export function createResolver({
   timeoutMs,
   localNames,
+  servers,
 }: {
   readonly timeoutMs: number
   readonly localNames: boolean
+  /** Name servers to ask for public names instead of the system's, as `address` or `address:port`. */
+  readonly servers?: readonly string[]
 }): Resolve {
   return async (hostname) => {
     const addresses = isLocalName(hostname)
       ? await resolveLocal(hostname, localNames)
-      : await resolvePublic(hostname, timeoutMs)
+      : await resolvePublic(hostname, { timeoutMs, servers })
     if (addresses.length === 0) throw unresolvable()
     return addresses
   }
 }
 
-async function resolvePublic(hostname: string, timeoutMs: number): Promise<readonly ResolvedAddress[]> {
-  const resolver = new Resolver({ timeout: Math.ceil(timeoutMs / 2), tries: 2, maxTimeout: timeoutMs })
+async function resolvePublic(
+  hostname: string,
+  { timeoutMs, servers }: { readonly timeoutMs: number; readonly servers: readonly string[] | undefined },
+): Promise<readonly ResolvedAddress[]> {
+  // The second try waits longer than the first: both together take about timeoutMs.
+  const resolver = new Resolver({ timeout: Math.ceil(timeoutMs / 4), tries: 2, maxTimeout: timeoutMs })
+  if (servers !== undefined) resolver.setServers(servers)
   const [four, six] = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)])
   if (four.status === 'rejected' && six.status === 'rejected') throw unresolvable(four.reason)
   return [

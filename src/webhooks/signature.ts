@@ -25,7 +25,7 @@ const SECRET_PREFIX = 'whsec_'
 const SECRET_BYTES_MIN = 24
 const SECRET_BYTES_MAX = 64
 /** Past and future, as every reference library has it. */
-export const TOLERANCE_SECONDS = 300
+const TOLERANCE_SECONDS = 300
 
 /** A new signing secret: `whsec_` and 32 random bytes in base64. */
 export const generateSecret = (): string => SECRET_PREFIX + randomBytes(32).toString('base64')

@@ -5,7 +5,7 @@ import { NetworkSupervisor } from '../../src/control/network-supervisor.ts'
 import type { Call } from '../../src/core/call.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { GatewayError } from '../../src/core/errors.ts'
-import { ShardSchema, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
+import { type EndpointId, ShardSchema, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { Authenticator } from '../../src/http/authentication.ts'
 import { createHttpApp } from '../../src/http/app.ts'
@@ -142,6 +142,7 @@ export class ApiRig {
       endpoints: new Endpoints(records.records, directory),
       checkEndpointUrl: refuseLocalUrl,
       generateSecret,
+      openEndpoint: async (_appId, endpointId) => void this.opened.push(endpointId),
       streams: { hub, authenticator: new StreamAuthenticator({ authenticator, apps, directory, tokens }), tokens },
       readiness: () => ({
         ready: this.isReady,
@@ -154,6 +155,9 @@ export class ApiRig {
     })
     this.request = checkedRequest(this.app)
   }
+
+  /** The webhooks whose start in the log was fixed, in order. */
+  readonly opened: EndpointId[] = []
 
   async stop(): Promise<void> {
     const deadline = AbortSignal.timeout(5_000)

@@ -5,6 +5,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import type { NetworkRef, SubscriberId } from '../../src/core/ids.ts'
 import { ShardSchema, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
 import type { GenerationStore, Lease, LeaseStore } from '../../src/core/lease.ts'
+import type { Logger } from '../../src/core/logger.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import type { Fence, Observation, ObservationSink } from '../../src/core/observation.ts'
 import type { UpstreamPosition } from '../../src/core/upstream-position.ts'
@@ -18,7 +19,7 @@ import type { SimulatorSettings } from '../../src/simulator/settings.ts'
 
 export const NETWORK: NetworkRef = { networkId: toNetworkId('net-1'), shard: v.parse(ShardSchema, 'shard-1') }
 const USERNAME = 'admin@example.net'
-const PASSWORD = 'correct horse'
+export const PASSWORD = 'correct horse'
 
 /** Takes every observation and remembers it; `beforeStore` may make it wait or fail. */
 export class RecordingSink implements ObservationSink {
@@ -63,7 +64,7 @@ export class RecordingSink implements ObservationSink {
 }
 
 /** Leases of several adapters in one process, to be taken away at will. */
-export class LeaseBook implements LeaseStore {
+class LeaseBook implements LeaseStore {
   readonly #held = new Map<string, { readonly holder: AbortController; readonly token: number }>()
   #token = 0
 
@@ -197,8 +198,9 @@ export class BroadsoftRig implements AsyncDisposable {
   }
 
   /** Starts an adapter; `config` may break the schema's bounds, to make time short. */
-  async startAdapter(config: Partial<BroadsoftConfig> = {}, sink = new RecordingSink()): Promise<Instance> {
+  async startAdapter(config: Partial<BroadsoftConfig> = {}, log: Logger = silentLogger): Promise<Instance> {
     const registry = new Registry()
+    const sink = new RecordingSink()
     const parsed = v.parse(BroadsoftConfigSchema, {
       xsp: [...this.simulator.xspUrls],
       username: USERNAME,
@@ -213,7 +215,7 @@ export class BroadsoftRig implements AsyncDisposable {
       generations: this.generations,
       channelSetId: 'set-1',
       applicationId: 'app-1',
-      log: silentLogger,
+      log,
       clock: systemClock,
       random: Math.random,
     })

@@ -11,7 +11,7 @@ import { startTestPostgres } from './postgres.ts'
 export const STORES = ['pglite', 'postgresql'] as const
 export type StoreName = (typeof STORES)[number]
 
-export const TEST_SECRET_KEY = Buffer.alloc(32, 5)
+const TEST_SECRET_KEY = Buffer.alloc(32, 5)
 
 /** Records on a store of this test file's own; stop it in `afterAll`. */
 export type TestRecords = {

@@ -21,7 +21,7 @@ import { generateSecret } from '../../src/webhooks/signature.ts'
 import type { TestRedis } from './redis.ts'
 
 /** Retries so fast that a test need not wait. */
-export const FAST_SCHEDULE = { delaysMs: [20, 40, 80], horizonMs: 60_000 }
+const FAST_SCHEDULE = { delaysMs: [20, 40, 80], horizonMs: 60_000 }
 
 const unexpected = () => Promise.reject(new Error('not asked for by the delivery engine'))
 

@@ -131,8 +131,7 @@ function printHeard(
   terminal: Terminal,
   heard: { via: string; event: string; payload: Readonly<Record<string, unknown>> },
 ) {
-  const { subscriber_id: subscriber, remote_number: remote, call_id: call, sequence_number: sequence } = heard.payload
-  terminal.print(
-    `${heard.via.padEnd(8)} ${heard.event.padEnd(16)} ${String(subscriber)} ${String(remote ?? '')} ${String(call ?? '')} #${String(sequence ?? '')}`,
-  )
+  const fields = ['subscriber_id', 'remote_number', 'call_id', 'sequence_number'].map((name) => heard.payload[name])
+  const words = fields.filter((field) => typeof field === 'string')
+  terminal.print(`${heard.via.padEnd(8)} ${heard.event.padEnd(20)} ${words.join('  ')}`)
 }

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import type { App, AppRepository } from '../../core/app.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { AppId, Shard } from '../../core/ids.ts'
+import type { Hub } from '../../streams/hub.ts'
 import type { HttpEnv } from '../context.ts'
 import type { DefineOperation } from '../operation.ts'
 import {
@@ -20,10 +21,15 @@ import { AppKeyParams, AppParams } from '../schemas/parameters.ts'
 
 const TAG = 'Apps'
 
-export type AppRouteDeps = { readonly apps: AppRepository; readonly defaultShard: Shard }
+export type AppRouteDeps = {
+  readonly apps: AppRepository
+  readonly defaultShard: Shard
+  readonly streams: { readonly hub: Pick<Hub, 'revoke'> }
+}
 
 /** The apps that may use the API. */
-export function addAppRoutes(app: Hono<HttpEnv>, define: DefineOperation, { apps, defaultShard }: AppRouteDeps): void {
+export function addAppRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: AppRouteDeps): void {
+  const { apps, defaultShard } = deps
   app.post(
     '/admin/apps',
     define(
@@ -89,10 +95,10 @@ export function addAppRoutes(app: Hono<HttpEnv>, define: DefineOperation, { apps
       },
     ),
   )
-  addKeyRoutes(app, define, apps)
+  addKeyRoutes(app, define, deps)
 }
 
-function addKeyRoutes(app: Hono<HttpEnv>, define: DefineOperation, apps: AppRepository): void {
+function addKeyRoutes(app: Hono<HttpEnv>, define: DefineOperation, { apps, streams }: AppRouteDeps): void {
   app.post(
     '/admin/apps/:app_id/keys',
     define(
@@ -139,7 +145,8 @@ function addKeyRoutes(app: Hono<HttpEnv>, define: DefineOperation, apps: AppRepo
         operationId: 'revokeApiKey',
         tag: TAG,
         summary: 'Revoke an API key',
-        description: 'Other requests may still be accepted with it for up to a second.',
+        description:
+          'Requests may still be accepted with it for up to a second. Open streams of the app are closed with 4003, and their clients must authenticate again.',
         access: 'admin',
         params: AppKeyParams,
         responses: { 204: { description: 'Revoked' } },
@@ -148,6 +155,7 @@ function addKeyRoutes(app: Hono<HttpEnv>, define: DefineOperation, apps: AppRepo
       async ({ params }) => {
         const { appId } = await existingApp(apps, params.app_id)
         if (!(await apps.revokeKey(appId, params.key_id))) throw new GatewayError('key_not_found')
+        streams.hub.revoke(appId)
         return { status: 204 }
       },
     ),

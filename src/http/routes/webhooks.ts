@@ -2,6 +2,7 @@ import type { Hono } from 'hono'
 import * as v from 'valibot'
 import type { EndpointRepository } from '../../core/endpoint.ts'
 import { GatewayError } from '../../core/errors.ts'
+import type { AppId, EndpointId } from '../../core/ids.ts'
 import type { HttpEnv } from '../context.ts'
 import type { DefineOperation } from '../operation.ts'
 import { AppParams, AppWebhookParams } from '../schemas/parameters.ts'
@@ -22,6 +23,8 @@ export type WebhookRouteDeps = {
   readonly checkEndpointUrl: (url: string) => Promise<string>
   /** A new signing secret, `whsec_…`. */
   readonly generateSecret: () => string
+  /** Fixes where in the app's log an endpoint starts; from then on it misses nothing. */
+  readonly openEndpoint: (appId: AppId, endpointId: EndpointId) => Promise<void>
 }
 
 /** Registration of webhooks, which the calls API document leaves open. */
@@ -56,6 +59,7 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Webho
           enabled: body.enabled ?? true,
           secret,
         })
+        if (endpoint.enabled) await deps.openEndpoint(endpoint.appId, endpoint.endpointId)
         return { status: 201, json: { ...toWebhookResource(endpoint), secret } }
       },
     ),
@@ -81,6 +85,7 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Webho
           ...(body.enabled !== undefined && { enabled: body.enabled }),
         })
         if (endpoint === undefined) throw new GatewayError('webhook_not_found')
+        if (endpoint.enabled) await deps.openEndpoint(endpoint.appId, endpoint.endpointId)
         return { status: 200, json: toWebhookResource(endpoint) }
       },
     ),

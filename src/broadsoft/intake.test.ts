@@ -1,0 +1,102 @@
+import { Registry } from 'prom-client'
+import { expect, test, vi } from 'vitest'
+import { NETWORK, RecordingSink } from '../../test/support/broadsoft-rig.ts'
+import { systemClock } from '../core/clock.ts'
+import { GatewayError } from '../core/errors.ts'
+import { toSubscriberId } from '../core/ids.ts'
+import { silentLogger } from '../core/logger.ts'
+import type { Ack } from './acknowledger.ts'
+import type { EventDocument, EventOrigin } from './channel.ts'
+import { Intake } from './intake.ts'
+import { BroadsoftMetrics } from './metrics.ts'
+
+const snapshotOf = (user: string, eventId: string): EventDocument => ({
+  type: 'event',
+  event: {
+    eventId,
+    sequenceNumber: 1,
+    targetId: toSubscriberId(user),
+    subscriptionId: `sub-${user}`,
+    dataType: 'CallSubscriptionEvent',
+    data: { name: 'eventData', namespace: '', attributes: new Map(), children: [], text: '' },
+  },
+})
+
+function createIntake(pendingMax: number) {
+  const sink = new RecordingSink()
+  const acks: Ack[] = []
+  const origin: EventOrigin = {
+    fence: { lease: 'channel:x', token: 1 },
+    isCurrent: () => true,
+    acknowledge: async (ack) => void acks.push(ack),
+  }
+  const generationOf = vi.fn<(network: unknown, id: string) => Promise<number>>(async () => 1)
+  const onDoubt = vi.fn<(id: string, reason: string) => void>()
+  const intake = new Intake({
+    network: NETWORK,
+    sink,
+    generations: { generationOf },
+    isWanted: () => true,
+    listener: {
+      onSequence: () => undefined,
+      onSnapshot: () => undefined,
+      onDoubt,
+      onSubscriptionTerminated: () => undefined,
+      onUnassigned: () => undefined,
+    },
+    clock: systemClock,
+    log: silentLogger,
+    metrics: new BroadsoftMetrics(new Registry()),
+    pendingMax,
+  })
+  return { intake, sink, acks, origin, generationOf, onDoubt }
+}
+
+test('with too many events pending, the channel has to wait until one is finished', async () => {
+  const { intake, sink, origin, acks } = createIntake(2)
+  const { promise, resolve: store } = Promise.withResolvers<void>()
+  sink.beforeStore = () => promise
+  await intake.accept(snapshotOf('a', 'e1'), origin)
+  await intake.accept(snapshotOf('b', 'e2'), origin)
+  let isAccepted = false
+  const third = intake.accept(snapshotOf('c', 'e3'), origin).then(() => (isAccepted = true))
+  await new Promise(setImmediate)
+  expect(isAccepted).toBe(false)
+  store()
+  await third
+  await intake.whenIdle()
+  expect(acks.map(({ eventId }) => eventId)).toEqual(['e1', 'e2', 'e3'])
+})
+
+test('a slow subscriber holds up the own events only', async () => {
+  const { intake, sink, origin, acks } = createIntake(10)
+  const { promise, resolve: store } = Promise.withResolvers<void>()
+  sink.beforeStore = ({ subscriberId }) => (subscriberId === 'slow' ? promise : Promise.resolve())
+  await intake.accept(snapshotOf('slow', 'e1'), origin)
+  await intake.accept(snapshotOf('slow', 'e2'), origin)
+  await intake.accept(snapshotOf('fast', 'e3'), origin)
+  await vi.waitFor(() => expect(acks.map(({ eventId }) => eventId)).toEqual(['e3']))
+  store()
+  await intake.whenIdle()
+  expect(acks.map(({ eventId }) => eventId)).toEqual(['e3', 'e1', 'e2'])
+})
+
+test('the generation of a subscription is asked once, and asked again when that failed', async () => {
+  const { intake, origin, acks, generationOf, onDoubt } = createIntake(10)
+  generationOf.mockRejectedValueOnce(new GatewayError('store_unavailable'))
+  for (const id of ['e1', 'e2', 'e3']) await intake.accept(snapshotOf('a', id), origin)
+  await intake.whenIdle()
+  expect(generationOf).toHaveBeenCalledTimes(2)
+  expect(acks.map(({ eventId, status }) => [eventId, status])).toEqual([
+    ['e2', 200],
+    ['e3', 200],
+  ])
+  expect(onDoubt.mock.calls).toEqual([['a', 'undelivered']])
+})
+
+test('an event of a channel that is over by its turn is neither stored nor answered', async () => {
+  const { intake, sink, origin, acks } = createIntake(10)
+  await intake.accept(snapshotOf('a', 'e1'), { ...origin, isCurrent: () => false })
+  await intake.whenIdle()
+  expect({ stored: sink.delivered.length, acks: acks.length }).toEqual({ stored: 0, acks: 0 })
+})
