@@ -125,10 +125,10 @@ export class Rig {
   }
 
   get #asApp(): ApiClient {
-    return new ApiClient({ baseUrl: this.#url, key: this.#apiKey })
+    return new ApiClient({ baseUrl: this.url, key: this.#apiKey })
   }
 
-  get #url(): string {
+  get url(): string {
     return `http://127.0.0.1:${this.#port}`
   }
 
@@ -158,7 +158,7 @@ export class Rig {
 
   async #isReady(): Promise<boolean> {
     try {
-      await new ApiClient({ baseUrl: this.#url, timeoutMs: 2_000 }).call('GET', '/readyz')
+      await new ApiClient({ baseUrl: this.url, timeoutMs: 2_000 }).call('GET', '/readyz')
       return true
     } catch {
       return false
@@ -167,7 +167,7 @@ export class Rig {
 
   async #setUp(users: number): Promise<void> {
     const adminKey = (await readFile(join(this.#dataDir, 'admin-key'), 'utf8')).trim()
-    const admin = new ApiClient({ baseUrl: this.#url, key: adminKey })
+    const admin = new ApiClient({ baseUrl: this.url, key: adminKey })
     this.#users = Array.from({ length: users }, (_, index) => `user${index}@soak.example.net`)
     for (const [index, userId] of this.#users.entries()) {
       await this.#control.call('POST', '/users', { user_id: userId, number: `+1555${String(2_000_000 + index)}` })
@@ -196,7 +196,7 @@ export class Rig {
       return (body as { subscriptions: { active: number } }).subscriptions.active >= users
     }
     await until(isCovered, READY_TIMEOUT_MS, 'every user to be subscribed')
-    this.app.follow(`${this.#url.replace('http', 'ws')}/apps/${app.app_id}/stream`, app.api_key)
+    this.app.follow(`${this.url.replace('http', 'ws')}/apps/${app.app_id}/stream`, app.api_key)
   }
 }
 

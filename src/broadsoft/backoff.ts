@@ -7,8 +7,13 @@ export type BackoffOptions = {
   readonly floorMs: number
 }
 
-/** Reconnecting channels: 1 s … 60 s as BroadWorks clients do, never at once. */
-export const CHANNEL_BACKOFF: BackoffOptions = { baseMs: 1000, capMs: 60_000, floorMs: 250 }
+/**
+ * Reconnecting channels: never at once, so that a server that opens and ends every channel is not stormed,
+ * but soon. Without a channel rings are lost after a few seconds, and one request per node every few
+ * seconds is no load for a server that is coming back; one that wants to be left alone longer says so
+ * (`Retry-After`).
+ */
+export const CHANNEL_BACKOFF: BackoffOptions = { baseMs: 500, capMs: 8_000, floorMs: 250 }
 
 /** Repeating a failed subscription or read. */
 export const WORK_BACKOFF: BackoffOptions = { baseMs: 1000, capMs: 60_000, floorMs: 250 }

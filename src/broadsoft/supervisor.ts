@@ -37,7 +37,7 @@ export type SupervisorOptions = {
 /** A standby asks for the lease this often; half as jitter. */
 const STANDBY_RETRY_MS = 2_000
 /** A channel that lived this long was healthy: the next failure counts as the first. */
-const HEALTHY_MS = 60_000
+const HEALTHY_MS = 10_000
 
 /**
  * Keeps one channel to one node open, while this instance holds the lease of that node: opens it, waits
