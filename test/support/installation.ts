@@ -8,7 +8,7 @@ import { Gateway } from '../../src/gateway.ts'
 import { Simulator, type SimulatorOptions } from '../../src/simulator/simulator.ts'
 import { until } from './until.ts'
 
-export const CREDENTIALS = { username: 'admin@example.net', password: 'correct horse' }
+const CREDENTIALS = { username: 'admin@example.net', password: 'correct horse' }
 
 /** A gateway on embedded stores beside a simulator, both in this process, over real sockets. */
 export type Installation = {
