@@ -3,7 +3,6 @@ import { BroadsoftRig } from '../../test/support/broadsoft-rig.ts'
 import type { Instance } from '../../test/support/broadsoft-rig.ts'
 import { GatewayError } from '../core/errors.ts'
 import { toCallId, toSubscriberId } from '../core/ids.ts'
-import { OPERATOR_REASON } from './adapter.ts'
 
 const USER_1 = 'user1@example.net'
 const USER_2 = 'user2@example.net'
@@ -184,7 +183,7 @@ test.each([
     expect(rig.leases.holds(`channel:${instance.adapter.channels()[0]?.node}`)).toBe(true)
     instance.adapter.resynchronise(undefined, 'somebody')
     expect(instance.adapter.channels()[0]?.state).toBe('stopped')
-    instance.adapter.resynchronise(undefined, OPERATOR_REASON)
+    instance.adapter.restartChannels()
     await until(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
     expect(await instance.metric('callhalf_channel_stopped')).toBe(0)
     await untilReady(instance)
@@ -249,7 +248,7 @@ test(
     const { http_burst: burst } = await rig.control<{ http_burst: { count: number } }>('GET', '/faults')
     expect(burst.count).toBe(98)
     await rig.control('DELETE', '/faults')
-    instance.adapter.resynchronise(undefined, OPERATOR_REASON)
+    instance.adapter.restartChannels()
     await until(() => expect(instance.adapter.channels().map(({ state }) => state)).toEqual(['open', 'open']))
     await untilReady(instance)
   },

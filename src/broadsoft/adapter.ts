@@ -23,9 +23,6 @@ import { Subscriptions } from './subscriptions.ts'
 import type { ChannelTerms } from './supervisor.ts'
 import { Supervisor } from './supervisor.ts'
 
-/** The reason of a `resynchronise` that also starts stopped channels again. */
-export const OPERATOR_REASON = 'operator'
-
 /** The adapter type for Cisco BroadWorks (XSI). */
 export const broadsoft = (metrics: BroadsoftMetrics): AdapterType<typeof BroadsoftConfigSchema> => ({
   name: 'broadsoft',
@@ -171,13 +168,14 @@ class BroadsoftAdapter implements Adapter {
     return this.#coverage.status()
   }
 
-  /** With {@link OPERATOR_REASON} it also starts stopped channels, with one more try of the credentials. */
   resynchronise(subscriberIds: readonly SubscriberId[] | undefined, reason: string): void {
-    if (reason === OPERATOR_REASON) {
-      if (this.#client.isLockedOut) this.#client.resetCredentials()
-      for (const supervisor of this.#supervisors) supervisor.restart()
-    }
     this.#resynchroniser.request(subscriberIds, reason)
+  }
+
+  restartChannels(): void {
+    if (this.#client.isLockedOut) this.#client.resetCredentials()
+    for (const supervisor of this.#supervisors) supervisor.restart()
+    this.#resynchroniser.request(undefined, 'operator')
   }
 
   isReady(): boolean {

@@ -118,6 +118,10 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
     return running?.runner.adapter?.subscriptions() ?? { wanted, active: 0, stale: 0, failed: [] }
   }
 
+  restartChannels(networkId: NetworkId): void {
+    this.#running.get(networkId)?.runner.adapter?.restartChannels()
+  }
+
   resynchronise(networkId: NetworkId, subscriberIds: readonly SubscriberId[] | undefined, reason: string): void {
     this.#running.get(networkId)?.runner.adapter?.resynchronise(subscriberIds, reason)
   }

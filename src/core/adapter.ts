@@ -43,6 +43,11 @@ export interface Adapter extends Service {
   subscriptions(): SubscriptionStatus
   /** Asks for the subscribers' calls to be read again from the network, soon; all of them when undefined. */
   resynchronise(subscriberIds: readonly SubscriberId[] | undefined, reason: string): void
+  /**
+   * Starts channels again that stopped for good (a refused login, a duplicate channel set), with one more try
+   * of the credentials, and reads everything again: an operator has looked at the cause.
+   */
+  restartChannels(): void
   /** True once every wanted subscriber has been confirmed after the start. */
   isReady(): boolean
 }

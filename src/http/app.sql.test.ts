@@ -411,6 +411,16 @@ describe('networks', () => {
     expect(rig.provider.made.length).toBe(adapters)
   })
 
+  it('start their stopped channels again when the operator says so', async () => {
+    const adapter = rig.provider.made.findLast(({ context }) => context.network.networkId === tenant.networkId)
+    expect((await rig.admin('POST', `/admin/networks/${tenant.networkId}/channels/restart`)).status).toBe(204)
+    expect(adapter?.restarts).toBe(1)
+    expect(await rig.admin('POST', '/admin/networks/nowhere/channels/restart')).toMatchObject({
+      status: 404,
+      body: { code: 'network_not_found' },
+    })
+  })
+
   it('with subscribers cannot be deleted', async () => {
     expect(await rig.admin('DELETE', `/admin/networks/${tenant.networkId}`)).toMatchObject({
       status: 409,

@@ -36,7 +36,7 @@ export type EmbeddedRedisOptions = {
 }
 
 /** A redis-server program and the environment it needs. */
-export type RedisBinary = { readonly path: string; readonly libraryPath?: string }
+export type RedisBinary = { readonly path: string; readonly loadPath?: string }
 
 /**
  * The gateway's own redis-server: private unix socket, append-only file, started and stopped with the
@@ -178,10 +178,10 @@ async function findRedis(
   if (where.unpackedDir === undefined) return undefined
   const path = join(where.unpackedDir, 'usr/bin/redis-server')
   if (!isExecutable(path)) return undefined
-  return { path, libraryPath: await libraryFolders(join(where.unpackedDir, 'usr/lib')) }
+  return { path, loadPath: await loadFolders(join(where.unpackedDir, 'usr/lib')) }
 }
 
-async function libraryFolders(root: string): Promise<string> {
+async function loadFolders(root: string): Promise<string> {
   const entries = await readdir(root, { withFileTypes: true })
   return [root, ...entries.filter((entry) => entry.isDirectory()).map((entry) => join(root, entry.name))].join(':')
 }
@@ -204,7 +204,7 @@ function spawnServer(binary: RedisBinary): ChildProcess {
   return spawn(command, args, {
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: binary.libraryPath === undefined ? {} : { LD_LIBRARY_PATH: binary.libraryPath },
+    env: binary.loadPath === undefined ? {} : { LD_LIBRARY_PATH: binary.loadPath },
   })
 }
 

@@ -22,6 +22,7 @@ export type Script = {
 export class ScriptedAdapter implements Adapter {
   readonly name = 'scripted'
   readonly context: AdapterContext<Config>
+  restarts = 0
   readonly resynchronised: { readonly subscriberIds: readonly SubscriberId[] | undefined; readonly reason: string }[] =
     []
   state: 'new' | 'started' | 'stopped' = 'new'
@@ -62,6 +63,10 @@ export class ScriptedAdapter implements Adapter {
 
   subscriptions() {
     return { wanted: this.context.wanted.list().length, active: 0, stale: 0, failed: [] }
+  }
+
+  restartChannels(): void {
+    this.restarts += 1
   }
 
   resynchronise(subscriberIds: readonly SubscriberId[] | undefined, reason: string): void {

@@ -28,6 +28,7 @@ export type NetworkRouteDeps = {
 /** Connecting provider deployments, and their health. */
 export function addNetworkRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: NetworkRouteDeps): void {
   addReadRoutes(app, define, deps)
+  addRestartRoute(app, define, deps)
   addWriteRoutes(app, define, deps)
   addDeleteRoute(app, define, deps)
 }
@@ -143,6 +144,34 @@ function addReadRoutes(
         const channels = networkControl.channels(networkId)
         const subscriptions = networkControl.subscriptions(networkId)
         return { status: 200, json: toNetworkChannels({ networkId, status, channels, subscriptions }) }
+      },
+    ),
+  )
+}
+
+function addRestartRoute(
+  app: Hono<HttpEnv>,
+  define: DefineOperation,
+  { networks, networkControl }: NetworkRouteDeps,
+): void {
+  app.post(
+    '/admin/networks/:network_id/channels/restart',
+    define(
+      {
+        operationId: 'restartNetworkChannels',
+        tag: TAG,
+        summary: 'Start stopped channels again',
+        description:
+          'For channels that stopped for good (a refused login, a duplicate channel set), once the cause is mended. Acts on the instance that answers.',
+        access: 'admin',
+        params: NetworkParams,
+        responses: { 204: { description: 'They are being started' } },
+        errors: ['network_not_found'],
+      },
+      async ({ params }) => {
+        const { networkId } = await existingNetwork(networks, params.network_id)
+        networkControl.restartChannels(networkId)
+        return { status: 204 }
       },
     ),
   )
