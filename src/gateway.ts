@@ -227,12 +227,12 @@ function buildNetworks({ config, registry, log }: Base, records: RecordParts, st
     networks: records.networks,
     directory: records.directory,
     adapterTypes: [broadsoft(new BroadsoftMetrics(registry))],
-    portsFor: (network) => ({
+    portsFor: () => ({
       sink: ingest,
       leases,
       generations: state.generations,
       applicationId: 'callhalf',
-      log: log.child({ component: 'broadsoft', network: network.networkId }),
+      log,
       clock: systemClock,
       random: Math.random,
     }),

@@ -1,8 +1,10 @@
+import { UsageError } from './cli/arguments.ts'
 import { demo } from './cli/demo/demo.ts'
 import { listen } from './cli/listen.ts'
 import { serve } from './cli/serve.ts'
 import { simulate } from './cli/simulate.ts'
-import type { CliCommand } from './cli/terminal.ts'
+import type { CliCommand, Terminal } from './cli/terminal.ts'
+import { isGatewayError } from './core/errors.ts'
 
 const COMMANDS: Readonly<Record<string, { readonly run: CliCommand; readonly summary: string }>> = {
   serve: { run: serve, summary: 'run the gateway (configuration from the environment)' },
@@ -20,11 +22,18 @@ export async function main(argv: readonly string[]): Promise<void> {
     process.exitCode = ['help', '--help', '-h'].includes(name) ? 0 : 2
     return
   }
-  process.exitCode = await command.run(args, {
+  const terminal: Terminal = {
     env: process.env,
     print: (line) => void process.stdout.write(`${line}\n`),
     printError: (line) => void process.stderr.write(`${line}\n`),
-  })
+  }
+  try {
+    process.exitCode = await command.run(args, terminal)
+  } catch (error) {
+    if (!(error instanceof UsageError) && !isGatewayError(error)) throw error
+    terminal.printError(error.message)
+    process.exitCode = error instanceof UsageError ? 2 : 1
+  }
 }
 
 const usage = (): string =>

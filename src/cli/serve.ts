@@ -1,11 +1,13 @@
 import { isGatewayError } from '../core/errors.ts'
 import { readConfig } from '../config.ts'
 import { Gateway } from '../gateway.ts'
+import { readOptions } from './arguments.ts'
 import { untilSignalled } from './signals.ts'
 import type { CliCommand, Terminal } from './terminal.ts'
 
 /** `callhalf serve`: environment → configuration → gateway → wait for a signal. */
-export const serve: CliCommand = async (_args, terminal) => {
+export const serve: CliCommand = async (args, terminal) => {
+  readOptions(args, {})
   const signalled = untilSignalled()
   const gateway = await startGateway(terminal)
   if (gateway === undefined) return 1

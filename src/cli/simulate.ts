@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
-import { parseArgs } from 'node:util'
 import { silentLogger } from '../core/logger.ts'
 import { Simulator } from '../simulator/simulator.ts'
+import { readOptions, readPort, readWholeNumber, UsageError } from './arguments.ts'
 import { untilSignalled } from './signals.ts'
 import type { CliCommand } from './terminal.ts'
 
@@ -17,28 +17,26 @@ const HELP = `Usage: callhalf simulate [options]
 
 /** `callhalf simulate`: a BroadWorks XSI server to develop against. */
 export const simulate: CliCommand = async (args, terminal) => {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      xsp: { type: 'string', default: '1' },
-      port: { type: 'string', default: '8090' },
-      'control-port': { type: 'string', default: '8099' },
-      username: { type: 'string', default: 'admin@example.net' },
-      password: { type: 'string', default: 'secret' },
-      https: { type: 'boolean', default: false },
-      key: { type: 'string' },
-      cert: { type: 'string' },
-      help: { type: 'boolean', default: false },
-    },
+  const values = readOptions(args, {
+    xsp: { type: 'string', default: '1' },
+    port: { type: 'string', default: '8090' },
+    'control-port': { type: 'string', default: '8099' },
+    username: { type: 'string', default: 'admin@example.net' },
+    password: { type: 'string', default: 'secret' },
+    https: { type: 'boolean', default: false },
+    key: { type: 'string' },
+    cert: { type: 'string' },
+    help: { type: 'boolean', default: false },
   })
   if (values.help) {
     terminal.print(HELP)
     return 0
   }
-  const firstPort = Number(values.port)
+  const firstPort = readPort('--port', values.port)
+  const nodes = readWholeNumber('--xsp', values.xsp, { min: 1, max: 16 })
   const simulator = new Simulator({
-    ports: Array.from({ length: Number(values.xsp) }, (_, index) => (firstPort === 0 ? 0 : firstPort + index)),
-    controlPort: Number(values['control-port']),
+    ports: Array.from({ length: nodes }, (_, index) => (firstPort === 0 ? 0 : firstPort + index)),
+    controlPort: readPort('--control-port', values['control-port']),
     username: values.username,
     password: values.password,
     https: await httpsOption(values),
@@ -59,6 +57,15 @@ async function httpsOption(values: {
   readonly key?: string | undefined
   readonly cert?: string | undefined
 }): Promise<boolean | { key: string; cert: string }> {
-  if (values.key === undefined || values.cert === undefined) return values.https
-  return { key: await readFile(values.key, 'utf8'), cert: await readFile(values.cert, 'utf8') }
+  if (values.key === undefined && values.cert === undefined) return values.https
+  if (values.key === undefined || values.cert === undefined) throw new UsageError('--key and --cert go together')
+  return { key: await readPem('--key', values.key), cert: await readPem('--cert', values.cert) }
+}
+
+async function readPem(name: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch {
+    throw new UsageError(`${name}: ${file} cannot be read`)
+  }
 }

@@ -30,6 +30,7 @@ export async function startInstallation(
     controlPort: 0,
     ...CREDENTIALS,
     log: silentLogger,
+    settings: { clickToDialPickupMs: null },
     ...options.simulator,
   })
   await simulator.start()

@@ -1,9 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import { silentLogger } from '../../core/logger.ts'
 import { Simulator } from '../../simulator/simulator.ts'
 import { ApiClient } from '../api-client.ts'
+import { readOptions, readPort } from '../arguments.ts'
 import { startGateway, stopGateway } from '../serve.ts'
 import { untilSignalled } from '../signals.ts'
 import type { CliCommand, Terminal } from '../terminal.ts'
@@ -21,12 +21,14 @@ const CREDENTIALS = { username: 'admin@demo.example.net', password: 'demo-secret
  * Ports: CALLHALF_PORT, CALLHALF_SIMULATOR_PORT, CALLHALF_SIMULATOR_CONTROL_PORT; 0 means any.
  */
 export const demo: CliCommand = async (args, terminal) => {
-  const { values } = parseArgs({ args: [...args], options: { once: { type: 'boolean', default: false } } })
+  const values = readOptions(args, { once: { type: 'boolean', default: false } })
   const signalled = untilSignalled()
   const simulator = new Simulator({
-    ports: [Number(terminal.env['CALLHALF_SIMULATOR_PORT'] ?? 0)],
-    controlPort: Number(terminal.env['CALLHALF_SIMULATOR_CONTROL_PORT'] ?? 0),
+    ports: [portFrom(terminal.env, 'CALLHALF_SIMULATOR_PORT')],
+    controlPort: portFrom(terminal.env, 'CALLHALF_SIMULATOR_CONTROL_PORT'),
     ...CREDENTIALS,
+    // The story and the reader decide when the subscriber picks up.
+    settings: { clickToDialPickupMs: null },
     log: silentLogger,
   })
   await simulator.start()
@@ -86,6 +88,8 @@ async function runWith(stage: Stage): Promise<number> {
   }
 }
 
+const portFrom = (env: Terminal['env'], name: string): number => readPort(name, env[name] || '0')
+
 /** The demo's webhooks go to this machine, which is refused unless it is allowed. */
 const demoEnvironment = ({
   CALLHALF_SIMULATOR_PORT: _xsp,
@@ -93,7 +97,7 @@ const demoEnvironment = ({
   ...env
 }: Terminal['env']): Terminal['env'] => ({
   ...env,
-  CALLHALF_LOG_LEVEL: env['CALLHALF_LOG_LEVEL'] ?? 'warn',
+  CALLHALF_LOG_LEVEL: env['CALLHALF_LOG_LEVEL'] ?? 'error',
   CALLHALF_ALLOW_PRIVATE_TARGETS: [env['CALLHALF_ALLOW_PRIVATE_TARGETS'], '127.0.0.0/8'].filter(Boolean).join(','),
 })
 
