@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
 /**
- * Three projects by what they need: `unit` nothing, `redis` a real redis-server of its own, `e2e` the
- * whole gateway with simulator, stores and browser. File names decide.
+ * Three projects by what they need: `unit` nothing but sockets, `stores` a real redis-server or database
+ * of its own, `e2e` the whole gateway with simulator, stores and browser. File names decide.
  */
 export default defineConfig({
   test: {
@@ -11,7 +11,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['src/**/*.test.ts'], exclude: ['**/*.redis.test.ts', '**/*.sql.test.ts'] },
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts'],
+          exclude: ['**/*.redis.test.ts', '**/*.sql.test.ts'],
+          // More than the 10 s that they wait for a condition on a busy machine.
+          testTimeout: 15_000,
+        },
       },
       {
         extends: true,

@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { compareWithLedger } from './soak/compare.ts'
 import { FAULT_PHASES } from './soak/fault-phases.ts'
@@ -20,6 +19,9 @@ const { values } = parseArgs({
   },
 })
 const seconds = Number(values.seconds)
+if (![seconds, Number(values.rate), Number(values.users)].every((value) => value > 0)) {
+  throw new Error('--seconds, --rate and --users are positive numbers')
+}
 const say = (line: string) => process.stdout.write(`${line}\n`)
 
 const rig = await Rig.start({ users: Number(values.users), say })
@@ -36,11 +38,6 @@ try {
   const ghosts = await rig.ghostsAfter(10_000)
   await rig.untilQuiet()
   const ledger = await rig.readLedger()
-  if (process.env['SOAK_LEDGER'] !== undefined)
-    writeFileSync(
-      process.env['SOAK_LEDGER'],
-      JSON.stringify({ ledger, webhooks: rig.app.webhookArrivals, stream: rig.app.streamArrivals }),
-    )
   const verdict = compareWithLedger({ ledger, app: rig.app })
   say('')
   for (const [name, figure] of Object.entries({ ...verdict.figures, 'ghost calls after 10 s': ghosts.length })) {

@@ -4,7 +4,8 @@
  *   CALLHALF_API_KEY=… node examples/live-calls.ts --app <app_id> [--url http://127.0.0.1:8080]
  *
  * The two rules that make it right: start anew from each snapshot, and let only newer events replace what
- * is known of a call. After a disconnect it resumes behind the last position.
+ * is known of a call. After a disconnect it resumes behind the last position; it stops when its key or its
+ * app is gone.
  */
 import process, { env, stdout } from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -39,8 +40,16 @@ type Frame = v.InferOutput<typeof FrameSchema>
 type Ending = { readonly isFinal: boolean; readonly waitMs: number; readonly text: string }
 
 const RECONNECT_MS = 2_000
-/** Codes after which the same again would end the same way: fix the client, or get a key. */
-const FINAL_CODES: readonly number[] = [4002, 4003, 4004, 1009]
+/**
+ * Codes after which the same again would end the same way: fix the client. 4003 is none of them: whether
+ * the key still counts shows when it asks for the next token.
+ */
+const FINAL_CODES: readonly number[] = [4002, 4004, 1009]
+/** Of a request for a token: the key or the app is gone, which no repetition changes. */
+const FINAL_STATUSES: readonly number[] = [401, 404]
+
+/** The gateway will not let this client in. */
+class RefusedError extends Error {}
 
 class LiveCalls {
   readonly #calls = new Map<string, Call>()
@@ -86,7 +95,10 @@ async function fetchToken(streamUrl: string, key: string): Promise<string> {
     headers: { authorization: `Bearer ${key}` },
     signal: AbortSignal.timeout(10_000),
   })
-  if (!response.ok) throw new Error(`no stream token: ${response.status} ${await response.text()}`)
+  if (!response.ok) {
+    const text = `no stream token: ${response.status} ${await response.text()}`
+    throw FINAL_STATUSES.includes(response.status) ? new RefusedError(text) : new Error(text)
+  }
   return v.parse(TokenSchema, await response.json()).token
 }
 
@@ -131,7 +143,7 @@ async function main(): Promise<number> {
   const calls = new LiveCalls()
   for (;;) {
     const ending = await follow(streamUrl, key, calls).catch((error: unknown): Ending => ({
-      isFinal: false,
+      isFinal: error instanceof RefusedError,
       waitMs: RECONNECT_MS,
       text: String(error),
     }))

@@ -1,14 +1,16 @@
-import { execFileSync, spawnSync } from 'node:child_process'
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { argv, env, exit, getuid, platform, stderr, stdout } from 'node:process'
+import { isExecutable } from '../src/state/unpacked.ts'
 
 /**
  * Obtains the programs that npm cannot: `node scripts/provide.ts redis postgres chromium`. What is there
- * already is left alone, in a few milliseconds and without a word. On Debian and Ubuntu the rest is
- * installed by apt-get as root or through sudo without a password; otherwise the packages and the
- * libraries that this machine lacks are unpacked into `.callhalf/debian`, which needs no rights at all.
- * Elsewhere it says what to install. Imports nothing but Node, as it may run before anything works.
+ * already is left alone, in a few milliseconds and without a word. On Debian and Ubuntu root installs
+ * the rest by apt-get. For anybody else the packages and the libraries that this machine lacks are
+ * unpacked into `.callhalf/debian`, which needs no rights and changes nothing outside this project, even
+ * where sudo would let us. Elsewhere it says what to install. Imports no package, as it may run before
+ * there are any.
  */
 
 type Component = {
@@ -27,6 +29,10 @@ const UNPACKED = join(ROOT, '.callhalf/debian')
 const APT_STATE = join(ROOT, '.callhalf/apt')
 const USUAL_FOLDERS = ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
 
+// test/support/chromium.ts looks for the same.
+const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
+const MAC_CHROME = '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'
+
 const COMPONENTS: Readonly<Record<string, Component>> = {
   redis: {
     debianPackage: 'redis-server',
@@ -42,7 +48,7 @@ const COMPONENTS: Readonly<Record<string, Component>> = {
   },
   chromium: {
     debianPackage: 'chromium',
-    isInstalled: () => isOnPath('chromium') || isOnPath('chromium-browser') || isOnPath('google-chrome'),
+    isInstalled: () => BROWSERS.some(isOnPath) || isExecutable(MAC_CHROME),
     unpacked: ['usr/lib/chromium/chromium'],
     byHand: 'install Chromium or Google Chrome (only the browser tests need it)',
   },
@@ -63,13 +69,14 @@ function main(names: readonly string[]): number {
       `Missing: ${missing.join(', ')}. There is no apt-get here, so please install by hand:\n${advice.join('\n')}`,
     )
   }
-  const privilege = findPrivilege()
+  const isRoot = getuid?.() === 0
   try {
-    if (privilege === undefined) unpack(packages, missing)
-    else install(packages, privilege)
+    if (isRoot) install(packages)
+    else unpack(packages, missing)
   } catch (error) {
+    const advice = isRoot ? '' : `\nOr install by hand: sudo apt-get install ${packages.join(' ')}`
     return fail(
-      `${packages.join(', ')} could not be obtained: ${error instanceof Error ? error.message : String(error)}`,
+      `${packages.join(', ')} could not be obtained: ${error instanceof Error ? error.message : String(error)}${advice}`,
     )
   }
   const still = missing.filter((name) => !isProvided(name))
@@ -86,16 +93,9 @@ const isProvided = (name: string): boolean => {
 
 const markOf = (name: string): string => join(UNPACKED, `.provided-${name}`)
 
-/** What to put before apt-get to be root; undefined when we cannot be. */
-function findPrivilege(): readonly string[] | undefined {
-  if (getuid?.() === 0) return []
-  const sudo = spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore', timeout: 10_000 })
-  return sudo.status === 0 ? ['sudo', '-n'] : undefined
-}
-
-function install(packages: readonly string[], privilege: readonly string[]): void {
-  say(`Installing ${packages.join(', ')} by apt-get …`)
-  const apt = [...privilege, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=120']
+function install(packages: readonly string[]): void {
+  say(`Installing ${packages.join(', ')} on this machine by apt-get, as root …`)
+  const apt = ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', '-o', 'DPkg::Lock::Timeout=120']
   run([...apt, 'update'])
   run([...apt, 'install', '-y', '--no-install-recommends', ...packages])
 }
@@ -140,15 +140,6 @@ const hasVersion = (folder: string): boolean =>
   platform === 'linux' &&
   existsSync(folder) &&
   readdirSync(folder).some((version) => isExecutable(join(folder, version, 'bin/initdb')))
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
 
 const say = (text: string): boolean => stdout.write(`${text}\n`)
 

@@ -33,6 +33,7 @@ async function describeApi() {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   const absent = undefined as never
   const app = createHttpApp({
+    servesApi: true,
     authenticator: absent,
     calls: absent,
     apps: absent,

@@ -25,7 +25,7 @@ test('an empty environment gives every default', () => {
     webhooks: { allowPrivateTargets: [] },
     shutdown: { timeoutMs: 25_000 },
   })
-  expect([...config.roles]).toEqual(['http', 'channels', 'webhooks', 'provisioning'])
+  expect([...config.roles]).toEqual(['http', 'channels', 'webhooks'])
   expect(config.secrets.adminKey).toBeUndefined()
   expect(config.secrets.databaseUrl).toBeUndefined()
 })
@@ -85,9 +85,9 @@ test('a role left to other processes needs stores that they can share', () => {
     'DATABASE_URL must be set when CALLHALF_ROLES leaves roles to other processes',
   ])
   expect(problemsOf({ CALLHALF_ROLES: 'http,htp' })[0]).toBe(
-    'CALLHALF_ROLES must be a list of roles, separated by commas, out of http, channels, webhooks, provisioning',
+    'CALLHALF_ROLES must be a list of roles, separated by commas, out of http, channels, webhooks',
   )
-  expect(problemsOf({ CALLHALF_ROLES: 'provisioning,webhooks,channels,http' })).toEqual([])
+  expect(problemsOf({ CALLHALF_ROLES: 'webhooks,channels,http' })).toEqual([])
 })
 
 test('a database behind a unix socket can be named', () => {

@@ -3,8 +3,8 @@ import ipaddr from 'ipaddr.js'
 import * as v from 'valibot'
 import { GatewayError } from './core/errors.ts'
 
-const ROLES = ['http', 'channels', 'webhooks', 'provisioning'] as const
-type Role = (typeof ROLES)[number]
+const ROLES = ['http', 'channels', 'webhooks'] as const
+export type Role = (typeof ROLES)[number]
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
@@ -90,6 +90,7 @@ const words = <const Word extends string>(allowed: readonly Word[], message: str
 /** Only the beginning is checked: drivers accept more than URL does, such as `postgres://user@/db?host=/run`. */
 const url = (pattern: RegExp, message: string) => v.pipe(v.string(), v.regex(pattern, message))
 
+const REDIS_MESSAGE = 'a URL such as redis://user:password@host:6379/0 or rediss://host'
 const CIDR_MESSAGE = 'a list of networks in CIDR notation, separated by commas, such as 10.0.0.0/8,fd00::/8'
 const SECRET_KEY_MESSAGE = '32 random bytes in base64 (make one with: openssl rand -base64 32)'
 const ROLES_MESSAGE = `a list of roles, separated by commas, out of ${ROLES.join(', ')}`
@@ -118,7 +119,12 @@ const VARIABLES = {
   CALLHALF_LOG_LEVEL: v.optional(v.picklist(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`), 'info'),
   CALLHALF_SHUTDOWN_SECONDS: v.optional(wholeNumber('a whole number of seconds, 1 to 600', { min: 1, max: 600 }), '25'),
   CALLHALF_DATABASE_POOL_SIZE: v.optional(wholeNumber('a number of connections, 2 to 200', { min: 2, max: 200 }), '10'),
-  REDIS_URL: v.optional(url(/^rediss?:\/\/\S+$/, 'a URL that begins with redis:// or rediss://')),
+  REDIS_URL: v.optional(
+    v.pipe(
+      url(/^rediss?:\/\/\S+$/, REDIS_MESSAGE),
+      v.check((text) => URL.canParse(text), REDIS_MESSAGE),
+    ),
+  ),
   DATABASE_URL: v.optional(url(/^postgres(ql)?:\/\/\S+$/, 'a URL that begins with postgres:// or postgresql://')),
 }
 

@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { Announcer } from './announcer.ts'
 import { broadsoft } from './broadsoft/adapter.ts'
 import { BroadsoftMetrics } from './broadsoft/metrics.ts'
-import type { Config } from './config.ts'
+import type { Config, Role } from './config.ts'
 import { CallControl } from './control/call-control.ts'
 import { NetworkSupervisor } from './control/network-supervisor.ts'
 import { systemClock } from './core/clock.ts'
@@ -125,7 +125,7 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
   const webhooks = buildWebhooks(base, records, state)
   const readiness = new Readiness({
     probes: {
-      redis: async () => ((await state.connection.ping()) ? undefined : 'Redis does not answer'),
+      redis: async () => ((await state.connection.ping()) ? undefined : 'does not answer'),
       records: async () => {
         await records.records.check()
         return undefined
@@ -134,7 +134,7 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
     clock: systemClock,
   })
   const { server, hub } = buildHttp(base, { records, state, networks, webhooks, readiness })
-  const has = (role: 'webhooks' | 'channels') => config.roles.has(role)
+  const has = (role: Role) => config.roles.has(role)
   return {
     services: [
       ...state.services,
@@ -227,11 +227,11 @@ function buildNetworks({ config, registry, log }: Base, records: RecordParts, st
     networks: records.networks,
     directory: records.directory,
     adapterTypes: [broadsoft(new BroadsoftMetrics(registry))],
-    portsFor: () => ({
+    portsFor: (network) => ({
       sink: ingest,
       leases,
       generations: state.generations,
-      applicationId: 'callhalf',
+      applicationId: `callhalf-${network.networkId}`,
       log,
       clock: systemClock,
       random: Math.random,
@@ -242,6 +242,7 @@ function buildNetworks({ config, registry, log }: Base, records: RecordParts, st
   })
   state.watch.onDataLoss((loss) => {
     ingest.forgetAll()
+    state.generations.forgetAll()
     for (const networkId of supervisor.running()) {
       supervisor.resynchronise(networkId, undefined, `store_${loss}`)
     }
@@ -304,7 +305,7 @@ function buildHttp(
 ) {
   const { records, state, networks, webhooks, readiness } = parts
   const { apps, directory } = records
-  const shared = { clock: systemClock, directory, apps }
+  const shared = { directory, apps }
   const hub = new Hub({
     log: state.eventLog,
     calls: state.calls,
@@ -319,7 +320,9 @@ function buildHttp(
   const streamAuthenticator = new StreamAuthenticator({ ...shared, authenticator, tokens })
   const streams = { hub, authenticator: streamAuthenticator, tokens }
   const httpLog = log.child({ component: 'http' })
+  const servesApi = config.roles.has('http')
   const app = createHttpApp({
+    servesApi,
     authenticator,
     calls: new CallControl({
       directory,
@@ -344,6 +347,6 @@ function buildHttp(
     clock: systemClock,
     log: httpLog,
   })
-  const server = new HttpServer({ fetch: app.fetch, streams, ...config.http, log: httpLog })
+  const server = new HttpServer({ fetch: app.fetch, streams, acceptsStreams: servesApi, ...config.http, log: httpLog })
   return { hub, server }
 }

@@ -173,10 +173,8 @@ test('stale marks live calls only, tells nobody, and ends with the next snapshot
   await rig.deliver(report(1, aCall()))
   await rig.ingest.markStale(network.networkId, [anna, bert])
   expect(await second.calls.liveCalls(network, [anna])).toMatchObject([{ stale: true, sequence: 1 }])
-  expect(await rig.metric('callhalf_stale_subscribers')).toMatchObject([{ value: 1 }])
   await rig.deliver(snapshot(2, [aCall()]))
   expect(await second.calls.liveCalls(network, [anna])).toMatchObject([{ stale: false, sequence: 1 }])
-  expect(await rig.metric('callhalf_stale_subscribers')).toMatchObject([{ value: 0 }])
   expect(await rig.told()).toEqual(['call.ringing 1'])
 })
 
@@ -185,6 +183,31 @@ test('the newest position is that of the last stored report, also for an instanc
   await rig.deliver(report(4, aCall()))
   await rig.deliver(report(3, aCall({ callId: toCallId('callhalf-2:0') })))
   expect(await second.ingest.newestUpstream(network.networkId, anna)).toEqual({ generation: 1, sequence: 4 })
+})
+
+test('what another instance stored is marked stale, read and released, too', async () => {
+  await rig.deliver(report(1, aCall()))
+  await second.deliver(report(2, active, 'answered'))
+  expect(await rig.ingest.newestUpstream(network.networkId, anna)).toEqual({ generation: 1, sequence: 2 })
+  await rig.ingest.markStale(network.networkId, [anna])
+  expect(await second.calls.liveCalls(network, [anna])).toMatchObject([{ stale: true, call: { state: 'active' } }])
+  await second.deliver(report(3, held))
+  expect(await rig.deliver(snapshot(3, []))).toBe('changed')
+  expect(await rig.told()).toEqual(['call.ringing 1', 'call.active 2', 'call.held 3', 'call.released 4'])
+})
+
+test('an instance that knows an older state releases what another one stored', async () => {
+  await rig.deliver(report(1, released))
+  const other = aCall({ callId: toCallId('callhalf-other:0') })
+  await second.deliver(report(2, other))
+  const release = { networkId: network.networkId, subscriberId: anna, callId: other.callId, cause: 'lost' } as const
+  expect(await rig.ingest.release({ ...release, unconfirmedSince: Number.MAX_SAFE_INTEGER })).toBe(true)
+})
+
+test('a report that is older than what is known says that it was dropped', async () => {
+  expect(await rig.deliver(report(5, active))).toBe('changed')
+  expect(await rig.deliver(report(4, aCall()))).toBe('dropped')
+  expect(await rig.deliver(report(6, active))).toBe('noop')
 })
 
 test('a call that nothing confirmed is released as lost, one that was confirmed is not', async () => {

@@ -7,7 +7,7 @@ import { GatewayError } from './core/errors.ts'
 import type { CallId, NetworkId, NetworkRef, SubscriberId } from './core/ids.ts'
 import type { IngestMetrics } from './core/ingest-metrics.ts'
 import type { Logger } from './core/logger.ts'
-import type { Fence, Observation, ObservationSink } from './core/observation.ts'
+import type { DeliveryOutcome, Fence, Observation, ObservationSink } from './core/observation.ts'
 import { SubscriberCache } from './core/subscriber-cache.ts'
 import { liveCallIds, type SubscriberState } from './core/subscriber-state.ts'
 import { applyTransition, releaseCall, transition, type CallEvent, type Transition } from './core/transition.ts'
@@ -60,8 +60,6 @@ export class Ingest implements ObservationSink {
   readonly #log: Logger
   readonly #cache: SubscriberCache
   readonly #turns: Turns
-  /** Subscribers marked stale and not confirmed since, for the gauge. */
-  readonly #stale = new Set<string>()
   /** Grows when everything is forgotten: what was read before must not be remembered after. */
   #era = 0
 
@@ -78,12 +76,12 @@ export class Ingest implements ObservationSink {
     })
   }
 
-  async deliver(observation: Observation, fence: Fence): Promise<void> {
+  async deliver(observation: Observation, fence: Fence): Promise<DeliveryOutcome> {
     const { networkId, subscriberId } = observation
     const network = this.#directory.network(networkId)
     if (network === undefined || this.#directory.assignmentsOf(networkId, subscriberId).length === 0) {
       this.#metrics.observed('unassigned', undefined)
-      return
+      return 'unassigned'
     }
     const decided = await this.#change({ network, subscriberId, fence }, (state) =>
       transition(state, observation, { now: this.#clock.now() }),
@@ -93,7 +91,7 @@ export class Ingest implements ObservationSink {
       const cause = event?.synthetic === true ? event.call.releaseCause : undefined
       if (cause === 'reconciled' || cause === 'superseded') this.#metrics.ghostReleased(cause)
     }
-    if (!decided.head.stale) this.#forgetStale(keyOf(networkId, subscriberId))
+    return decided.outcome
   }
 
   /** Marks those that have live calls: without any there is nothing unconfirmed. */
@@ -103,21 +101,18 @@ export class Ingest implements ObservationSink {
     const affected = await this.#store.withLiveCalls(network, subscriberIds)
     for (let start = 0; start < affected.length; start += STALE_BATCH) {
       await Promise.all(
-        affected.slice(start, start + STALE_BATCH).map(async (subscriberId) => {
-          const decided = await this.#change({ network, subscriberId }, markedStale)
-          if (decided.head.stale) this.#stale.add(keyOf(networkId, subscriberId))
-        }),
+        affected
+          .slice(start, start + STALE_BATCH)
+          .map((subscriberId) => this.#changeStored({ network, subscriberId }, markedStale)),
       )
     }
-    this.#metrics.setStaleSubscribers(this.#stale.size)
   }
 
   async newestUpstream(networkId: NetworkId, subscriberId: SubscriberId): Promise<UpstreamPosition | undefined> {
     const network = this.#directory.network(networkId)
     if (network === undefined) return undefined
-    // Not remembered: this is read outside of the subscriber's turn, so it may already be old.
-    const known = this.#cache.get(keyOf(networkId, subscriberId)) ?? (await this.#store.read(network, subscriberId))
-    return known.state.head.newestUpstream
+    // Never from memory: another instance may have stored newer observations since.
+    return (await this.#store.read(network, subscriberId)).state.head.newestUpstream
   }
 
   /**
@@ -133,7 +128,7 @@ export class Ingest implements ObservationSink {
   }): Promise<boolean> {
     const network = this.#directory.network(call.networkId)
     if (network === undefined) return false
-    const decided = await this.#change({ network, subscriberId: call.subscriberId }, (state) =>
+    const decided = await this.#changeStored({ network, subscriberId: call.subscriberId }, (state) =>
       releaseCall(state, call, this.#clock.now()),
     )
     if (decided.outcome !== 'changed') return false
@@ -145,8 +140,16 @@ export class Ingest implements ObservationSink {
   forgetAll(): void {
     this.#era += 1
     this.#cache.clear()
-    this.#stale.clear()
-    this.#metrics.setStaleSubscribers(0)
+  }
+
+  /**
+   * A change that nobody reported, decided on what is stored now. What is in memory may lack what other
+   * instances stored; for a report that does not matter (whatever is older than memory is older than the
+   * store, and a write on an old version is refused), but here there would be nothing to write.
+   */
+  #changeStored(target: Target, decide: (state: SubscriberState) => Transition): Promise<Transition> {
+    this.#cache.delete(keyOf(target.network.networkId, target.subscriberId))
+    return this.#change(target, decide)
   }
 
   #change(target: Target, decide: (state: SubscriberState) => Transition): Promise<Transition> {
@@ -222,10 +225,6 @@ export class Ingest implements ObservationSink {
 
   #remember(era: number, { network, subscriberId }: Target, stored: StoredSubscriber): void {
     if (era === this.#era) this.#cache.set(keyOf(network.networkId, subscriberId), stored)
-  }
-
-  #forgetStale(key: string): void {
-    if (this.#stale.delete(key)) this.#metrics.setStaleSubscribers(this.#stale.size)
   }
 }
 

@@ -63,3 +63,12 @@ test('a stop during the start leaves nothing running', async () => {
   await Promise.all([starting, stopping])
   expect(calls).toEqual(['start a', 'stop a', 'stop slow'])
 })
+
+test('a service that never stops does not keep the others running', async () => {
+  const calls: string[] = []
+  const stuck: Service = { name: 'stuck', start: async () => undefined, stop: () => new Promise(() => undefined) }
+  const lifecycle = new Lifecycle([recorded('a', calls), stuck], silentLogger)
+  await lifecycle.start()
+  await expect(lifecycle.stop(AbortSignal.abort())).rejects.toThrow('some services failed to stop')
+  expect(calls).toEqual(['start a', 'stop a'])
+})

@@ -21,7 +21,8 @@ export class Lifecycle {
       try {
         await service.start()
       } catch (error) {
-        this.#log.error({ service: service.name, err: error }, 'service failed to start')
+        // Whoever started us says why; this is for the one who wants to know where.
+        this.#log.debug({ service: service.name, err: error }, 'service failed to start')
         await this.stop(AbortSignal.timeout(10_000)).catch((failure: unknown) => {
           this.#log.error({ err: failure }, 'clean-up after a failed start was incomplete')
         })
@@ -44,7 +45,7 @@ export class Lifecycle {
     for (const service of this.#started.splice(0).toReversed()) {
       const startedAt = performance.now()
       try {
-        await service.stop(deadline)
+        await withinDeadline(service, deadline)
       } catch (error) {
         failures.push(error)
         this.#log.error({ service: service.name, err: error }, 'service failed to stop')
@@ -52,5 +53,25 @@ export class Lifecycle {
       this.#log.debug({ service: service.name, ms: Math.round(performance.now() - startedAt) }, 'service stopped')
     }
     if (failures.length > 0) throw new AggregateError(failures, 'some services failed to stop')
+  }
+}
+
+/** How long after the deadline a service may take to give up. */
+const GRACE_MS = 1_000
+
+/** A service that ignores the deadline is left behind, so that those after it are stopped at all. */
+async function withinDeadline(service: Service, deadline: AbortSignal): Promise<void> {
+  const late = Promise.withResolvers<never>()
+  let timer: NodeJS.Timeout | undefined
+  const onAbort = () => {
+    timer = setTimeout(() => late.reject(new Error(`${service.name} did not stop in time`)), GRACE_MS)
+  }
+  if (deadline.aborted) onAbort()
+  else deadline.addEventListener('abort', onAbort, { once: true })
+  try {
+    await Promise.race([service.stop(deadline), late.promise])
+  } finally {
+    clearTimeout(timer)
+    deadline.removeEventListener('abort', onAbort)
   }
 }

@@ -1,3 +1,4 @@
+import { ApiError } from './cli/api-client.ts'
 import { UsageError } from './cli/arguments.ts'
 import { demo } from './cli/demo/demo.ts'
 import { listen } from './cli/listen.ts'
@@ -16,7 +17,7 @@ const COMMANDS: Readonly<Record<string, { readonly run: CliCommand; readonly sum
 /** The command line: picks the command and gives it the environment, which nothing else reads. */
 export async function main(argv: readonly string[]): Promise<void> {
   const [name = 'help', ...args] = argv
-  const command = COMMANDS[name]
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (command === undefined) {
     process.stdout.write(usage())
     process.exitCode = ['help', '--help', '-h'].includes(name) ? 0 : 2
@@ -30,8 +31,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     process.exitCode = await command.run(args, terminal)
   } catch (error) {
-    if (!(error instanceof UsageError) && !isGatewayError(error)) throw error
-    terminal.printError(error.message)
+    terminal.printError(explain(error))
     process.exitCode = error instanceof UsageError ? 2 : 1
   }
 }
@@ -43,3 +43,12 @@ const usage = (): string =>
     ...Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`),
     '',
   ].join('\n')
+
+/** One line for what the reader can mend; the place in the code for what only we can. */
+function explain(error: unknown): string {
+  if (error instanceof UsageError || isGatewayError(error)) return error.message
+  if (!(error instanceof Error)) return String(error)
+  if (error instanceof ApiError) return error.message
+  // The system's own words (EADDRINUSE, ENOTDIR …) name the address or the file.
+  return 'syscall' in error ? error.message : (error.stack ?? error.message)
+}

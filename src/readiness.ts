@@ -1,10 +1,11 @@
 import type { Clock } from './core/clock.ts'
 import type { Service } from './core/service.ts'
 
-/** Asks a part whether it works now. Resolves with an explanation when it does not. */
-export type ReadinessProbe = (signal: AbortSignal) => Promise<string | undefined>
+/** Asks a part whether it works now. Resolves with an explanation when it does not; may also reject or hang. */
+export type ReadinessProbe = () => Promise<string | undefined>
 
 const PERIOD_MS = 1_000
+const PROBE_TIMEOUT_MS = 1_000
 
 type Check = { readonly ready: boolean; readonly detail?: string }
 
@@ -63,10 +64,15 @@ export class Readiness implements Service {
     }
   }
 
+  async #tooLate(): Promise<string> {
+    await this.#clock.wait(PROBE_TIMEOUT_MS, this.#stopping.signal)
+    return 'does not answer'
+  }
+
   async #look(): Promise<void> {
     await Promise.all(
       Object.entries(this.#probes).map(async ([name, probe]) => {
-        const detail = await probe(AbortSignal.timeout(PERIOD_MS)).catch(() => 'does not answer')
+        const detail = await Promise.race([probe(), this.#tooLate()]).catch(() => 'does not answer')
         this.#checks.set(name, detail === undefined ? { ready: true } : { ready: false, detail })
       }),
     )

@@ -121,8 +121,18 @@ test('a call that nothing confirmed for a day is released as lost, from the last
   scene.calls = [aCall('active')]
   scene.now = 24 * HOUR
   await scene.watchdog.scan(new AbortController().signal)
+  expect(scene.released).toEqual([])
+  expect(scene.asked).toEqual([[24 * HOUR, ['anna']]])
+  scene.now += 60 * SECOND
+  await scene.watchdog.scan(new AbortController().signal)
   expect(scene.released).toEqual(['callhalf-anna:0 lost 0'])
-  expect(scene.asked).toEqual([])
+})
+
+test('a call that lasts for days and is confirmed whenever it is asked about is never released', async () => {
+  const scene = new Scene()
+  scene.calls = [aCall('active')]
+  await scene.watch(120 * HOUR, true)
+  expect(scene.released).toEqual([])
 })
 
 test('at most 100 subscribers are asked about in one scan, the others in the next', async () => {

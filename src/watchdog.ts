@@ -22,6 +22,8 @@ const DWELL_MS: Readonly<Record<CallState, number>> = {
   released: Infinity,
 }
 
+/** A call that goes on for long is still asked about this often, so that only a lost one is ever unconfirmed for a day. */
+const DWELL_STEP_MAX_MS = 8 * HOUR_MS
 const SCAN_PERIOD_MS = 10_000
 /** A look that was not answered is repeated after this. */
 const REPEAT_MS = MINUTE_MS
@@ -124,14 +126,21 @@ export class Watchdog implements Service {
       const page = await this.#options.store.scanLive(network, cursor)
       cursor = page.cursor
       for (const call of page.calls) {
-        if (this.#options.clock.now() - call.record.confirmedAt >= UNCONFIRMED_MAX_MS)
-          await this.#release(network, call)
+        if (this.#isLost(network, call)) await this.#release(network, call)
         else if (this.#isDue(network, call, suspicious)) suspicious.add(call.subscriberId)
       }
     } while (cursor !== '0' && !signal.aborted)
     if (suspicious.size === 0) return
     this.#options.log.info({ networkId: network.networkId, subscribers: suspicious.size }, 'calls stay long; asking')
     this.#options.control.resynchronise(network.networkId, [...suspicious], 'dwell')
+  }
+
+  /** Nothing confirmed it for a day, although the network was asked and had time to answer. */
+  #isLost(network: NetworkRef, { subscriberId, record }: WatchedCall): boolean {
+    const now = this.#options.clock.now()
+    const look = this.#looks.get(keyOf(network.networkId, subscriberId, record.call.callId))
+    const isUnanswered = look !== undefined && look.askedAt > record.confirmedAt && now - look.askedAt >= REPEAT_MS
+    return isUnanswered && now - record.confirmedAt >= UNCONFIRMED_MAX_MS
   }
 
   /** Whether the network is to be asked about the call now; remembers that it is. */
@@ -142,7 +151,7 @@ export class Watchdog implements Service {
     const last = known?.changedAt === record.changedAt ? known : undefined
     const allowedMs = last?.allowedMs ?? DWELL_MS[record.call.state]
     const isConfirmed = last !== undefined && record.confirmedAt >= last.askedAt
-    const nextMs = isConfirmed ? allowedMs * 2 : allowedMs
+    const nextMs = isConfirmed ? Math.min(allowedMs * 2, allowedMs + DWELL_STEP_MAX_MS) : allowedMs
     const isDue =
       last !== undefined && !isConfirmed ? now - last.askedAt >= REPEAT_MS : now - record.changedAt >= nextMs
     const hasRoom = asked.has(subscriberId) || asked.size < LOOKS_PER_SCAN_MAX

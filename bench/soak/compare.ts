@@ -33,19 +33,28 @@ type Fate = 'told' | 'overtaken' | 'told_by_resynchronisation' | 'lost'
 export function compareWithLedger(options: { ledger: readonly LedgerEntry[]; app: RecordingApp }): Verdict {
   const { ledger, app } = options
   const problems: string[] = []
-  const fates: Record<Fate, number> = { told: 0, overtaken: 0, told_by_resynchronisation: 0, lost: 0 }
+  const fates = { webhook: noFates(), stream: noFates() }
   const emitted = groupBy(ledger.filter(hasCallState), (entry) => entry.call_id ?? '')
   const snapshotsOf = groupBy(ledger.filter(isAcknowledgedSnapshot), (entry) => entry.user_id)
   const byWebhook = groupBy(app.webhookArrivals, (arrival) => arrival.callId)
   const byStream = groupBy(app.streamArrivals, (arrival) => arrival.callId)
   for (const [callId, entries] of emitted) {
-    const received = inSequence(byWebhook.get(callId) ?? [])
     const snapshots = snapshotsOf.get(entries[0]?.user_id ?? '') ?? []
-    for (const { entry, fate } of fatesOf({ entries, received, snapshots })) {
-      fates[fate] += 1
-      if (fate === 'lost') problems.push(`lost: ${callId} ${entry.type} ${stateOf(entry)} acked ${entry.ack_status}`)
+    const webhooks = byWebhook.get(callId) ?? []
+    const beganAt = Math.min(...webhooks.map((arrival) => arrival.at))
+    const isGapAnnounced = app.gapsAnnouncedAt.some((at) => at >= beganAt)
+    for (const [way, arrivals, mayMiss] of [
+      ['webhook', webhooks, false],
+      ['stream', byStream.get(callId) ?? [], isGapAnnounced],
+    ] as const) {
+      const received = inSequence(arrivals)
+      for (const { entry, fate } of fatesOf({ entries, received, snapshots, mayMiss })) {
+        fates[way][fate] += 1
+        if (fate === 'lost') problems.push(`lost by ${way}: ${callId} ${entry.type} acked ${entry.ack_status}`)
+      }
+      const isLeftOpen = received.length > 0 && received.at(-1)?.state !== 'released'
+      if (isLeftOpen && !mayMiss) problems.push(`never released by ${way}: ${callId}`)
     }
-    if (received.length > 0 && received.at(-1)?.state !== 'released') problems.push(`never released: ${callId}`)
   }
   for (const [way, calls] of [
     ['webhook', byWebhook],
@@ -59,13 +68,15 @@ export function compareWithLedger(options: { ledger: readonly LedgerEntry[]; app
       'events in the ledger': ledger.length,
       'of them with call state': [...emitted.values()].reduce((sum, entries) => sum + entries.length, 0),
       calls: emitted.size,
-      told: fates.told,
-      'overtaken (delivered out of order by the network)': fates.overtaken,
-      'told by resynchronisation': fates.told_by_resynchronisation,
-      lost: fates.lost,
+      'told by webhook': fates.webhook.told,
+      'overtaken (delivered out of order by the network)': fates.webhook.overtaken,
+      'told by resynchronisation': fates.webhook.told_by_resynchronisation,
+      'lost by webhook': fates.webhook.lost,
       'webhooks received': app.webhookArrivals.length,
       'stream events received': app.streamArrivals.length,
-      'stream snapshots (could not resume, and said so)': app.snapshots,
+      'stream snapshots (could not resume, and said so)': app.gapsAnnouncedAt.length,
+      'told by stream': fates.stream.told,
+      'lost by stream': fates.stream.lost,
       'synthetic events': app.webhookArrivals.filter((arrival) => arrival.synthetic).length,
       'out of order within a call': problems.filter((problem) => problem.startsWith('order:')).length,
     },
@@ -73,13 +84,17 @@ export function compareWithLedger(options: { ledger: readonly LedgerEntry[]; app
   }
 }
 
+const noFates = (): Record<Fate, number> => ({ told: 0, overtaken: 0, told_by_resynchronisation: 0, lost: 0 })
+
 /** `entries` of one call and `snapshots` of its user, both in the order in which they were made. */
 function fatesOf(options: {
   readonly entries: readonly LedgerEntry[]
   readonly received: readonly Arrival[]
   readonly snapshots: readonly LedgerEntry[]
+  /** The way announced a gap while the call went on. */
+  readonly mayMiss: boolean
 }): { entry: LedgerEntry; fate: Fate }[] {
-  const { entries, received, snapshots } = options
+  const { entries, received, snapshots, mayMiss } = options
   const overtaken = new Set(entries.filter((entry, index) => isOvertaken(entry, entries.slice(index + 1))))
   const stored = entries.filter((entry) => ackedAtOf(entry) < Infinity)
   // One that was told although it was overtaken is told; the others must be found without those.
@@ -90,8 +105,8 @@ function fatesOf(options: {
       received,
     ),
   ])
-  const isOver = received.length === 0 || received.at(-1)?.state === 'released'
-  const wasConcluded = received.some((arrival) => arrival.synthetic)
+  const isOver = mayMiss || received.length === 0 || received.at(-1)?.state === 'released'
+  const wasConcluded = mayMiss || received.some((arrival) => arrival.synthetic)
   return entries.map((entry) => {
     if (told.has(entry)) return { entry, fate: 'told' }
     if (overtaken.has(entry)) return { entry, fate: 'overtaken' }

@@ -31,7 +31,8 @@ export class RecordingApp {
   readonly webhookArrivals: Arrival[] = []
   readonly streamArrivals: Arrival[] = []
   badSignatures = 0
-  snapshots = 0
+  /** When the stream could not resume, and said so: what a call did just before may be missing from it. */
+  readonly gapsAnnouncedAt: number[] = []
   lastArrivalAt = performance.now()
   readonly #server: Server
   #webhook: Webhook | undefined
@@ -95,7 +96,7 @@ export class RecordingApp {
 
   #onFrame(frame: Frame): void {
     if (frame.snapshot !== undefined) {
-      this.snapshots += 1
+      this.gapsAnnouncedAt.push(performance.now())
       for (const call of frame.snapshot) this.streamArrivals.push(toArrival(call, true))
     }
     if (frame.type === 'event' && frame.data?.['call_id'] !== undefined) {

@@ -517,6 +517,9 @@ test(
     await until(async () => expect(await rig.channels()).toEqual([]))
     expect(await ackOf(rig, USER_1)).toBe(null)
     instance.sink.beforeStore = async () => undefined
+    // What it marked as unconfirmed it has to confirm, as nobody else knows of the loss.
+    await untilReady(instance)
+    expect(instance.sink.delivered.at(-1)?.fence.lease).toBe('reads')
     rig.leases.free(lease)
     await until(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
     await untilReady(instance)
@@ -578,5 +581,60 @@ test(
     await until(() => expect(first.adapter.channels()[0]?.state).toBe('open'))
     await until(() => expect(first.adapter.subscriptions().stale).toBe(0))
     expect((await rig.subscriptions()).length).toBe(10)
+  },
+)
+
+/** A keeper of the subscriptions with the channel to node 1, and the config of a second instance. */
+async function startKeeper(rig: BroadsoftRig) {
+  const [node1 = '', node2 = ''] = rig.simulator.xspUrls
+  const keeper = await rig.startAdapter({ xsp: [node1] })
+  await untilReady(keeper)
+  expect(rig.leases.holds('subscriptions')).toBe(true)
+  return { keeper, config: { xsp: [node1, node2] } }
+}
+
+const NO_CHANNELS = { http_burst: { status: 503, count: 1_000_000, path_includes: 'async' } }
+
+test(
+  'an instance whose only channel is lost and does not come back confirms all subscribers by reading',
+  { timeout: SLOW },
+  async () => {
+    await using rig = await BroadsoftRig.start({ xsps: 2 })
+    const { config } = await startKeeper(rig)
+    const second = await rig.startAdapter(config)
+    await until(() => expect(second.adapter.channels().map(({ state }) => state)).toEqual(['standby', 'open']))
+    await untilReady(second)
+    const callId = await rig.ring(USER_1)
+    await rig.control('PUT', '/faults', NO_CHANNELS)
+    const lost = (await rig.channels()).find(({ xsp_index: index }) => index === 1)
+    const before = second.sink.delivered.length
+    await rig.control('POST', `/channels/${lost?.channel_id}/drop`)
+    await until(() => expect(second.sink.stale).toEqual([[USER_1, USER_2]]))
+    await until(() => expect(second.adapter.subscriptions()).toEqual({ wanted: 2, active: 2, stale: 0, failed: [] }))
+    expect(second.adapter.channels()[1]?.state).not.toBe('open')
+    const read = second.sink.delivered
+      .slice(before)
+      .flatMap(({ observation: { body, subscriberId } }) =>
+        body.type === 'snapshot' ? [[subscriberId, body.calls.map((call) => String(call.callId))]] : [],
+      )
+    expect(Object.fromEntries(read)).toEqual({ [USER_1]: [callId], [USER_2]: [] })
+    // The channel that comes back is no further loss.
+    await rig.control('DELETE', '/faults')
+    await until(() => expect(second.adapter.channels()[1]?.state).toBe('open'))
+    expect(second.sink.stale.length).toBe(1)
+  },
+)
+
+test(
+  'an instance with the lease of a node that is down reads all subscribers, and marks nobody stale',
+  { timeout: SLOW },
+  async () => {
+    await using rig = await BroadsoftRig.start({ xsps: 2 })
+    const { config } = await startKeeper(rig)
+    await rig.control('PUT', '/faults', NO_CHANNELS)
+    const second = await rig.startAdapter(config)
+    await until(() => expect(second.adapter.channels()[1]).toMatchObject({ state: 'waiting', reason: 'refused' }))
+    await until(() => expect(second.adapter.subscriptions()).toEqual({ wanted: 2, active: 2, stale: 0, failed: [] }))
+    expect(second.sink.stale).toEqual([])
   },
 )

@@ -15,6 +15,7 @@ import { CommandExecutor } from './execute.ts'
 import { GapWatch } from './gap-watch.ts'
 import { Intake } from './intake.ts'
 import type { BroadsoftMetrics } from './metrics.ts'
+import { ReadLease } from './read-lease.ts'
 import { Reconciler } from './reconciler.ts'
 import { Resynchroniser } from './resynchroniser.ts'
 import { SubscriptionRequests } from './subscription-requests.ts'
@@ -37,15 +38,13 @@ const CHANNEL_WEIGHT = 50
 /** A number that is missing for longer is lost. A collection does not keep the order over its users. */
 const GAP_GRACE_MS = 250
 const COLLECTION_GAP_GRACE_MS = 2_000
-/** The lease for a read by an instance that holds no other. */
-const READS_LEASE = 'reads'
 const DRAIN_MS = 5_000
 
 /**
  * One BroadWorks network: a channel per XSP, the subscriptions, and the commands.
  *
- * An event's way: channel → intake → sink → acknowledgement. A gap's way: supervisor or gap watch →
- * reconciler or resynchroniser → snapshot event, or read → sink.
+ * An event's way: channel → intake → sink → acknowledgement. A gap's way: supervisor → reconciler, or gap
+ * watch → resynchroniser; then snapshot event, or read → sink.
  */
 class BroadsoftAdapter implements Adapter {
   readonly name: string
@@ -63,7 +62,6 @@ class BroadsoftAdapter implements Adapter {
   readonly #supervisors: readonly Supervisor[]
   /** Ends what asks the network for things; channels live on until they are drained. */
   readonly #stopWork = new AbortController()
-  readonly #stopChannels = new AbortController()
   #working: Promise<unknown> = Promise.resolve()
   #supervising: Promise<unknown> = Promise.resolve()
   #stopping: Promise<void> | undefined
@@ -102,7 +100,7 @@ class BroadsoftAdapter implements Adapter {
       requestSnapshot: (subscriberId, delayMs) => this.#subscriptions.requestSnapshot(subscriberId, delayMs),
       readCalls: (subscriberId, signal) => readCalls(this.#client, subscriberId, signal),
       generationFor: (subscriberId) => this.#generationFor(subscriberId),
-      withFence: (use) => this.#withFence(use),
+      lease: new ReadLease({ ...common, leases: context.leases, heldFence: () => this.#heldFence() }),
     })
     this.#reconciler = new Reconciler({
       ...common,
@@ -110,6 +108,7 @@ class BroadsoftAdapter implements Adapter {
       subscriptions: this.#subscriptions,
       resynchroniser: this.#resynchroniser,
       isAnyChannelOpen: () => this.#supervisors.some(({ isOpen }) => isOpen),
+      isAnyChannelDue: () => this.#supervisors.some(({ state }) => state !== 'standby'),
     })
     this.#supervisors = config.xsp.map((node) => this.#createSupervisor(new URL(node)))
   }
@@ -129,7 +128,7 @@ class BroadsoftAdapter implements Adapter {
       this.#resynchroniser.run(signal),
       this.#reconciler.run(signal),
     ])
-    this.#supervising = Promise.all(this.#supervisors.map((supervisor) => supervisor.run(this.#stopChannels.signal)))
+    this.#supervising = Promise.all(this.#supervisors.map((supervisor) => supervisor.run()))
     // They do not reject; a bug that makes them must not end the process.
     this.#working.catch((error: unknown) => this.#log.error({ err: error }, 'adapter failed'))
     this.#supervising.catch((error: unknown) => this.#log.error({ err: error }, 'adapter failed'))
@@ -245,9 +244,8 @@ class BroadsoftAdapter implements Adapter {
       log: this.#log,
       metrics: this.#metrics,
       openChannel: (terms) => this.#createChannel(node, terms),
-      onLeased: () => this.#onDoubt('lease_acquired'),
-      onOpen: () => this.#reconciler.poke(),
-      onLost: () => this.#onDoubt('channel_lost'),
+      onOpen: () => this.#reconciler.opened(),
+      onLost: () => this.#onLost(),
     })
   }
 
@@ -275,25 +273,10 @@ class BroadsoftAdapter implements Adapter {
     })
   }
 
-  /** Events may be lost from now on or were before now: what is known is to be confirmed again. */
-  #onDoubt(reason: string): void {
-    const { network, clock } = this.#context
-    this.#gaps.clear()
-    this.#coverage.doubtAll()
+  #onLost(): void {
     if (this.#stopWork.signal.aborted) return
-    this.#reconciler.need(clock.monotonic(), reason)
-    void this.#markStale(this.#coverage.wanted(), network.networkId) // the reconciler does it again, and waits
-  }
-
-  async #markStale(
-    subscriberIds: readonly SubscriberId[],
-    networkId: AdapterContext<BroadsoftConfig>['network']['networkId'],
-  ): Promise<void> {
-    try {
-      await this.#context.sink.markStale(networkId, subscriberIds)
-    } catch (error) {
-      this.#log.warn({ code: isGatewayError(error) ? error.code : 'internal' }, 'calls not marked stale')
-    }
+    this.#gaps.clear()
+    this.#reconciler.lost()
   }
 
   /**
@@ -316,21 +299,14 @@ class BroadsoftAdapter implements Adapter {
 
   async #generationFor(subscriberId: SubscriberId): Promise<number | undefined> {
     const subscriptionId = this.#subscriptions.subscriptionIdFor(subscriberId)
-    return subscriptionId === undefined ? undefined : this.#intake.generationOf(subscriptionId)
+    if (subscriptionId === undefined) return undefined
+    const { generations, network } = this.#context
+    return generations.generationOf(network, subscriptionId)
   }
 
-  async #withFence<T>(use: (fence: Fence) => Promise<T>): Promise<T | undefined> {
-    const { leases, network } = this.#context
-    const held = this.#reconciler.fence ?? this.#supervisors.find(({ fence }) => fence !== undefined)?.fence
-    if (held !== undefined) return use(held)
-    const lease = await leases.tryAcquire(network, READS_LEASE)
-    if (lease === undefined) return undefined
-    try {
-      return await use(lease.fence)
-    } finally {
-      // Not given back, it expires.
-      await lease.release().catch(() => undefined)
-    }
+  /** Proof of any lease that this instance holds. */
+  #heldFence(): Fence | undefined {
+    return this.#reconciler.fence ?? this.#supervisors.find(({ fence }) => fence !== undefined)?.fence
   }
 
   async #shutDown(deadline: AbortSignal): Promise<void> {
@@ -340,7 +316,6 @@ class BroadsoftAdapter implements Adapter {
     const limit = AbortSignal.any([deadline, AbortSignal.timeout(DRAIN_MS)])
     await untilAborted(this.#drain(), limit)
     await Promise.all(this.#supervisors.map((supervisor) => supervisor.close(deadline)))
-    this.#stopChannels.abort()
     await untilAborted(Promise.all([this.#working, this.#supervising]), limit)
     await this.#client.close()
   }

@@ -20,12 +20,10 @@ export type SubscriptionRequest = {
   readonly applicationId?: string
 }
 
-/** The network's reaction: 200 done, 400 drop, 404 delete the channel, 481 delete the subscription, 500 next channel. */
-type EventResponseStatus = 200 | 400 | 404 | 481 | 500
-
 export type EventResponse = {
   readonly eventId: string
-  readonly statusCode: EventResponseStatus
+  /** 200: done. 500: the next channel of the set gets it. */
+  readonly statusCode: 200 | 500
   /** Mandatory in the XSD. */
   readonly reason: string
 }

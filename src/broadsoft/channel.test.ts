@@ -43,6 +43,8 @@ class ScriptedXsp implements AsyncDisposable {
   isEchoing = true
   /** Breaks the connection of so many acknowledgements. */
   ackBreaks = 0
+  /** Called with each refresh of the channel; its status is answered. */
+  onRefresh: () => number = () => 200
 
   private constructor() {
     this.#server = createServer((req, res) => void this.#serve(req, res))
@@ -97,6 +99,7 @@ class ScriptedXsp implements AsyncDisposable {
     } else {
       this.requests.push(`${req.method} ${path}`)
       if (req.method === 'DELETE') this.streams.at(-1)?.end()
+      if (req.method === 'PUT' && path.includes('/channel/')) res.statusCode = this.onRefresh()
       if (path.includes('/subscription?')) res.write(`${XML}<SubscriptionList ${XSI}/>`)
       else
         res.write(
@@ -139,6 +142,9 @@ test.each([
   ['text outside of a document', 'hello', 'protocol_error'],
   ['a document that is not closed as it was opened', '<Channel></Chanel>', 'protocol_error'],
   ['a document of more than 1 MiB', `<Channel>${' '.repeat(1_100_000)}</Channel>`, 'protocol_error'],
+  ['an id that no path can hold', CHANNEL.replace('channel-1', 'a/b'), 'protocol_error'],
+  ['an empty id', CHANNEL.replace('channel-1', ''), 'protocol_error'],
+  ['an id of 300 characters', CHANNEL.replace('channel-1', 'c'.repeat(300)), 'protocol_error'],
   ['another document than Channel', `<SubscriptionList ${XSI}/>`, 'protocol_error'],
   [
     'an ErrorInfo',
@@ -263,6 +269,23 @@ test('a channel that never says its id is given up', { timeout: SLOW }, async ()
   await until(async () =>
     expect(await scene.instance.metric('callhalf_channel_ends_total', { reason: 'unreachable' })).toBe(1),
   )
+})
+
+test('a step of the wall clock does not end a channel', { timeout: SLOW }, async () => {
+  const statuses: number[] = []
+  await using scene = await startScene((xsp) => {
+    xsp.greeting = CHANNEL.replace('3600', '4')
+    xsp.onRefresh = () => {
+      // The first refresh fails, so that the channel must look at its clock again.
+      statuses.push(statuses.length === 0 ? 503 : 200)
+      return statuses.at(-1) ?? 200
+    }
+  })
+  await until(() => expect(scene.instance.adapter.channels()[0]?.state).toBe('open'))
+  const now = Date.now.bind(Date)
+  vi.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000)
+  await until(() => expect(statuses).toEqual([503, 200]))
+  expect(await scene.instance.metric('callhalf_channel_ends_total')).toBe(0)
 })
 
 test('no log line holds the credentials', { timeout: SLOW }, async () => {

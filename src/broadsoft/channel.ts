@@ -48,7 +48,7 @@ export type ChannelOptions = {
 
 /** The largest document taken from a stream. */
 const DOCUMENT_BYTES_MAX = 1_048_576
-/** From the request to the Channel document. */
+/** From the answer's headers to the Channel document. */
 const OPEN_TIMEOUT_MS = 15_000
 const ACKS_IN_FLIGHT_MAX = 16
 const FAREWELL_MS = 2_000
@@ -66,21 +66,22 @@ export class Channel {
   readonly #acknowledger: Acknowledger
   readonly #liveness: Liveness
   readonly #origin: EventOrigin
-  readonly #startedAt: number
   /** The node that answered: after a redirect another one than asked. */
   #node: URL
   #end: ChannelEnd | undefined
   #channelId: string | undefined
   #openedAt: number | undefined
   #lastReceivedAt: number | undefined
+  /** When the granted lifetime ends, on the monotonic clock: a step of the wall clock must not end a channel. */
+  #endsAt: number | undefined
+  /** The same for the status. */
   #expiresAt: number | undefined
   #isClosing = false
 
   constructor(options: ChannelOptions) {
     this.#options = options
     this.#node = options.node
-    this.#startedAt = options.clock.monotonic()
-    this.#liveness = new Liveness(options.heartbeatMs, this.#startedAt)
+    this.#liveness = new Liveness(options.heartbeatMs, options.clock.monotonic())
     this.#acknowledger = new Acknowledger({
       clock: options.clock,
       signal: this.#over.signal,
@@ -233,7 +234,6 @@ export class Channel {
       case 'unknown':
       case 'subscription':
       case 'subscription-list':
-      case 'channel-set':
       case 'calls':
       case 'call':
       case 'call-start-info':
@@ -275,8 +275,8 @@ export class Channel {
   /** Renews at half of what was granted; a failure is repeated at half of what is left. */
   async #renew(channelId: string): Promise<void> {
     const { clock, request, requests } = this.#options
-    while (this.#expiresAt !== undefined) {
-      const leftMs = this.#expiresAt - clock.now()
+    while (this.#endsAt !== undefined) {
+      const leftMs = this.#endsAt - clock.monotonic()
       if (leftMs <= 0) return this.#finish({ type: 'expired' })
       if (!(await this.#wait(Math.max(leftMs / 2, Math.min(leftMs, 1000))))) return
       const reply = await requests.refresh(this.#node, channelId, request.expiresSeconds)
@@ -287,17 +287,20 @@ export class Channel {
   }
 
   #grant(expiresSeconds: number): void {
+    const { clock } = this.#options
     const isForEver = expiresSeconds >= NEVER_SECONDS
-    this.#expiresAt = isForEver ? undefined : this.#options.clock.now() + expiresSeconds * 1000
+    this.#endsAt = isForEver ? undefined : clock.monotonic() + expiresSeconds * 1000
+    this.#expiresAt = isForEver ? undefined : clock.now() + expiresSeconds * 1000
   }
 
   /** Looks twice per interval whether the stream is silent, and whether it opened at all. */
   async #watch(): Promise<void> {
     const { clock, heartbeatMs } = this.#options
+    const startedAt = clock.monotonic()
     while (await this.#wait(heartbeatMs / 2)) {
       const now = clock.monotonic()
       const isSilent = this.#liveness.isSilent(now)
-      if (this.#channelId === undefined && (isSilent || now - this.#startedAt >= OPEN_TIMEOUT_MS)) {
+      if (this.#channelId === undefined && (isSilent || now - startedAt >= OPEN_TIMEOUT_MS)) {
         this.#finish({ type: 'unreachable', detail: 'no Channel document in time' })
       } else if (isSilent) this.#finish({ type: 'silent' })
     }

@@ -7,13 +7,13 @@ import { charsetOf } from './charset.ts'
 import { CookieJar } from './cookie-jar.ts'
 import { CredentialGate } from './credential-gate.ts'
 import { Deadline } from './deadline.ts'
-import { isBroken, isUnsent, readRetryAfter, unreachableError } from './errors.ts'
+import { isBroken, isUnsent, readRetryAfter, unreachableError, unsentError } from './errors.ts'
 import { Nodes } from './nodes.ts'
 import type { XsiDocument } from './parse.ts'
 import { parseDocument } from './parse.ts'
 import { isRedirect, redirectTarget } from './redirect.ts'
 
-export type Credentials = { readonly username: string; readonly password: string }
+type Credentials = { readonly username: string; readonly password: string }
 
 export type XsiClientOptions = {
   /** Base URLs of the XSPs: scheme, host and port. */
@@ -25,7 +25,7 @@ export type XsiClientOptions = {
   readonly allowedHosts?: readonly string[]
   /** The context of XSI-Actions, without `/v2.0` (operators can rename it). */
   readonly actionsPath?: string
-  /** From the start of a request to the last byte of its answer. */
+  /** From the sending of a request to the last byte of its answer. */
   readonly timeoutMs?: number
   /** The largest answer taken, in bytes; does not bound a stream. */
   readonly bodyBytesMax?: number
@@ -59,6 +59,8 @@ export type XsiResponse = {
   readonly retryAfterSeconds?: number
   /** The answer's document; undefined when it has none, or one that is not XSI (an HTML error page). */
   readonly document?: XsiDocument
+  /** An earlier sending of the same request got no answer and may have been carried out. */
+  readonly isRepeat?: true
 }
 
 export type XsiStreamRequest = {
@@ -112,7 +114,7 @@ export class XsiClient {
   readonly #jars = new Map<string, CookieJar>()
   readonly #streams = new Set<Deadline>()
   readonly #ca: readonly string[] | undefined
-  #authorization: string
+  readonly #authorization: string
   #pooled: Agent | undefined
   #fresh: Agent | undefined
   #isClosed = false
@@ -136,24 +138,20 @@ export class XsiClient {
     return this.#gate.isLockedOut
   }
 
-  /** Tries again, with new credentials if given. */
-  resetCredentials(credentials?: Credentials): void {
-    if (credentials !== undefined) this.#authorization = basicAuthorization(credentials)
+  /** Tries the credentials again. */
+  resetCredentials(): void {
     this.#gate.reset()
   }
 
   /** Sends a request and reads the whole answer. */
   async request(request: XsiRequest): Promise<XsiResponse> {
     const startedAt = this.#options.clock.monotonic()
-    const deadline = new Deadline(request.signal, request.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_DEFAULT_MS)
     try {
-      const response = await this.#gate.run(() => this.#tryNodes(request, deadline.signal), deadline.signal)
+      const response = await this.#gate.run(() => this.#send(request), request.signal)
       this.#log(request.method, response, startedAt)
       return response
     } catch (error) {
       throw unreachableError(error)
-    } finally {
-      deadline.dispose()
     }
   }
 
@@ -163,29 +161,11 @@ export class XsiClient {
    */
   async openStream(request: XsiStreamRequest): Promise<XsiStream> {
     const startedAt = this.#options.clock.monotonic()
-    const deadline = new Deadline(request.signal, this.#options.timeoutMs ?? TIMEOUT_DEFAULT_MS)
-    const dispatcher = this.#newAgent({ connections: 1 })
-    const close = async (): Promise<void> => {
-      this.#streams.delete(deadline)
-      deadline.dispose()
-      deadline.abort(new Error('the stream was closed'))
-      await dispatcher.destroy()
-    }
-    this.#streams.add(deadline)
     try {
-      const send = { ...request, method: 'POST' as const, dispatcher, signal: deadline.signal }
-      const stream = await this.#gate.run(async () => {
-        const { answer, node } = await this.#follow(send)
-        if (!isSuccess(answer.statusCode)) return { ...(await this.#readResponse(answer, node)), body: nothing() }
-        return { ...this.#readHead(answer, node), body: untilBroken(answer.body) }
-      }, deadline.signal)
+      const stream = await this.#gate.run(() => this.#startStream(request), request.signal)
       this.#log('POST', stream, startedAt)
-      if (!isSuccess(stream.status)) await close()
-      deadline.lift()
-      const charset = charsetOf(textHeader(stream.headers, 'content-type'))
-      return { ...stream, ...(charset === undefined ? {} : { charset }), close }
+      return stream
     } catch (error) {
-      await close()
       throw unreachableError(error)
     }
   }
@@ -197,41 +177,73 @@ export class XsiClient {
     await Promise.all([this.#pooled?.destroy(), this.#fresh?.destroy()])
   }
 
+  async #startStream(request: XsiStreamRequest): Promise<XsiStream> {
+    this.#assertUsable(request.signal)
+    const deadline = new Deadline(request.signal, this.#options.timeoutMs ?? TIMEOUT_DEFAULT_MS)
+    const dispatcher = this.#newAgent({ connections: 1 })
+    const close = async (): Promise<void> => {
+      this.#streams.delete(deadline)
+      deadline.dispose()
+      deadline.abort(new Error('the stream was closed'))
+      await dispatcher.destroy()
+    }
+    this.#streams.add(deadline)
+    try {
+      const { answer, node } = await this.#follow({ ...request, method: 'POST', dispatcher, signal: deadline.signal })
+      if (!isSuccess(answer.statusCode)) {
+        const response = await this.#readResponse(answer, node)
+        await close()
+        return { ...response, body: nothing(), close }
+      }
+      deadline.lift()
+      const charset = charsetOf(textHeader(answer.headers, 'content-type'))
+      const head = { ...this.#readHead(answer, node), ...(charset === undefined ? {} : { charset }) }
+      return { ...head, body: untilBroken(answer.body), close }
+    } catch (error) {
+      await close()
+      throw error
+    }
+  }
+
+  async #send(request: XsiRequest): Promise<XsiResponse> {
+    this.#assertUsable(request.signal)
+    const deadline = new Deadline(request.signal, request.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_DEFAULT_MS)
+    try {
+      return await this.#tryNodes(request, deadline.signal)
+    } finally {
+      deadline.dispose()
+    }
+  }
+
+  #assertUsable(signal: AbortSignal): void {
+    if (this.#isClosed) throw unsentError('The connection to the network is closed')
+    if (signal.aborted) throw unsentError('The request was given up', signal.reason)
+  }
+
   async #tryNodes(request: XsiRequest, signal: AbortSignal): Promise<XsiResponse> {
     const isIdempotent = request.isIdempotent ?? request.method !== 'POST'
     const nodes = request.node === undefined ? this.#nodes.inOrder() : [request.node]
-    let failure: unknown = new GatewayError('provider_unavailable', { detail: 'The network has no nodes' })
+    let failure: unknown
     for (const node of nodes) {
-      try {
-        const response = await this.#tryNode({ ...request, node }, isIdempotent, signal)
-        this.#nodes.markReached(node)
-        return response
-      } catch (error) {
-        if (error instanceof GatewayError || signal.aborted) throw error
-        this.#nodes.markFailed(node)
-        if (!isIdempotent && !isUnsent(error)) throw error
-        failure = error
+      // A connection that an XSP closes in the very moment of its reuse costs one more attempt.
+      for (let attempt = 1; attempt <= 2; attempt += 1) {
+        try {
+          const dispatcher = this.#dispatcherFor(isIdempotent)
+          const { answer, node: answering } = await this.#follow({ ...request, node, dispatcher, signal })
+          const response = await this.#readResponse(answer, answering, request.bodyBytesMax)
+          this.#nodes.markReached(node)
+          return failure === undefined || isUnsent(failure) ? response : { ...response, isRepeat: true }
+        } catch (error) {
+          if (error instanceof GatewayError || this.#isClosed || request.signal.aborted) throw error
+          // What may have been carried out must not be hidden by a later attempt that surely was not.
+          if (failure === undefined || isUnsent(failure)) failure = error
+          if (signal.aborted || (!isIdempotent && !isUnsent(error)) || !isBroken(error)) break
+        }
       }
+      this.#nodes.markFailed(node)
+      if (signal.aborted || (!isIdempotent && !isUnsent(failure))) break
     }
-    throw failure
-  }
-
-  /** A connection that an XSP closes in the very moment of its reuse costs one more attempt. */
-  async #tryNode(
-    request: XsiRequest & { readonly node: URL },
-    isIdempotent: boolean,
-    signal: AbortSignal,
-  ): Promise<XsiResponse> {
-    const attempt = async (): Promise<XsiResponse> => {
-      const { answer, node } = await this.#follow({ ...request, dispatcher: this.#dispatcherFor(isIdempotent), signal })
-      return this.#readResponse(answer, node, request.bodyBytesMax)
-    }
-    try {
-      return await attempt()
-    } catch (error) {
-      if (!isIdempotent || !isBroken(error) || signal.aborted) throw error
-      return attempt()
-    }
+    throw failure === undefined ? unsentError('The network has no nodes') : unreachableError(failure)
   }
 
   async #follow(send: Send): Promise<{ readonly answer: Dispatcher.ResponseData; readonly node: URL }> {
@@ -248,8 +260,6 @@ export class XsiClient {
   }
 
   async #dispatch(url: URL, { dispatcher, method, body, signal }: Send): Promise<Dispatcher.ResponseData> {
-    if (this.#isClosed)
-      throw new GatewayError('provider_unavailable', { detail: 'The connection to the network is closed' })
     const jar = this.#jarOf(url)
     const cookie = jar.headerFor(url.pathname, url.protocol === 'https:')
     const answer = await dispatcher.request({

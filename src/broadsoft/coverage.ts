@@ -1,9 +1,13 @@
 import type { SubscriptionStatus } from '../core/adapter.ts'
 import type { SubscriberId } from '../core/ids.ts'
+import type { DeliveryOutcome } from '../core/observation.ts'
 import type { CoverageCounts } from './metrics.ts'
 
 /** Failures listed in a status; the counts tell of the others. */
 const FAILED_LISTED_MAX = 1000
+
+/** Whether a snapshot that was handed in says what the calls are now. */
+export const isAccepted = (outcome: DeliveryOutcome): boolean => outcome === 'changed' || outcome === 'noop'
 
 /**
  * What is known of each wanted subscriber: whether a snapshot has confirmed the calls since the last

@@ -1,7 +1,10 @@
 import { GatewayError } from '../core/errors.ts'
+import { Deadline } from './deadline.ts'
 import { Serial } from './serial.ts'
 
 const WAITING_MAX = 1000
+/** Longer than the requests of several hung nodes take, which may all be before one. */
+const WAIT_MAX_MS = 60_000
 
 /**
  * Keeps a wrong password from being tried again and again: BroadWorks locks an account after a few
@@ -25,8 +28,10 @@ export class CredentialGate {
   }
 
   /**
-   * Sends through the gate and gives back the answer, a lasting 401 included. Rejects with
-   * `provider_unauthorized`, without sending, while locked out.
+   * Sends through the gate and gives back the answer, a lasting 401 included. `send` may be called twice,
+   * and has its own time limit: what is before it in the gate takes nothing of that. Rejects without
+   * sending with `provider_unauthorized` while locked out, and with `provider_unavailable` when its turn
+   * does not come within a minute or before `signal` aborts.
    */
   async run<T extends { readonly status: number }>(send: () => Promise<T>, signal: AbortSignal): Promise<T> {
     let refused: T | undefined
@@ -39,13 +44,22 @@ export class CredentialGate {
         refused = response
         if (this.#generation === generation && !this.isLockedOut) this.#state = 'unproven'
       }
-      const tried = await this.#lane.run(() => this.#prove(send, refused !== undefined), signal)
+      const tried = await this.#inTurn(() => this.#prove(send, refused !== undefined), signal)
       if (tried !== undefined) return tried
     }
     if (refused !== undefined) return refused
     throw new GatewayError('provider_unauthorized', {
       detail: 'The network refused the credentials before; nothing is sent until they are set again',
     })
+  }
+
+  async #inTurn<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const wait = new Deadline(signal, WAIT_MAX_MS)
+    try {
+      return await this.#lane.run(task, wait.signal)
+    } finally {
+      wait.dispose()
+    }
   }
 
   /** The answer of a request sent alone; undefined when there is nothing to prove any more. */

@@ -1,4 +1,5 @@
 import { GatewayError } from '../core/errors.ts'
+import { parseRetryAfter } from '../core/retry-after.ts'
 import type { XsiDocument } from './parse.ts'
 
 /** What a request was about, which decides what 403, 404 and 409 mean. */
@@ -56,6 +57,15 @@ export function unreachableError(error: unknown): GatewayError {
   })
 }
 
+/** The error for a request that was not sent at all, so that whoever must not repeat a command may repeat this one. */
+export const unsentError = (detail: string, cause?: unknown): GatewayError =>
+  new GatewayError('provider_unavailable', {
+    detail,
+    fields: { sent: false },
+    retryAfterSeconds: RETRY_AFTER_DEFAULT_SECONDS,
+    cause,
+  })
+
 const UNSENT_CODES: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -83,7 +93,6 @@ const codeOf = (error: unknown): string | undefined =>
 
 /** The seconds of a Retry-After header, in either form, at most an hour. */
 export function readRetryAfter(header: string | undefined, now: number): number | undefined {
-  if (header === undefined) return undefined
-  const seconds = /^\d{1,9}$/.test(header.trim()) ? Number(header) : Math.ceil((Date.parse(header) - now) / 1000)
-  return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), RETRY_AFTER_MAX_SECONDS) : undefined
+  const at = parseRetryAfter(header, now)
+  return at === undefined ? undefined : Math.min(Math.ceil((at - now) / 1000), RETRY_AFTER_MAX_SECONDS)
 }

@@ -207,6 +207,43 @@ describe('list', () => {
   })
 })
 
+const breakThen404 = async (type: 'end' | 'hold'): Promise<unknown> => {
+  let sendings = 0
+  const node = await nodes.serve((req, res) => {
+    sendings += 1
+    if (sendings === 1) req.socket.resetAndDestroy()
+    else res.writeHead(404).end()
+  })
+  const breaking = new XsiClient({
+    nodes: [node],
+    credentials: { username: 'admin', password: 'secret' },
+    log: silentLogger,
+    clock: systemClock,
+  })
+  try {
+    return await executeCommand(breaking, { type, subscriberId: ANN, callId: CALL }, never)
+  } finally {
+    await breaking.close()
+    expect(sendings).toBe(2)
+  }
+}
+
+describe('a command whose connection breaks and whose repeat is answered 404', () => {
+  test('has ended the call, if that was the command', async () => {
+    expect(await breakThen404('end')).toBeUndefined()
+  })
+
+  test('has failed, if it was another one', async () => {
+    expect((await errorOf(breakThen404('hold'))).code).toBe('call_not_found')
+  })
+
+  test('without a break before it, an end that is answered 404 is for no call', async () => {
+    answer = () => ({ status: 404 })
+    const command = { type: 'end', subscriberId: ANN, callId: CALL } as const
+    expect((await errorOf(executeCommand(client, command, never))).code).toBe('call_not_found')
+  })
+})
+
 const requestsFor = (callId: string): string[] => requests.filter((request) => request.includes(callId))
 
 describe('the executor', () => {
@@ -259,7 +296,8 @@ describe('the executor', () => {
     const second = errorOf(executor.execute({ type: 'end', subscriberId: ANN, callId: CALL }, controller.signal))
     const third = executor.execute({ type: 'resume', subscriberId: ANN, callId: CALL }, never)
     controller.abort()
-    expect((await second).code).toBe('provider_unavailable')
+    const error = await second
+    expect([error.code, error.fields]).toEqual(['provider_unavailable', { sent: false }])
     held.resolve({ status: 200 })
     await Promise.all([first, third])
     expect(requests).toEqual([`PUT ${USER}/calls/callhalf-1:0/Hold`, `PUT ${USER}/calls/callhalf-1:0/Talk`])

@@ -32,6 +32,7 @@ function createIntake(pendingMax: number) {
   }
   const generationOf = vi.fn<(network: unknown, id: string) => Promise<number>>(async () => 1)
   const onDoubt = vi.fn<(id: string, reason: string) => void>()
+  const onSnapshot = vi.fn<(id: string) => void>()
   const intake = new Intake({
     network: NETWORK,
     sink,
@@ -39,7 +40,7 @@ function createIntake(pendingMax: number) {
     isWanted: () => true,
     listener: {
       onSequence: () => undefined,
-      onSnapshot: () => undefined,
+      onSnapshot,
       onDoubt,
       onSubscriptionTerminated: () => undefined,
       onUnassigned: () => undefined,
@@ -49,7 +50,7 @@ function createIntake(pendingMax: number) {
     metrics: new BroadsoftMetrics(new Registry()),
     pendingMax,
   })
-  return { intake, sink, acks, origin, generationOf, onDoubt }
+  return { intake, sink, acks, origin, generationOf, onDoubt, onSnapshot }
 }
 
 test('with too many events pending, the channel has to wait until one is finished', async () => {
@@ -81,17 +82,35 @@ test('a slow subscriber holds up the own events only', async () => {
   expect(acks.map(({ eventId }) => eventId)).toEqual(['e3', 'e1', 'e2'])
 })
 
-test('the generation of a subscription is asked once, and asked again when that failed', async () => {
+test('each event has the generation that its subscription has then: the store may have lost the last one', async () => {
+  const { intake, sink, origin, generationOf } = createIntake(10)
+  generationOf.mockResolvedValueOnce(7).mockResolvedValueOnce(8)
+  for (const id of ['e1', 'e2']) await intake.accept(snapshotOf('a', id), origin)
+  await intake.whenIdle()
+  expect(sink.delivered.map(({ observation }) => observation.upstream.generation)).toEqual([7, 8])
+})
+
+test('an event whose generation cannot be told is not answered, and its subscriber is in doubt', async () => {
   const { intake, origin, acks, generationOf, onDoubt } = createIntake(10)
   generationOf.mockRejectedValueOnce(new GatewayError('store_unavailable'))
-  for (const id of ['e1', 'e2', 'e3']) await intake.accept(snapshotOf('a', id), origin)
+  for (const id of ['e1', 'e2']) await intake.accept(snapshotOf('a', id), origin)
   await intake.whenIdle()
-  expect(generationOf).toHaveBeenCalledTimes(2)
-  expect(acks.map(({ eventId, status }) => [eventId, status])).toEqual([
-    ['e2', 200],
-    ['e3', 200],
-  ])
+  expect(acks.map(({ eventId, status }) => [eventId, status])).toEqual([['e2', 200]])
   expect(onDoubt.mock.calls).toEqual([['a', 'undelivered']])
+})
+
+test.each([
+  ['changed', 1],
+  ['noop', 1],
+  ['dropped', 0],
+  ['unassigned', 0],
+] as const)('a snapshot that is %s is answered 200 and confirms %i subscribers', async (outcome, confirmed) => {
+  const { intake, sink, origin, acks, onSnapshot } = createIntake(10)
+  sink.outcome = () => outcome
+  await intake.accept(snapshotOf('a', 'e1'), origin)
+  await intake.whenIdle()
+  expect(acks.map(({ status }) => status)).toEqual([200])
+  expect(onSnapshot).toHaveBeenCalledTimes(confirmed)
 })
 
 test('an event of a channel that is over by its turn is neither stored nor answered', async () => {

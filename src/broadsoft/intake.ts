@@ -4,6 +4,7 @@ import type { NetworkRef, SubscriberId } from '../core/ids.ts'
 import type { GenerationStore } from '../core/lease.ts'
 import type { Logger } from '../core/logger.ts'
 import type { ObservationBody, ObservationSink } from '../core/observation.ts'
+import { isAccepted } from './coverage.ts'
 import type { EventDocument, EventOrigin } from './channel.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import type { BroadsoftMetrics, EventOutcome } from './metrics.ts'
@@ -14,7 +15,7 @@ import type { XsiEvent } from './parse.ts'
 type IntakeListener = {
   /** An event of the subscription arrived, wanted or not. */
   readonly onSequence: (event: Pick<XsiEvent, 'subscriptionId' | 'targetId' | 'sequenceNumber'>) => void
-  /** A snapshot of the subscriber is stored. */
+  /** A snapshot of the subscriber was accepted. */
   readonly onSnapshot: (subscriberId: SubscriberId) => void
   /** Something about the subscriber was lost or cannot be understood: read the calls again. */
   readonly onDoubt: (subscriberId: SubscriberId, reason: 'malformed' | 'undelivered') => void
@@ -37,7 +38,6 @@ export type IntakeOptions = {
 }
 
 const PENDING_MAX_DEFAULT = 1000
-const GENERATIONS_MAX = 200_000
 
 /**
  * Takes the events of all channels of a network to the sink: in order per subscriber, concurrently over
@@ -52,7 +52,6 @@ const GENERATIONS_MAX = 200_000
 export class Intake {
   readonly #options: IntakeOptions
   readonly #queue: KeyedQueue
-  readonly #generations = new Map<string, number>()
   #isDraining = false
 
   constructor(options: IntakeOptions) {
@@ -95,17 +94,6 @@ export class Intake {
     return this.#queue.whenIdle()
   }
 
-  /** The subscription's generation, asked of the store once. */
-  async generationOf(subscriptionId: string): Promise<number> {
-    const known = this.#generations.get(subscriptionId)
-    if (known !== undefined) return known
-    const generation = await this.#options.generations.generationOf(this.#options.network, subscriptionId)
-    const oldest = this.#generations.keys().next()
-    if (this.#generations.size >= GENERATIONS_MAX && oldest.done !== true) this.#generations.delete(oldest.value)
-    this.#generations.set(subscriptionId, generation)
-    return generation
-  }
-
   /** Finishes one event: works out what became of it, and answers accordingly. */
   async #settle(
     eventId: string,
@@ -130,7 +118,6 @@ export class Intake {
     const meaning = normalizeEvent(event, clock.now())
     switch (meaning.kind) {
       case 'observation':
-      case 'resync':
         if (isWanted(event.targetId)) return this.#deliver(event, meaning.body, origin)
         listener.onUnassigned(event.subscriptionId)
         return 'unassigned'
@@ -148,11 +135,14 @@ export class Intake {
   }
 
   async #deliver(event: XsiEvent, body: ObservationBody, { fence }: EventOrigin): Promise<EventOutcome> {
-    const { network, sink, listener, log } = this.#options
+    const { network, sink, generations, listener, log } = this.#options
     const { subscriptionId, targetId, sequenceNumber, eventId } = event
     try {
-      const upstream = { generation: await this.generationOf(subscriptionId), sequence: sequenceNumber }
-      await sink.deliver({ networkId: network.networkId, subscriberId: targetId, upstream, body }, fence)
+      const generation = await generations.generationOf(network, subscriptionId)
+      const upstream = { generation, sequence: sequenceNumber }
+      const observation = { networkId: network.networkId, subscriberId: targetId, upstream, body }
+      const outcome = await sink.deliver(observation, fence)
+      if (body.type === 'snapshot' && isAccepted(outcome)) listener.onSnapshot(targetId)
     } catch (error) {
       if (isGatewayError(error, 'fenced', 'draining')) return 'rerouted'
       // Whether the network delivers it again, and when, is not certain: the calls are read again anyway.
@@ -165,7 +155,6 @@ export class Intake {
       log.error({ event_id: eventId, event_type: event.dataType, err: error }, 'event could not be processed')
       return 'failed'
     }
-    if (body.type === 'snapshot') listener.onSnapshot(targetId)
     return 'delivered'
   }
 }

@@ -367,9 +367,9 @@ describe('snapshots', () => {
     })
   })
 
-  test('CallSubscriptionResync is a resync with a snapshot', () => {
+  test('CallSubscriptionResync is a snapshot, too', () => {
     expect(normalize('CallSubscriptionResyncEvent', `<xsi:calls>${callElement()}</xsi:calls>`)).toMatchObject({
-      kind: 'resync',
+      kind: 'observation',
       body: { type: 'snapshot', calls: [{ callId: 'callhalf-1001:0' }] },
     })
   })

@@ -10,8 +10,6 @@ import type { XsiEvent } from './parse.ts'
 /** What an XSI event means in our words. */
 export type Normalized =
   | { readonly kind: 'observation'; readonly body: ObservationBody }
-  /** The network lost its state and says anew what there is (CallSubscriptionResyncEvent). */
-  | { readonly kind: 'resync'; readonly body: ObservationBody & { readonly type: 'snapshot' } }
   | { readonly kind: 'subscription-terminated' }
   | { readonly kind: 'ignored'; readonly reason: IgnoredReason }
 
@@ -35,7 +33,7 @@ type CallRule = {
 
 type Meaning =
   | { readonly carries: 'call' | 'calls'; readonly rule: CallRule }
-  | { readonly carries: 'snapshot'; readonly kind: 'observation' | 'resync' }
+  | { readonly carries: 'snapshot' }
   | { readonly carries: 'nothing' }
   | { readonly carries: 'termination' }
 
@@ -92,8 +90,9 @@ const MEANINGS: ReadonlyMap<string, Meaning> = new Map([
   ['CallSecurityClassificationUpdatedEvent', state()],
   ['CallClientSessionInfoUpdatedEvent', state()],
   ['PlayMusicOnHoldFailureEvent', state()],
-  ['CallSubscriptionEvent', { carries: 'snapshot', kind: 'observation' }],
-  ['CallSubscriptionResyncEvent', { carries: 'snapshot', kind: 'resync' }],
+  ['CallSubscriptionEvent', { carries: 'snapshot' }],
+  // The network lost its state and says anew what there is.
+  ['CallSubscriptionResyncEvent', { carries: 'snapshot' }],
   ['SubscriptionTerminatedEvent', { carries: 'termination' }],
   ['HookStatusEvent', nothing],
   ['ConferenceStartedEvent', nothing],
@@ -127,7 +126,7 @@ export function normalizeEvent(event: XsiEvent, receivedAt: number): Normalized 
   const rule = meaning.carries === 'snapshot' ? SNAPSHOT_RULE : meaning.rule
   const calls = readCalls(childrenOf(parent, 'call'), rule, receivedAt)
   if (calls === undefined) return ignored('malformed')
-  if (meaning.carries === 'snapshot') return { kind: meaning.kind, body: { type: 'snapshot', calls } }
+  if (meaning.carries === 'snapshot') return { kind: 'observation', body: { type: 'snapshot', calls } }
   if (calls.length === 0) return ignored('malformed')
   return { kind: 'observation', body: { type: 'calls', change: rule.change, calls } }
 }

@@ -212,14 +212,6 @@ describe('other documents', () => {
       },
     ],
     [
-      'a channel set',
-      `<ChannelSet ${xsi}><channel><channelId>c</channelId><channelSetId>cs</channelSetId><priority>1</priority><weight>50</weight><expires>3000</expires></channel></ChannelSet>`,
-      {
-        type: 'channel-set',
-        channels: [{ channelId: 'c', channelSetId: 'cs', priority: 1, weight: 50, expiresSeconds: 3000 }],
-      },
-    ],
-    [
       'a list of calls',
       callList('callhalf-1:0', 'callhalf-2:0'),
       { type: 'calls', callIds: ['callhalf-1:0', 'callhalf-2:0'] },
@@ -239,6 +231,15 @@ describe('other documents', () => {
     ['a root named like an object property', '<constructor/>', { type: 'unknown', root: 'constructor' }],
   ])('reads %s', (_, text, document) => {
     expect(parse(text)).toEqual(document)
+  })
+
+  test.each([
+    ['a channel', (id: string) => `<Channel ${xsi}><channelId>${id}</channelId></Channel>`],
+    ['a subscription', (id: string) => `<Subscription ${xsi}><subscriptionId>${id}</subscriptionId></Subscription>`],
+  ])('refuses %s whose id no path can hold', (_, document) => {
+    for (const id of ['', '..', 'a/b', 'a\\b', 'a&#10;b', 'c'.repeat(257)]) {
+      expect(() => parse(document(id))).toThrow(expect.objectContaining({ code: 'protocol_error' }))
+    }
   })
 
   test('reads call details', () => {

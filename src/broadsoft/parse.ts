@@ -7,6 +7,7 @@ import { readCall, withoutUndefined } from './call-element.ts'
 import { decodeXml } from './charset.ts'
 import type { XmlBounds, XmlElement } from './document.ts'
 import { childOf, childrenOf, parseXml, textOf, XSI_NAMESPACE } from './document.ts'
+import { isPathSegment } from './paths.ts'
 
 /** A notification: the envelope of XSD `SubscriptionEvent` and its payload. */
 export type XsiEvent = {
@@ -41,15 +42,6 @@ export type XsiSubscription = {
   readonly applicationId?: string
 }
 
-/** A member of a channel set (XSD `Channel`). */
-type XsiChannel = {
-  readonly channelId: string
-  readonly channelSetId?: string
-  readonly priority?: number
-  readonly weight?: number
-  readonly expiresSeconds?: number
-}
-
 /** Every document that XSI sends on a channel or as an answer, and that matters here. */
 export type XsiDocument =
   | { readonly type: 'channel'; readonly channelId: string; readonly expiresSeconds?: number }
@@ -68,13 +60,14 @@ export type XsiDocument =
   | { readonly type: 'error-info'; readonly errorCode?: string; readonly summary: string }
   | { readonly type: 'subscription'; readonly subscription: XsiSubscription }
   | { readonly type: 'subscription-list'; readonly subscriptions: readonly XsiSubscription[] }
-  | { readonly type: 'channel-set'; readonly channels: readonly XsiChannel[] }
   | { readonly type: 'calls'; readonly callIds: readonly CallId[] }
   | { readonly type: 'call'; readonly call: XsiCall }
   | { readonly type: 'call-start-info'; readonly callId: CallId; readonly trackingId: string }
   | { readonly type: 'unknown'; readonly root: string }
 
 const IdSchema = v.pipe(v.string(), v.minLength(1), v.maxLength(256))
+/** An id that is put into paths: with one that cannot be, a channel or a subscription is of no use. */
+const PathIdSchema = v.pipe(IdSchema, v.check(isPathSegment))
 const CountSchema = v.pipe(
   v.string(),
   v.regex(/^\d{1,10}$/),
@@ -113,7 +106,6 @@ const READERS: ReadonlyMap<string, (root: XmlElement) => XsiDocument> = new Map(
   ['ErrorInfo', readErrorInfo],
   ['Subscription', (root) => ({ type: 'subscription', subscription: readSubscription(root) })],
   ['SubscriptionList', readSubscriptionList],
-  ['ChannelSet', readChannelSet],
   ['Calls', readCalls],
   ['Call', readCallDetails],
   ['CallStartInfo', readCallStartInfo],
@@ -178,8 +170,8 @@ function localTypeName({ type }: XmlElement): string | undefined {
 }
 
 function readChannelReply(root: XmlElement): XsiDocument {
-  const channelId = optional(IdSchema, textOf(root, 'channelId'))
-  if (channelId === undefined) throw lacking('a channel has no channelId')
+  const channelId = optional(PathIdSchema, textOf(root, 'channelId'))
+  if (channelId === undefined) throw lacking('a channel has no usable channelId')
   return withoutUndefined({
     type: 'channel' as const,
     channelId,
@@ -188,8 +180,8 @@ function readChannelReply(root: XmlElement): XsiDocument {
 }
 
 function readSubscription(element: XmlElement): XsiSubscription {
-  const subscriptionId = optional(IdSchema, textOf(element, 'subscriptionId'))
-  if (subscriptionId === undefined) throw lacking('a subscription has no subscriptionId')
+  const subscriptionId = optional(PathIdSchema, textOf(element, 'subscriptionId'))
+  if (subscriptionId === undefined) throw lacking('a subscription has no usable subscriptionId')
   const packages = [element, childOf(element, 'eventPackageList')].flatMap((parent) =>
     childrenOf(parent, 'event').map((event) => event.text),
   )
@@ -207,21 +199,6 @@ function readSubscription(element: XmlElement): XsiSubscription {
 
 function readSubscriptionList(root: XmlElement): XsiDocument {
   return { type: 'subscription-list', subscriptions: childrenOf(root, 'subscription').map(readSubscription) }
-}
-
-function readChannelSet(root: XmlElement): XsiDocument {
-  const channels = childrenOf(root, 'channel').flatMap((element) => {
-    const channelId = optional(IdSchema, textOf(element, 'channelId'))
-    if (channelId === undefined) return []
-    return withoutUndefined({
-      channelId,
-      channelSetId: textOf(element, 'channelSetId'),
-      priority: optional(CountSchema, textOf(element, 'priority')),
-      weight: optional(CountSchema, textOf(element, 'weight')),
-      expiresSeconds: optional(CountSchema, textOf(element, 'expires')),
-    })
-  })
-  return { type: 'channel-set', channels }
 }
 
 function readCalls(root: XmlElement): XsiDocument {

@@ -6,11 +6,14 @@ import { GatewayError } from '../core/errors.ts'
  * 2020.07, p. 32), a control character, or dots only.
  */
 export function pathSegment(id: string): string {
-  if (/[/\\]|^\.{0,2}$|\p{Cc}|\p{Cs}/u.test(id)) {
+  if (!isPathSegment(id)) {
     throw new GatewayError('invalid_request', { detail: 'The id cannot be part of a path' })
   }
   return encodeURIComponent(id).replaceAll('%3A', ':').replaceAll('%40', '@')
 }
+
+/** Whether {@link pathSegment} takes the id. */
+export const isPathSegment = (id: string): boolean => !/[/\\]|^\.{0,2}$|\p{Cc}|\p{Cs}/u.test(id)
 
 /** A user below the context of XSI-Actions. */
 export const userPath = (userId: string): string => `/v2.0/user/${pathSegment(userId)}`

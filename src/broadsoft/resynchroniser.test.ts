@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client'
 import { expect, test, vi } from 'vitest'
-import { NETWORK, RecordingSink } from '../../test/support/broadsoft-rig.ts'
+import { LeaseBook, NETWORK, RecordingSink } from '../../test/support/broadsoft-rig.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatewayError } from '../core/errors.ts'
 import { toSubscriberId } from '../core/ids.ts'
@@ -8,6 +8,7 @@ import { silentLogger } from '../core/logger.ts'
 import type { UpstreamPosition } from '../core/upstream-position.ts'
 import { Coverage } from './coverage.ts'
 import { BroadsoftMetrics } from './metrics.ts'
+import { ReadLease } from './read-lease.ts'
 import type { ResynchroniserOptions } from './resynchroniser.ts'
 import { Resynchroniser } from './resynchroniser.ts'
 
@@ -33,7 +34,7 @@ function startResynchroniser(
     requestSnapshot: () => false,
     readCalls,
     generationFor: async () => 2,
-    withFence: (use) => use(FENCE),
+    lease: { acquire: async () => FENCE, release: async () => undefined },
     perSecond: 1000,
     clock: systemClock,
     random: () => 0,
@@ -125,12 +126,73 @@ test('a failed read is reported, repeated, and forgotten once it works', async (
   await until(() => expect(scene.coverage.status()).toEqual({ wanted: 1, active: 1, stale: 0, failed: [] }))
 })
 
-test('an instance that gets no lease gives the read up', { timeout: 20_000 }, async () => {
-  const withFence = vi.fn<() => Promise<undefined>>(async () => undefined)
-  await using scene = startResynchroniser([at(2, 5)], { withFence })
+/** Forty subscribers, and the network's lease for reads. */
+function startWithLease() {
+  const users = Array.from({ length: 40 }, (_, index) => toSubscriberId(`user${index + 1}@example.net`))
+  const coverage = new Coverage()
+  coverage.want(users)
+  const leases = new LeaseBook()
+  const common = { network: NETWORK, clock: systemClock, random: () => 0 }
+  const lease = new ReadLease({ ...common, leases, heldFence: () => undefined })
+  return { users, leases, scene: startResynchroniser([at(2, 5)], { coverage, lease }), coverage }
+}
+
+test('all reads that are due are made under one lease, which is given back after them', async () => {
+  const { users, leases, scene, coverage } = startWithLease()
+  await using running = scene
+  running.resynchroniser.request(users, 'test', true)
+  await until(() => expect(coverage.status()).toEqual({ wanted: 40, active: 40, stale: 0, failed: [] }))
+  expect(leases.granted).toEqual(['reads'])
+  expect(new Set(running.sink.delivered.map(({ fence }) => fence.lease))).toEqual(new Set(['reads']))
+  await until(() => expect(leases.holds('reads')).toBe(false))
+})
+
+test(
+  'while another instance has the lease the reads wait, none fails or is forgotten, and then all are made',
+  { timeout: 20_000 },
+  async () => {
+    const { users, leases, scene, coverage } = startWithLease()
+    leases.seize('reads')
+    const refused = vi.spyOn(leases, 'tryAcquire')
+    await using running = scene
+    running.resynchroniser.request(users, 'test', true)
+    await until(() => expect(refused.mock.calls.length).toBeGreaterThanOrEqual(6))
+    expect(coverage.status()).toEqual({ wanted: 40, active: 0, stale: 40, failed: [] })
+    leases.free('reads')
+    await until(() => expect(coverage.status()).toEqual({ wanted: 40, active: 40, stale: 0, failed: [] }))
+    expect(running.readCalls).toHaveBeenCalledTimes(40)
+  },
+)
+
+test('a read that is dropped is made again under the newer position, and only the accepted one confirms', async () => {
+  await using scene = startResynchroniser([at(2, 5), at(2, 5), at(2, 9)])
+  const actives: number[] = []
+  scene.sink.outcome = () => {
+    actives.push(scene.coverage.status().active)
+    return actives.length === 1 ? 'dropped' : 'noop'
+  }
   scene.resynchroniser.request([USER], 'test', true)
-  await vi.waitFor(() => expect(withFence).toHaveBeenCalledTimes(5), { timeout: 15_000, interval: 20 })
+  await until(() => expect(scene.coverage.status().active).toBe(1))
+  expect(scene.upstreams()).toEqual([at(2, 5), at(2, 9)])
+  expect(actives).toEqual([0, 0])
+})
+
+test('a read that is dropped three times is reported as failed', async () => {
+  await using scene = startResynchroniser([at(2, 5)])
+  scene.sink.outcome = () => 'dropped'
+  scene.resynchroniser.request([USER], 'test', true)
+  await until(() => expect(scene.coverage.status().failed).toEqual([{ subscriberId: USER, code: 'dropped' }]))
+  expect(scene.upstreams().length).toBe(3)
+})
+
+test('what a snapshot event was to confirm is read when the subscriptions go to another instance', async () => {
+  await using scene = startResynchroniser([at(2, 5)], { requestSnapshot: () => true })
+  scene.resynchroniser.request([USER], 'test')
   expect(scene.readCalls).not.toHaveBeenCalled()
+  scene.resynchroniser.readRequested()
+  await until(() => expect(scene.coverage.status().active).toBe(1))
+  scene.resynchroniser.readRequested()
+  expect(scene.readCalls).toHaveBeenCalledTimes(1)
 })
 
 test('a subscriber that is not wanted is not read', async () => {

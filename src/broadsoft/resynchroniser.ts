@@ -4,12 +4,13 @@ import { isGatewayError } from '../core/errors.ts'
 import type { NetworkRef, SubscriberId } from '../core/ids.ts'
 import { toSubscriberId } from '../core/ids.ts'
 import type { Logger } from '../core/logger.ts'
-import type { Fence, ObservationSink } from '../core/observation.ts'
+import type { DeliveryOutcome, Fence, ObservationSink } from '../core/observation.ts'
 import type { UpstreamPosition } from '../core/upstream-position.ts'
 import { compareUpstream } from '../core/upstream-position.ts'
 import { backoffMs, WORK_BACKOFF } from './backoff.ts'
-import type { Coverage } from './coverage.ts'
+import { isAccepted, type Coverage } from './coverage.ts'
 import type { BroadsoftMetrics } from './metrics.ts'
+import type { ReadLease } from './read-lease.ts'
 import { WorkQueue } from './work-queue.ts'
 
 export type ResynchroniserOptions = {
@@ -22,8 +23,7 @@ export type ResynchroniserOptions = {
   readonly readCalls: (subscriberId: SubscriberId, signal: AbortSignal) => Promise<readonly Call[]>
   /** The generation of the subscription that brings the subscriber's events; undefined: not known. */
   readonly generationFor: (subscriberId: SubscriberId) => Promise<number | undefined>
-  /** Runs `use` with proof of a lease that this instance holds; undefined when it can get none now. */
-  readonly withFence: <T>(use: (fence: Fence) => Promise<T>) => Promise<T | undefined>
+  readonly lease: Pick<ReadLease, 'acquire' | 'release'>
   readonly perSecond: number
   readonly clock: Clock
   readonly random: () => number
@@ -36,9 +36,6 @@ export type ResynchroniserOptions = {
 const DEBOUNCE_MS = 250
 /** How long a snapshot event may take after the subscription was renewed; then the calls are read. */
 const SNAPSHOT_TIMEOUT_MS = 5_000
-const NO_FENCE_RETRY_MS = 1_000
-/** An instance that may hold no leases at all leaves it to those that may. */
-const NO_FENCE_ATTEMPTS_MAX = 5
 const READ_TIMEOUT_MS = 20_000
 const READS_CONCURRENT = 4
 const READ_ATTEMPTS = 3
@@ -51,21 +48,31 @@ const READ_ATTEMPTS = 3
  *
  * A read is not in sequence with events, so it is handed in under the newest position known before it
  * began: whatever is newer than that wins against it. When that position moved during the read, the read
- * is repeated, at most twice.
+ * is repeated, at most twice; so is one that was not accepted.
+ *
+ * A request lives until a snapshot is accepted or the subscriber is not wanted any more.
  */
 export class Resynchroniser {
   readonly #options: ResynchroniserOptions
   readonly #reads: WorkQueue
+  /** Those to be confirmed; a subset of the wanted ones. */
+  readonly #requested = new Set<SubscriberId>()
   readonly #failures = new Map<SubscriberId, number>()
 
   constructor(options: ResynchroniserOptions) {
     this.#options = options
-    this.#reads = new WorkQueue({ clock: options.clock, concurrency: READS_CONCURRENT, perSecond: options.perSecond })
+    this.#reads = new WorkQueue({
+      clock: options.clock,
+      concurrency: READS_CONCURRENT,
+      perSecond: options.perSecond,
+      onIdle: () => void options.lease.release(), // does not reject
+    })
   }
 
   /** Reads until `signal` aborts. */
-  run(signal: AbortSignal): Promise<void> {
-    return this.#reads.run((key) => this.#read(toSubscriberId(key), signal), signal)
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#reads.run((key) => this.#read(toSubscriberId(key), signal), signal)
+    await this.#options.lease.release()
   }
 
   /** Asks for the wanted ones of these subscribers to be confirmed anew, all when undefined. */
@@ -75,62 +82,70 @@ export class Resynchroniser {
     for (const subscriberId of subscriberIds ?? coverage.wanted()) {
       if (!coverage.isWanted(subscriberId)) continue
       metrics.resyncs.inc({ network: network.networkId, reason })
-      if (!requestSnapshot(subscriberId, delayMs)) this.#reads.putEarlier(subscriberId, delayMs)
+      this.#requested.add(subscriberId)
+      if (requestSnapshot(subscriberId, delayMs)) this.#reads.remove(subscriberId)
+      else this.#reads.putEarlier(subscriberId, delayMs)
     }
+  }
+
+  /** The subscriptions are not this instance's any more: what they were to confirm is read. */
+  readRequested(): void {
+    for (const subscriberId of this.#requested) this.#reads.putEarlier(subscriberId, DEBOUNCE_MS)
   }
 
   /** A snapshot event should come, unless one has come since `since` (monotonic). */
   expectSnapshot(subscriberId: SubscriberId, since: number): void {
-    if (this.#options.coverage.isConfirmedSince(subscriberId, since)) return
+    const { coverage } = this.#options
+    if (!coverage.isWanted(subscriberId) || coverage.isConfirmedSince(subscriberId, since)) return
+    this.#requested.add(subscriberId)
     this.#reads.putEarlier(subscriberId, this.#options.snapshotTimeoutMs ?? SNAPSHOT_TIMEOUT_MS)
   }
 
-  /** A snapshot of the subscriber is stored: no read is needed. */
+  /** A snapshot of the subscriber was accepted: no read is needed. */
   confirm(subscriberId: SubscriberId): void {
     this.#options.coverage.confirm(subscriberId, this.#options.clock.monotonic())
-    this.#failures.delete(subscriberId)
-    this.#reads.remove(subscriberId)
+    this.forget(subscriberId)
   }
 
   forget(subscriberId: SubscriberId): void {
+    this.#requested.delete(subscriberId)
     this.#failures.delete(subscriberId)
     this.#reads.remove(subscriberId)
   }
 
   async #read(subscriberId: SubscriberId, signal: AbortSignal): Promise<void> {
-    const { coverage, withFence, random, log } = this.#options
-    if (!coverage.isWanted(subscriberId)) return
+    const fence = await this.#options.lease.acquire(signal)
+    // It may have been confirmed or forgotten while it waited.
+    if (fence === undefined || !this.#requested.has(subscriberId)) return
     try {
-      const timeout = AbortSignal.any([signal, AbortSignal.timeout(READ_TIMEOUT_MS)])
-      const outcome = await withFence(async (fence) => {
-        await this.#deliverRead(subscriberId, fence, timeout)
-        return true
-      })
-      if (outcome === undefined) return this.#retryWithoutFence(subscriberId)
-      this.#count('ok')
-      this.confirm(subscriberId)
+      const outcome = await this.#deliverRead(subscriberId, fence, signal)
+      this.#count(isAccepted(outcome) ? 'ok' : outcome)
+      if (isAccepted(outcome)) this.confirm(subscriberId)
+      else this.#retry(subscriberId, outcome)
     } catch (error) {
       if (signal.aborted) return
       const code = isGatewayError(error) ? error.code : 'internal'
-      const failures = (this.#failures.get(subscriberId) ?? 0) + 1
-      this.#failures.set(subscriberId, failures)
       this.#count(code)
-      coverage.fail(subscriberId, code)
-      const retryMs = backoffMs(failures, random(), WORK_BACKOFF)
-      this.#reads.putEarlier(subscriberId, retryMs)
-      log.warn({ code, failures, retry_ms: retryMs }, 'reading calls failed')
+      this.#retry(subscriberId, code)
     }
   }
 
-  #retryWithoutFence(subscriberId: SubscriberId): void {
+  #retry(subscriberId: SubscriberId, code: string): void {
+    const { coverage, random, log } = this.#options
+    if (!this.#requested.has(subscriberId)) return
+    // With the lease the right to read went elsewhere, and nothing is known against the subscriber.
+    if (code === 'fenced') return this.#reads.putEarlier(subscriberId, DEBOUNCE_MS)
     const failures = (this.#failures.get(subscriberId) ?? 0) + 1
-    if (failures >= NO_FENCE_ATTEMPTS_MAX) return this.forget(subscriberId)
     this.#failures.set(subscriberId, failures)
-    this.#reads.putEarlier(subscriberId, NO_FENCE_RETRY_MS)
+    coverage.fail(subscriberId, code)
+    const retryMs = backoffMs(failures, random(), WORK_BACKOFF)
+    this.#reads.putEarlier(subscriberId, retryMs)
+    log.warn({ code, failures, retry_ms: retryMs }, 'reading calls failed')
   }
 
-  async #deliverRead(subscriberId: SubscriberId, fence: Fence, signal: AbortSignal): Promise<void> {
+  async #deliverRead(subscriberId: SubscriberId, fence: Fence, stop: AbortSignal): Promise<DeliveryOutcome> {
     const { network, sink, readCalls } = this.#options
+    const signal = AbortSignal.any([stop, AbortSignal.timeout(READ_TIMEOUT_MS)])
     for (let attempt = 1; ; attempt += 1) {
       signal.throwIfAborted()
       const before = await this.#newest(subscriberId)
@@ -138,8 +153,8 @@ export class Resynchroniser {
       const after = attempt < READ_ATTEMPTS ? await this.#newest(subscriberId) : before
       if (compareUpstream(before, after) !== 0) continue
       const body = { type: 'snapshot', calls } as const
-      await sink.deliver({ networkId: network.networkId, subscriberId, upstream: before, body }, fence)
-      return
+      const outcome = await sink.deliver({ networkId: network.networkId, subscriberId, upstream: before, body }, fence)
+      if (outcome !== 'dropped' || attempt >= READ_ATTEMPTS) return outcome
     }
   }
 

@@ -1,4 +1,5 @@
 import { GatewayError } from '../core/errors.ts'
+import { unsentError } from './errors.ts'
 
 /** Runs tasks one after the other, in the order asked, with a bound on those waiting or running. */
 export class Serial {
@@ -16,7 +17,7 @@ export class Serial {
 
   /**
    * Settles as the task does. Rejects with `too_many_requests` when too many wait already, and with
-   * `provider_unavailable` when `signal` aborts before the task's turn; then it is not run.
+   * `provider_unavailable` (`sent: false`) when `signal` aborts before the task's turn; then it is not run.
    */
   async run<T>(task: () => Promise<T>, signal: AbortSignal): Promise<T> {
     if (this.#pending >= this.#pendingMax) {
@@ -41,8 +42,7 @@ export class Serial {
 
 const turn = (before: Promise<void>, signal: AbortSignal): Promise<void> =>
   new Promise((resolve, reject) => {
-    const giveUp = (): void =>
-      reject(new GatewayError('provider_unavailable', { detail: 'The command was given up', cause: signal.reason }))
+    const giveUp = (): void => reject(unsentError('The request was given up before its turn', signal.reason))
     if (signal.aborted) return giveUp()
     signal.addEventListener('abort', giveUp, { once: true })
     void before.then(() => {

@@ -4,6 +4,7 @@ import type { NetworkRef } from '../core/ids.ts'
 import type { Lease, LeaseStore } from '../core/lease.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Fence } from '../core/observation.ts'
+import { Waker } from '../core/waker.ts'
 import { backoffMs, CHANNEL_BACKOFF } from './backoff.ts'
 import type { Channel } from './channel.ts'
 import type { BroadsoftMetrics } from './metrics.ts'
@@ -19,15 +20,19 @@ export type ChannelTerms = {
   readonly onOpen: (channelId: string) => void
 }
 
+/** A channel as far as its supervisor needs it. */
+export type SupervisedChannel = Pick<
+  Channel,
+  'run' | 'close' | 'whenAcknowledged' | 'channelId' | 'openedAt' | 'lastReceivedAt' | 'expiresAt'
+>
+
 export type SupervisorOptions = {
   readonly network: NetworkRef
   readonly node: URL
   readonly leases: LeaseStore
-  readonly openChannel: (terms: ChannelTerms) => Channel
-  /** This instance got the node's lease; what happened before is not known here. */
-  readonly onLeased: () => void
+  readonly openChannel: (terms: ChannelTerms) => SupervisedChannel
   readonly onOpen: () => void
-  readonly onLost: (reason: string) => void
+  readonly onLost: () => void
   readonly clock: Clock
   readonly random: () => number
   readonly log: Logger
@@ -36,8 +41,10 @@ export type SupervisorOptions = {
 
 /** A standby asks for the lease this often; half as jitter. */
 const STANDBY_RETRY_MS = 2_000
-/** A channel that lived this long was healthy: the next failure counts as the first. */
+/** A channel that was open this long was healthy: the next failure counts as the first. */
 const HEALTHY_MS = 10_000
+/** Only a restart ends the wait of a stopped channel; a timer needs some end. */
+const STOPPED_WAIT_MS = 3_600_000
 
 /**
  * Keeps one channel to one node open, while this instance holds the lease of that node: opens it, waits
@@ -55,12 +62,17 @@ export class Supervisor {
   #hasFailed = false
   #stoppedFor: string | undefined
   #lease: Lease | undefined
-  #channel: Channel | undefined
-  #restart: () => void = () => undefined
+  #channel: SupervisedChannel | undefined
+  readonly #restarted: Waker
+  /** Aborts when there is to be no further lease and no further channel. */
+  readonly #closing = new AbortController()
+  /** Aborts when the last channel has said good-bye. */
+  readonly #closed = new AbortController()
 
   constructor(options: SupervisorOptions) {
     this.#options = options
     this.#since = options.clock.now()
+    this.#restarted = new Waker(options.clock)
   }
 
   get isOpen(): boolean {
@@ -96,15 +108,14 @@ export class Supervisor {
     }
   }
 
-  /** Works until `signal` aborts. */
-  async run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const lease = await this.#acquire(signal)
+  /** Works until `close`, then gives the lease back. */
+  async run(): Promise<void> {
+    for (;;) {
+      const lease = await this.#acquire(this.#closing.signal)
       if (lease === undefined) return
       this.#lease = lease
-      this.#options.onLeased()
       try {
-        await this.#hold(lease, signal)
+        await this.#hold(lease)
       } finally {
         this.#lease = undefined
         // Not given back, it expires.
@@ -116,12 +127,14 @@ export class Supervisor {
   /** An operator wants a stopped channel to be tried again. */
   restart(): void {
     this.#stoppedFor = undefined
-    this.#restart()
+    this.#restarted.wake()
   }
 
-  /** Says good-bye to the node; resolves within about 2 s. */
+  /** Says good-bye to the node, within about 2 s, and ends `run`. */
   async close(deadline: AbortSignal): Promise<void> {
+    this.#closing.abort()
     await this.#channel?.close(deadline)
+    this.#closed.abort()
   }
 
   /** Resolves when the answers under way are taken by the node, or given up. */
@@ -146,15 +159,15 @@ export class Supervisor {
     return undefined
   }
 
-  async #hold(lease: Lease, stop: AbortSignal): Promise<void> {
-    const signal = AbortSignal.any([stop, lease.lost])
+  async #hold(lease: Lease): Promise<void> {
+    const signal = AbortSignal.any([this.#closing.signal, lease.lost])
     const { clock, random, network, node, metrics, log } = this.#options
     let failures = 0
     while (!signal.aborted) {
       if (this.#stoppedFor !== undefined) await this.#untilRestarted(this.#stoppedFor, signal)
       if (signal.aborted) return
       const startedAt = clock.monotonic()
-      const end = await this.#attempt(lease, signal)
+      const { end, openedAt } = await this.#attempt(lease)
       const decision = decideAfterEnd(end)
       metrics.channelEnds.inc({ network: network.networkId, node: node.host, reason: decision.reason })
       log[decision.action === 'stop' ? 'error' : 'info'](
@@ -173,7 +186,7 @@ export class Supervisor {
         this.#stoppedFor = decision.reason
         continue
       }
-      if (clock.monotonic() - startedAt >= HEALTHY_MS) failures = 0
+      if (openedAt !== undefined && clock.monotonic() - openedAt >= HEALTHY_MS) failures = 0
       const delayMs = Math.max(backoffMs(failures, random(), CHANNEL_BACKOFF), decision.notBeforeMs ?? 0)
       failures += 1
       this.#enter('waiting', decision.reason)
@@ -182,15 +195,15 @@ export class Supervisor {
     }
   }
 
-  /** One session, from the request to its end. */
-  async #attempt(lease: Lease, signal: AbortSignal): Promise<ChannelEnd> {
+  /** One session, from the request to its end; `openedAt` is monotonic. */
+  async #attempt(lease: Lease): Promise<{ readonly end: ChannelEnd; readonly openedAt: number | undefined }> {
     const { openChannel, onOpen, onLost, metrics, network, node } = this.#options
     const labels = { network: network.networkId, node: node.host }
     this.#attempts += 1
     this.#enter('connecting', undefined)
     const channel = openChannel({
       fence: lease.fence,
-      signal,
+      signal: AbortSignal.any([this.#closed.signal, lease.lost]),
       endOnAbort: () => ({ type: lease.lost.aborted ? 'lease_lost' : 'closed' }),
       onOpen: () => {
         this.#attempts = 0
@@ -203,11 +216,12 @@ export class Supervisor {
     const end = await channel.run()
     this.#channel = undefined
     metrics.channelsOpen.set(labels, 0)
-    if (channel.openedAt !== undefined) {
+    const { openedAt } = channel
+    if (openedAt !== undefined) {
       this.#enter('waiting', decideAfterEnd(end).reason)
-      onLost(decideAfterEnd(end).reason)
+      onLost()
     }
-    return end
+    return { end, openedAt }
   }
 
   async #untilRestarted(reason: string, signal: AbortSignal): Promise<void> {
@@ -216,12 +230,7 @@ export class Supervisor {
     this.#enter('stopped', reason)
     metrics.channelStopped.set(labels, 1)
     log.error({ node: node.host, reason }, 'channel stopped until an operator restarts it')
-    await new Promise<void>((resolve) => {
-      this.#restart = resolve
-      signal.addEventListener('abort', () => resolve(), { once: true })
-      if (signal.aborted || this.#stoppedFor === undefined) resolve()
-    })
-    this.#restart = () => undefined
+    while (this.#stoppedFor !== undefined && !signal.aborted) await this.#restarted.wait(STOPPED_WAIT_MS, signal)
     metrics.channelStopped.remove(labels)
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts'
+import { Waker } from '../core/waker.ts'
 
 export type WorkQueueOptions = {
   readonly clock: Clock
@@ -6,7 +7,12 @@ export type WorkQueueOptions = {
   readonly concurrency: number
   /** Starts per second, evenly spaced. */
   readonly perSecond: number
+  /** Nothing runs and nothing is due now; called before each wait like that. */
+  readonly onIdle?: () => void
 }
+
+/** A timer holds at most 2^31-1 ms; an early wake-up only looks again. */
+const WAIT_MAX_MS = 3_600_000
 
 /**
  * Keys that become due: each is handed to a worker at its time, one run per key at a time, with a
@@ -19,10 +25,11 @@ export class WorkQueue {
   readonly #due = new Map<string, number>()
   readonly #running = new Set<string>()
   #heap: { readonly key: string; readonly at: number }[] = []
-  #wake: () => void = () => undefined
+  readonly #waker: Waker
 
   constructor(options: WorkQueueOptions) {
     this.#options = options
+    this.#waker = new Waker(options.clock)
   }
 
   /** Keys waiting for their time. */
@@ -37,7 +44,7 @@ export class WorkQueue {
     // A key that is being worked on enters the heap when that run ends.
     if (!this.#running.has(key)) this.#push({ key, at })
     this.#compact()
-    this.#wake()
+    this.#waker.wake()
   }
 
   /** Makes `key` due in `delayMs`, unless it is due earlier. */
@@ -62,16 +69,16 @@ export class WorkQueue {
   async run(work: (key: string) => Promise<void>, signal: AbortSignal): Promise<void> {
     const intervalMs = 1000 / this.#options.perSecond
     const runs = new Set<Promise<void>>()
-    const onAbort = () => this.#wake()
-    signal.addEventListener('abort', onAbort, { once: true })
     let nextStart = this.#options.clock.monotonic()
     while (!signal.aborted) {
       const now = this.#options.clock.monotonic()
       const hasRoom = runs.size < this.#options.concurrency
       const key = hasRoom && nextStart <= now ? this.#take(now) : undefined
       if (key === undefined) {
-        const until = hasRoom ? Math.max(this.#nextAt(), nextStart) : Number.POSITIVE_INFINITY
-        await this.#sleep(until - now)
+        const nextAt = this.#nextAt()
+        if (runs.size === 0 && nextAt > now) this.#options.onIdle?.()
+        const until = hasRoom ? Math.max(nextAt, nextStart) : Number.POSITIVE_INFINITY
+        await this.#waker.wait(Math.min(Math.max(Math.ceil(until - now), 1), WAIT_MAX_MS), signal)
         continue
       }
       nextStart = Math.max(nextStart, now - intervalMs) + intervalMs
@@ -82,7 +89,6 @@ export class WorkQueue {
       })
       runs.add(run)
     }
-    signal.removeEventListener('abort', onAbort)
     await Promise.allSettled(runs)
   }
 
@@ -90,7 +96,7 @@ export class WorkQueue {
     this.#running.delete(key)
     const at = this.#due.get(key)
     if (at !== undefined) this.#push({ key, at })
-    this.#wake()
+    this.#waker.wake()
   }
 
   /** The earliest key that is due. */
@@ -115,14 +121,6 @@ export class WorkQueue {
       this.#pop()
     }
     return undefined
-  }
-
-  async #sleep(ms: number): Promise<void> {
-    const woken = new AbortController()
-    this.#wake = () => woken.abort()
-    // A timer holds at most 2^31-1 ms; an early wake-up only looks again.
-    await this.#options.clock.wait(Math.min(Math.max(Math.ceil(ms), 1), 3_600_000), woken.signal).catch(() => undefined)
-    this.#wake = () => undefined
   }
 
   /** Keeps replaced entries from piling up: they would stay until their time comes. */

@@ -1,7 +1,7 @@
 import { request } from 'undici'
 
 /** An answer of the gateway that a caller did not expect. */
-class ApiError extends Error {
+export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly status: number
   readonly code: string | undefined

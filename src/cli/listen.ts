@@ -1,5 +1,6 @@
 import { WebSocket } from 'undici'
 import { parsePosition } from '../core/position.ts'
+import { ApiClient } from './api-client.ts'
 import { readOptions, UsageError } from './arguments.ts'
 import { untilSignalled } from './signals.ts'
 import type { CliCommand } from './terminal.ts'
@@ -24,6 +25,8 @@ export const listen: CliCommand = async (args, terminal) => {
   if (!URL.canParse(values.url)) throw new UsageError('--url must be the address of a gateway, http://…')
   const after = values.after === undefined ? null : parsePosition(values.after)
   if (after === undefined) throw new UsageError('--after must be a position, <epoch>:<offset>')
+  // A WebSocket says nothing about why it was refused.
+  await new ApiClient({ baseUrl: values.url, key }).call('GET', `/apps/${encodeURIComponent(values.app)}/webhooks`)
   const url = `${values.url.replace(/^http/, 'ws')}/apps/${encodeURIComponent(values.app)}/stream`
   const socket = new WebSocket(url, { headers: { authorization: `Bearer ${key}` } })
   const closed = Promise.withResolvers<number>()

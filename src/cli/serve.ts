@@ -9,7 +9,7 @@ import type { CliCommand, Terminal } from './terminal.ts'
 export const serve: CliCommand = async (args, terminal) => {
   readOptions(args, {})
   const signalled = untilSignalled()
-  const gateway = await startGateway(terminal)
+  const gateway = await startGateway(terminal, signalled)
   if (gateway === undefined) return 1
   terminal.print(`Callhalf listens on ${gateway.url}`)
   if (gateway.adminKeyFile !== undefined) terminal.print(`The admin key is in ${gateway.adminKeyFile}`)
@@ -17,12 +17,20 @@ export const serve: CliCommand = async (args, terminal) => {
   return stopGateway(gateway, terminal)
 }
 
-/** Starts a gateway from the environment; says what is wrong and answers undefined when it cannot. */
-export async function startGateway(terminal: Terminal): Promise<Gateway | undefined> {
+/**
+ * Starts a gateway from the environment. Says what is wrong and answers undefined when it cannot, or when
+ * the signal comes before it has started.
+ */
+export async function startGateway(terminal: Terminal, signalled: Promise<unknown>): Promise<Gateway | undefined> {
   try {
     const gateway = await Gateway.create(readConfig(terminal.env))
-    await gateway.start()
-    return gateway
+    const first = await Promise.race([
+      gateway.start().then(() => 'started' as const),
+      signalled.then(() => 'signalled'),
+    ])
+    if (first === 'started') return gateway
+    await stopGateway(gateway, terminal)
+    return undefined
   } catch (error) {
     if (!isGatewayError(error)) throw error
     terminal.printError(error.message)

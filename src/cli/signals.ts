@@ -1,5 +1,5 @@
 /**
- * Resolves at the first SIGINT or SIGTERM. From then on a second one ends the process at once: the
+ * Resolves at the first SIGINT, SIGTERM or SIGHUP. From then on a second one ends the process at once: the
  * operator has seen the drain and does not want to wait for it.
  */
 export function untilSignalled(): Promise<NodeJS.Signals> {
@@ -15,4 +15,5 @@ export function untilSignalled(): Promise<NodeJS.Signals> {
   })
 }
 
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+/** SIGHUP: the terminal was closed. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

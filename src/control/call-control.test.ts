@@ -42,6 +42,7 @@ function controlOver(assignments: readonly Assignment[], calls: readonly StoredC
       apps: () => [],
       app: () => undefined,
       network: () => undefined,
+      key: () => undefined,
       assignmentsOf: (networkId, subscriberId) =>
         assignments.filter((a) => a.network.networkId === networkId && a.subscriberId === subscriberId),
       assignmentsOfApp: (id) => assignments.filter(({ app }) => app.appId === id),

@@ -10,6 +10,7 @@ import type { Assignment, Directory } from '../core/directory.ts'
 import { GatewayError, isGatewayError } from '../core/errors.ts'
 import type { IdempotencyStore } from '../core/idempotency.ts'
 import type { AppId, CallId, NetworkRef, SubscriberId } from '../core/ids.ts'
+import { readLiveCalls } from '../core/live-calls.ts'
 import type { Logger } from '../core/logger.ts'
 import type { NetworkControl } from '../core/network-control.ts'
 import { Dialler } from './dialler.ts'
@@ -51,27 +52,12 @@ export class CallControl {
 
   /** The live calls of all the app's subscribers, the oldest first. */
   async list(appId: AppId): Promise<readonly CallResource[]> {
-    const byNetwork = new Map<NetworkRef['networkId'], { network: NetworkRef; own: Map<SubscriberId, Assignment> }>()
-    for (const assignment of this.#options.directory.assignmentsOfApp(appId)) {
-      const { network, subscriberId } = assignment
-      const entry = byNetwork.get(network.networkId) ?? { network, own: new Map() }
-      byNetwork.set(network.networkId, entry)
-      entry.own.set(subscriberId, assignment)
-    }
-    const lists = await Promise.all(
-      [...byNetwork.values()].map(async ({ network, own }) => {
-        const stored = await this.#options.calls.liveCalls(network, [...own.keys()])
-        return stored.flatMap((call) => toResource(call, own.get(call.subscriberId)))
-      }),
-    )
-    return inOrderOfStart(lists.flat())
+    return readLiveCalls(this.#options.calls, this.#options.directory.assignmentsOfApp(appId))
   }
 
   /** The live calls of one subscriber. Rejects with `subscriber_not_found`. */
   async listOf(appId: AppId, subscriberId: SubscriberId): Promise<readonly CallResource[]> {
-    const assignment = this.#assignmentOf(appId, subscriberId)
-    const stored = await this.#options.calls.liveCalls(assignment.network, [subscriberId])
-    return inOrderOfStart(stored.flatMap((call) => toResource(call, assignment)))
+    return readLiveCalls(this.#options.calls, [this.#assignmentOf(appId, subscriberId)])
   }
 
   /** Rejects with `call_not_found`, also for a call that has ended, and `ambiguous_call`. */
@@ -146,12 +132,6 @@ export class CallControl {
     return only
   }
 }
-
-const toResource = (stored: StoredCall, assignment: Assignment | undefined): readonly CallResource[] =>
-  assignment === undefined ? [] : [toCallResource(stored, assignment)]
-
-const inOrderOfStart = (calls: readonly CallResource[]): readonly CallResource[] =>
-  calls.toSorted((a, b) => a.started_at - b.started_at || (a.call_id < b.call_id ? -1 : 1))
 
 /** Whether a network's refusal says that the call is gone or in another state than ours. */
 const contradictsState = (error: unknown): boolean =>

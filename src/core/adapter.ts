@@ -67,6 +67,7 @@ export type AdapterContext<Config> = {
   readonly generations: GenerationStore
   /** The network's immutable channel set, kept in records: the same for every instance, for ever. */
   readonly channelSetId: string
+  /** Unique to the network: of two with the same the provider ends one (XSI, `DuplicateChannelSet`). */
   readonly applicationId: string
   readonly log: Logger
   readonly clock: Clock

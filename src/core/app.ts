@@ -18,6 +18,12 @@ export type ApiKey = {
   readonly createdAt: number
 }
 
+/**
+ * In whose name a request is made: an app's, proven by one of its keys, or by the admin key when there is
+ * no `keyId`.
+ */
+export type Caller = { readonly appId: AppId; readonly keyId?: string }
+
 /** A new key; the only time that the text exists. */
 export type IssuedApiKey = ApiKey & { readonly apiKey: string }
 
@@ -34,6 +40,8 @@ export interface AppRepository {
   issueKey(appId: AppId, name: string | undefined): Promise<IssuedApiKey>
   listKeys(appId: AppId): Promise<readonly ApiKey[]>
   revokeKey(appId: AppId, keyId: string): Promise<boolean>
-  /** The app that a presented key belongs to; compares hashes in constant time. */
-  authenticate(apiKey: string): Promise<AppId | undefined>
+  /** Which key a presented text is, and of which app; compares hashes in constant time. */
+  authenticate(apiKey: string): Promise<Required<Caller> | undefined>
+  /** Whether the app still has this key: for what was begun with a key and goes on without its text. */
+  hasKey(key: Required<Caller>): Promise<boolean>
 }

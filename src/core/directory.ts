@@ -1,3 +1,4 @@
+import type { Caller } from './app.ts'
 import type { AppId, AppRef, EndpointId, NetworkId, NetworkRef, SubscriberId } from './ids.ts'
 
 /** That an app may see and control a subscriber, and how the app knows the subscriber. */
@@ -28,6 +29,8 @@ export interface Directory {
   apps(): readonly AppRef[]
   app(appId: AppId): AppRef | undefined
   network(networkId: NetworkId): NetworkRef | undefined
+  /** The app that has a key, by the key's public id; undefined once it is revoked. */
+  key(keyId: string): Required<Caller> | undefined
   /** The apps that a subscriber is assigned to. */
   assignmentsOf(networkId: NetworkId, subscriberId: SubscriberId): readonly Assignment[]
   assignmentsOfApp(appId: AppId): readonly Assignment[]

@@ -27,6 +27,7 @@ export type EndpointChange = {
 }
 
 export interface EndpointRepository {
+  /** Rejects with `app_not_found`, and with `too_many_webhooks` when the app has its maximum. */
   create(endpoint: NewEndpoint): Promise<Endpoint>
   list(appId: AppId): Promise<readonly Endpoint[]>
   find(appId: AppId, endpointId: EndpointId): Promise<Endpoint | undefined>

@@ -38,13 +38,19 @@ export type Fence = {
   readonly token: number
 }
 
+/**
+ * What became of an observation: `dropped` when something newer was known, `unassigned` when no app has the
+ * subscriber. Neither says anything against acknowledging it.
+ */
+export type DeliveryOutcome = 'changed' | 'noop' | 'dropped' | 'unassigned'
+
 /** Where adapters hand in what they observed. Implemented by ingest, the only writer of call state. */
 export interface ObservationSink {
   /**
    * Resolves once the observation is stored, or known to change nothing: only then may it be
    * acknowledged to the network. Rejects with `store_unavailable` or `fenced`: do not acknowledge.
    */
-  deliver(observation: Observation, fence: Fence): Promise<void>
+  deliver(observation: Observation, fence: Fence): Promise<DeliveryOutcome>
   /**
    * Says that what is known of these subscribers' calls is unconfirmed until their next snapshot.
    * Nothing is released by this.

@@ -153,6 +153,7 @@ describe('calls', () => {
     ['provider_unauthorized', 502, { provider_status: 401 }, undefined],
     ['provider_unavailable', 503, { provider_status: 503 }, 7],
     ['call_not_found', 404, {}, undefined],
+    ['too_many_requests', 429, {}, 7],
   ] as const)("the network's %s is a %i with its fields", async (code, status, fields, retryAfterSeconds) => {
     const call = newCall({ state: 'active' })
     await rig.observe(tenant, call)
@@ -347,6 +348,40 @@ describe('webhooks', () => {
     })
   })
 
+  it('one whose place in the log could not be fixed is not registered, so that a retry makes the only one', async () => {
+    const body = { url: 'https://hooks.example.net/calls' }
+    rig.openEndpoint = () => Promise.reject(new GatewayError('store_unavailable'))
+    expect(await asApp('POST', '/webhooks', { body })).toMatchObject({
+      status: 503,
+      body: { code: 'store_unavailable' },
+    })
+    expect((await asApp('GET', '/webhooks')).body).toEqual([])
+    rig.openEndpoint = () => Promise.resolve()
+    const created = await asApp('POST', '/webhooks', { body })
+    expect(created.status).toBe(201)
+    expect((await asApp('DELETE', `/webhooks/${textField(created, 'webhook_id')}`)).status).toBe(204)
+  })
+
+  it('an app has 100 at most', async () => {
+    const crowded = await rig.addTenant()
+    const register = () =>
+      rig.request('POST', `/apps/${crowded.appId}/webhooks`, {
+        key: crowded.key,
+        body: { url: 'https://hooks.example.net/calls' },
+      })
+    const answers = await Promise.all(Array.from({ length: 103 }, register))
+    const refused = answers.filter(({ status }) => status !== 201)
+    expect(refused).toHaveLength(3)
+    expect(refused[0]).toMatchObject({ status: 409, body: { code: 'too_many_webhooks', max: 100 } })
+    const [oldest] = answers.filter(({ status }) => status === 201)
+    if (oldest === undefined) throw new Error('none was registered')
+    const id = textField(oldest, 'webhook_id')
+    expect((await rig.request('DELETE', `/apps/${crowded.appId}/webhooks/${id}`, { key: crowded.key })).status).toBe(
+      204,
+    )
+    expect((await register()).status).toBe(201)
+  })
+
   it.each([
     [{ url: 'https://localhost/' }, 422, 'webhook_url_refused'],
     [{}, 400, 'invalid_request'],
@@ -389,6 +424,8 @@ describe('networks', () => {
       channels: [{ node: 'xsp1.example.net:443', state: 'open', channel_id: 'channel-1', since: 1_000, attempts: 0 }],
       subscriptions: { wanted: 0, active: 0, stale: 0, failed: [] },
     })
+
+    expect(answers[1]?.body).toMatchObject({ connection: { open: 1, total: 1, reasons: [] } })
 
     const changed = await rig.admin('PATCH', `/admin/networks/${id}`, { config: { note: 'moved' } })
     expect(changed).toMatchObject({ status: 200, body: { config: { nodes: config.nodes, note: 'moved' } } })
@@ -457,12 +494,11 @@ describe('apps and keys', () => {
     expect(found.body).toEqual({ app_id: id, name: 'dialler', shard: 'main', created_at: expect.any(Number) })
     expect((await rig.admin('GET', '/admin/apps')).body).toContainEqual(found.body)
     expect((await rig.admin('DELETE', `/admin/apps/${id}`)).status).toBe(204)
-    rig.advance(1_000)
     expect((await rig.request('GET', `/apps/${id}/calls`, { key })).status).toBe(401)
     expect((await rig.admin('GET', `/admin/apps/${id}`)).status).toBe(404)
   })
 
-  it('a revoked key stops working within a second, the others go on', async () => {
+  it('a revoked key stops working at once, its stream tokens with it, and the others go on', async () => {
     const issued = await rig.admin('POST', `/admin/apps/${tenant.appId}/keys`, { name: 'second' })
     expect(issued.status).toBe(201)
     const [id, key] = [textField(issued, 'key_id'), textField(issued, 'api_key')]
@@ -471,9 +507,18 @@ describe('apps and keys', () => {
     const listed = await rig.admin('GET', `/admin/apps/${tenant.appId}/keys`)
     expect(listed.body).toHaveLength(2)
     expect(JSON.stringify(listed.body)).not.toContain(key)
+    const tokens = await Promise.all(
+      [key, tenant.key].map((by) => rig.request('POST', `/apps/${tenant.appId}/stream-tokens`, { key: by })),
+    )
     expect((await rig.admin('DELETE', `/admin/apps/${tenant.appId}/keys/${id}`)).status).toBe(204)
-    rig.advance(1_000)
     expect((await rig.request('GET', `/apps/${tenant.appId}/calls`, { key })).status).toBe(401)
+    const statuses = tokens.map(async (answer) => {
+      const url = `/apps/${tenant.appId}/stream?token=${textField(answer, 'token')}`
+      const response = await rig.app.request(url, { headers: { accept: 'text/event-stream' } })
+      await response.body?.cancel()
+      return response.status
+    })
+    expect(await Promise.all(statuses)).toEqual([401, 200])
     expect((await asApp('GET', '/calls')).status).toBe(200)
     expect(await rig.admin('DELETE', `/admin/apps/${tenant.appId}/keys/${id}`)).toMatchObject({
       status: 404,

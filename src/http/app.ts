@@ -33,6 +33,8 @@ import type { StreamAuthenticator } from './stream-authentication.ts'
 
 /** What the HTTP side needs of the rest: ports, and the few objects of http itself that need ports, too. */
 export type HttpDeps = {
+  /** Without it there are only the routes that every process has: health and metrics. */
+  readonly servesApi: boolean
   readonly authenticator: Authenticator
   readonly calls: CallControl
   readonly apps: AppRepository
@@ -68,14 +70,15 @@ export function createHttpApp(deps: HttpDeps): Hono<HttpEnv> {
   app.notFound((c) => answerError(missingRoute(app, c), c, log))
 
   const define = operationFactory(deps.authenticator)
+  addHealthRoutes(app, define, deps.readiness)
+  addMetricsRoute(app, define, deps.registry)
+  if (!deps.servesApi) return app
   addCallRoutes(app, define, deps.calls)
   addWebhookRoutes(app, define, deps)
   addStreamRoutes(app, define, deps.streams)
   addNetworkRoutes(app, define, deps)
   addAppRoutes(app, define, deps)
   addSubscriberRoutes(app, define, deps)
-  addHealthRoutes(app, define, deps.readiness)
-  addMetricsRoute(app, define, deps.registry)
   addDocsRoutes(app, define)
   addOpenApiRoute(app, define)
   return app

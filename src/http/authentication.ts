@@ -1,6 +1,5 @@
 import { hash, timingSafeEqual } from 'node:crypto'
-import type { AppRepository } from '../core/app.ts'
-import type { Clock } from '../core/clock.ts'
+import type { AppRepository, Caller } from '../core/app.ts'
 import type { Directory } from '../core/directory.ts'
 import { GatewayError } from '../core/errors.ts'
 import { toAppId } from '../core/ids.ts'
@@ -10,24 +9,14 @@ export type AuthenticatorOptions = {
   readonly apps: Pick<AppRepository, 'authenticate' | 'find'>
   readonly directory: Pick<Directory, 'app'>
   readonly adminKey: string
-  readonly clock: Clock
 }
 
-/** A revoked key works for at most this long on an instance that has just seen it. */
-const CACHE_TTL_MS = 1_000
-const CACHED_KEYS_MAX = 10_000
 const KEY_LENGTH_MAX = 512
 
-type Cached = { readonly owner: Promise<AppId | undefined>; readonly expiresAt: number }
-
-/**
- * Decides whose key a request carries. Keys are remembered for a second, by their hash, so that a busy
- * app does not ask the records for each request; simultaneous requests with one key ask once.
- */
+/** Decides whose key a request carries. Nothing is remembered here: the records answer from memory. */
 export class Authenticator {
   readonly #options: AuthenticatorOptions
   readonly #adminKeyHash: Buffer
-  readonly #owners = new Map<string, Cached>()
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options
@@ -36,7 +25,7 @@ export class Authenticator {
 
   /** Rejects with `unauthorized` unless the header holds the admin key. */
   requireAdmin(authorization: string | undefined): void {
-    if (!this.#isAdminKey(digestOf(readBearer(authorization)))) throw unauthorized()
+    if (!this.#isAdminKey(readBearer(authorization))) throw unauthorized()
   }
 
   /**
@@ -44,14 +33,13 @@ export class Authenticator {
    * `unauthorized` for a key that is nobody's, and with `app_not_found` for another app's key: whether
    * the app exists is not its business.
    */
-  async requireApp(authorization: string | undefined, appId: string): Promise<AppId> {
+  async requireApp(authorization: string | undefined, appId: string): Promise<Caller> {
     const key = readBearer(authorization)
-    const digest = digestOf(key)
-    if (this.#isAdminKey(digest)) return this.#existingApp(appId)
-    const owner = await this.#ownerOf(key, digest.toString('base64'))
-    if (owner === undefined) throw unauthorized()
-    if (owner !== appId) throw new GatewayError('app_not_found')
-    return owner
+    if (this.#isAdminKey(key)) return { appId: await this.#existingApp(appId) }
+    const caller = await this.#options.apps.authenticate(key)
+    if (caller === undefined) throw unauthorized()
+    if (caller.appId !== appId) throw new GatewayError('app_not_found')
+    return caller
   }
 
   async #existingApp(text: string): Promise<AppId> {
@@ -64,30 +52,8 @@ export class Authenticator {
     return appId
   }
 
-  #isAdminKey(digest: Buffer): boolean {
-    return timingSafeEqual(digest, this.#adminKeyHash)
-  }
-
-  #ownerOf(key: string, name: string): Promise<AppId | undefined> {
-    const now = this.#options.clock.monotonic()
-    const cached = this.#owners.get(name)
-    if (cached !== undefined && cached.expiresAt > now) return cached.owner
-    const owner = this.#options.apps.authenticate(key)
-    this.#owners.delete(name)
-    this.#owners.set(name, { owner, expiresAt: now + CACHE_TTL_MS })
-    this.#forgetOldest()
-    // A failure and an unknown key are not remembered: the next request asks again.
-    const forget = () => {
-      if (this.#owners.get(name)?.owner === owner) this.#owners.delete(name)
-    }
-    owner.then((appId) => appId === undefined && forget(), forget)
-    return owner
-  }
-
-  #forgetOldest(): void {
-    if (this.#owners.size <= CACHED_KEYS_MAX) return
-    const [oldest] = this.#owners.keys()
-    if (oldest !== undefined) this.#owners.delete(oldest)
+  #isAdminKey(key: string): boolean {
+    return timingSafeEqual(digestOf(key), this.#adminKeyHash)
   }
 }
 

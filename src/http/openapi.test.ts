@@ -24,6 +24,9 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
   Object.entries(methods).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, operation })),
 )
 
+const statusesOf = (name: string) =>
+  Object.keys(operations.find((each) => each.name === name)?.operation.responses ?? {})
+
 describe('the OpenAPI document', () => {
   it('has the operations of the calls API document, marked as such, with its statuses', () => {
     const marked = operations
@@ -52,6 +55,7 @@ describe('the OpenAPI document', () => {
       '/admin/networks',
       '/admin/networks/{network_id}',
       '/admin/networks/{network_id}/channels',
+      '/admin/networks/{network_id}/channels/restart',
       '/apps/{app_id}/calls',
       '/apps/{app_id}/calls/{call_id}',
       '/apps/{app_id}/calls/{call_id}/answer',
@@ -68,6 +72,45 @@ describe('the OpenAPI document', () => {
       '/openapi.json',
       '/readyz',
     ])
+  })
+
+  it.each([
+    'PUT /apps/{app_id}/calls/{call_id}/answer',
+    'PUT /apps/{app_id}/calls/{call_id}/hold',
+    'PUT /apps/{app_id}/calls/{call_id}/resume',
+    'DELETE /apps/{app_id}/calls/{call_id}',
+    'POST /apps/{app_id}/calls',
+  ])('says that %s may be refused with 429', (name) => {
+    expect(statusesOf(name)).toContain('429')
+  })
+
+  it.each(['POST /admin/apps', 'POST /admin/networks', 'PATCH /admin/networks/{network_id}'])(
+    'says of no conflict that %s cannot have: names need not be unique',
+    (name) => {
+      expect(statusesOf(name)).toContain('401')
+      expect(statusesOf(name)).not.toContain('409')
+    },
+  )
+
+  it('has all that opening a stream looks at', () => {
+    const found = document.paths['/apps/{app_id}/stream']?.['get']?.['parameters']
+    const parameters = v.parse(v.array(v.looseObject({ name: v.string(), in: v.string() })), found)
+    expect(parameters.map(({ name, in: place }) => `${place} ${name}`)).toEqual([
+      'path app_id',
+      'query after',
+      'query token',
+      'header Last-Event-ID',
+    ])
+  })
+
+  it("says what a receiver's answer does", () => {
+    for (const { post } of Object.values(document.webhooks)) {
+      expect(Object.entries(post.responses).map(([status, { description }]) => [status, description])).toEqual([
+        ['200', 'Received. Any other 2xx says the same.'],
+        ['410', 'Gone: the webhook is disabled and what is pending for it is dropped.'],
+        ['default', 'Not received: it is tried again for 72 hours, redirects included.'],
+      ])
+    }
   })
 
   it('names every operation once', () => {

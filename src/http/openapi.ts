@@ -45,7 +45,7 @@ export async function generateOpenApi(app: Hono<HttpEnv>): Promise<OpenAPIV3_1.D
     documentation: {
       info: {
         title: 'Callhalf API',
-        version: '1.0.0',
+        version: '0.1.0',
         description: DESCRIPTION,
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
@@ -80,7 +80,11 @@ async function describeWebhook(webhook: {
       required: true,
       content: { 'application/json': { schema: { $ref: `#/components/schemas/${webhook.ref}` } } },
     },
-    responses: { 200: { description: 'Received. Any other answer is tried again.' } },
+    responses: {
+      200: { description: 'Received. Any other 2xx says the same.' },
+      410: { description: 'Gone: the webhook is disabled and what is pending for it is dropped.' },
+      default: { description: 'Not received: it is tried again for 72 hours, redirects included.' },
+    },
   }
   return { operation, schemas: components?.schemas ?? {} }
 }

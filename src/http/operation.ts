@@ -2,10 +2,10 @@ import type { Handler } from 'hono'
 import { resolver, uniqueSymbol } from 'hono-openapi'
 import type { DescribeRouteOptions } from 'hono-openapi'
 import * as v from 'valibot'
+import type { Caller } from '../core/app.ts'
 import { ERRORS } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import { invalidRequest, parseInput } from '../core/parse-input.ts'
-import type { AppId } from '../core/ids.ts'
 import type { Authenticator } from './authentication.ts'
 import type { HttpContext, HttpEnv } from './context.ts'
 import { headerParameters, schemaParameters } from './openapi-parameters.ts'
@@ -22,7 +22,7 @@ type Nothing = typeof nothing
 type Reply = {
   readonly status: 200 | 201 | 204 | 503
   readonly json?: unknown
-  readonly text?: string | Uint8Array<ArrayBuffer>
+  readonly text?: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>
   /** Names in lower case. */
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -63,8 +63,8 @@ type OperationInput<Params, Query, Body> = {
   readonly params: Params
   readonly query: Query
   readonly body: Body
-  /** The authenticated app of the path; undefined unless `access` is `app`. */
-  readonly appId: AppId | undefined
+  /** Who proved a right to the app of the path; undefined unless `access` is `app`. */
+  readonly caller: Caller | undefined
   readonly c: HttpContext
 }
 
@@ -85,7 +85,7 @@ export type DefineOperation = <
   spec: OperationSpec<Params, Query, Body>,
   handle: (
     input: OperationInput<v.InferOutput<Params>, v.InferOutput<Query>, v.InferOutput<Body>>,
-  ) => Promise<Reply | Response> | Reply | Response,
+  ) => Promise<Reply> | Reply,
 ) => Handler<HttpEnv>
 
 /**
@@ -97,16 +97,15 @@ export function operationFactory(authenticator: Authenticator): DefineOperation 
   return (spec, handle) => {
     const wrapped = async (c: HttpContext): Promise<Response> => {
       const pathParams = spec.params === undefined ? {} : textOnly(c.req.param())
-      const appId = await authorize(authenticator, spec.access, c)
+      const caller = await authorize(authenticator, spec.access, c)
       const params = parseInput(spec.params ?? nothing, pathParams)
       const query = parseInput(spec.query ?? nothing, spec.query === undefined ? {} : textOnly(c.req.query()))
       const body =
         spec.body === undefined ? undefined : parseInput(spec.body, notList(await readJsonBody(c, BODY_LIMITS)))
       // Each was parsed by the schema that its type is inferred from; without a schema it has the default type.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-      const input = { params, query, body, appId, c } as Parameters<typeof handle>[0]
-      const reply = await handle(input)
-      return reply instanceof Response ? reply : toResponse(reply, c.get('requestId'))
+      const input = { params, query, body, caller, c } as Parameters<typeof handle>[0]
+      return toResponse(await handle(input), c.get('requestId'))
     }
     const marked = Object.assign(wrapped, { [OPERATION]: spec })
     return spec.isHidden === true ? marked : Object.assign(marked, { [uniqueSymbol]: { spec: describe(spec) } })
@@ -123,16 +122,16 @@ function textOnly(values: Record<string, string>): Record<string, string> {
 /** To valibot a list is an object, too; every body here is one with names. */
 const notList = (body: unknown): unknown => (Array.isArray(body) ? null : body)
 
-async function authorize(authenticator: Authenticator, access: Access, c: HttpContext): Promise<AppId | undefined> {
+async function authorize(authenticator: Authenticator, access: Access, c: HttpContext): Promise<Caller | undefined> {
   if (access === 'open' || access === 'stream') return undefined
   const authorization = c.req.header('authorization')
   if (access === 'admin') {
     authenticator.requireAdmin(authorization)
     return undefined
   }
-  const appId = await authenticator.requireApp(authorization, c.req.param('app_id') ?? '')
-  c.set('appId', appId)
-  return appId
+  const caller = await authenticator.requireApp(authorization, c.req.param('app_id') ?? '')
+  c.set('appId', caller.appId)
+  return caller
 }
 
 /** A plain record of headers keeps node-server on its fast path; a Headers object does not. */

@@ -5,7 +5,7 @@ import * as v from 'valibot'
 import { WebSocket } from 'ws'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { StreamClient } from '../../test/support/stream-client.ts'
-import { StreamRig } from '../../test/support/stream-rig.ts'
+import { ADMIN_KEY, StreamRig } from '../../test/support/stream-rig.ts'
 import type { TestRedis } from '../../test/support/redis.ts'
 import { startTestRedis } from '../../test/support/redis.ts'
 
@@ -147,6 +147,22 @@ describe('a stream token', () => {
     await client.disconnect()
   })
 
+  test('of a key that was revoked after it was issued opens none', async () => {
+    const app = rig.addApp()
+    const token = await issue(app)
+    rig.revokeKey(app)
+    await expect(StreamClient.open(`${rig.streamUrl(app)}?token=${token}`, {})).rejects.toThrow('401')
+  })
+
+  test('issued with the admin key opens one stream', async () => {
+    const app = rig.addApp()
+    const url = `${rig.streamUrl(app)}?token=${await issue({ ...app, key: ADMIN_KEY })}`
+    const client = await StreamClient.open(url, {})
+    client.subscribe(null)
+    expect(await client.frame(({ type }) => type === 'subscribed')).toMatchObject({ recovered: false })
+    await client.disconnect()
+  })
+
   test('of one app does not open the stream of another', async () => {
     const [app, other] = [rig.addApp(), rig.addApp()]
     const token = await issue(app)
@@ -183,6 +199,35 @@ describe('what is not HTTP', () => {
     const { head, body } = await sendRaw(`GET /hello HTTP/1.1\r\nHost: a\r\nX-Long: ${'x'.repeat(20_000)}\r\n\r\n`)
     expect(head).toMatch(/^HTTP\/1\.1 431 /)
     expect(JSON.parse(body)).toMatchObject({ status: 431, code: 'headers_too_large' })
+  })
+})
+
+describe('a request that Node itself would refuse without a body', () => {
+  test.each([
+    ['HTTP/1.1 without Host', 'GET /hello HTTP/1.1\r\n\r\n', 400, 'invalid_request'],
+    [
+      'an expectation that nobody knows',
+      'GET /hello HTTP/1.1\r\nHost: a\r\nExpect: miracles\r\n\r\n',
+      417,
+      'expectation_failed',
+    ],
+    [
+      'an upgrade without Host',
+      upgradeRequest('/apps/x/stream').replace('Host: gateway.example.net\r\n', ''),
+      400,
+      'invalid_request',
+    ],
+  ])('%s gets a problem document', async (_, text, status, code) => {
+    const { head, body } = await sendRaw(text)
+    expect(head).toContain(`HTTP/1.1 ${status} `)
+    expect(head).toContain('content-type: application/problem+json')
+    expect(JSON.parse(body)).toMatchObject({ status, code })
+  })
+
+  test('HTTP/1.0 without Host, as health checks send it, is answered', async () => {
+    const { head, body } = await sendRaw('GET /hello HTTP/1.0\r\n\r\n')
+    expect(head).toMatch(/^HTTP\/1\.1 200 OK/)
+    expect(body).toBe('hello')
   })
 })
 
@@ -233,6 +278,7 @@ describe('stopping', () => {
     const { port } = new URL(rig.server.url)
     const { HttpServer } = await import('./server.ts')
     const second = new HttpServer({
+      acceptsStreams: true,
       fetch: rig.web.fetch,
       streams: { hub: rig.hub, authenticator: Object.create(null) },
       host: '127.0.0.1',

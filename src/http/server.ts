@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { STATUS_CODES, createServer } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -40,6 +40,8 @@ export type HttpServerOptions = {
   /** The Hono app's; `env` is node-server's `{incoming, outgoing}`. */
   readonly fetch: (request: Request, env: object) => Response | Promise<Response>
   readonly streams: { readonly hub: Hub; readonly authenticator: StreamAuthenticator }
+  /** Whether streams can be opened here; other processes may be there for that. */
+  readonly acceptsStreams: boolean
   readonly host: string
   /** 0 takes any free port. */
   readonly port: number
@@ -110,7 +112,11 @@ export class HttpServer implements Service {
   }
 
   #createServer(): Server {
-    const listener = getRequestListener(this.#options.fetch, { errorHandler: (error) => this.#answerFailure(error) })
+    const listener = getRequestListener(this.#options.fetch, {
+      // HTTP/1.0, which load balancers' checks still speak, has no Host.
+      hostname: 'localhost',
+      errorHandler: (error) => this.#answerFailure(error),
+    })
     const server = createServer(
       {
         headersTimeout: HEADERS_TIMEOUT_MS,
@@ -119,18 +125,23 @@ export class HttpServer implements Service {
         connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
         keepAlive: true,
         keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+        // Node's own refusal has no body.
+        requireHostHeader: false,
         // Some clients offer h2c on every request and expect an HTTP/1.1 answer.
         shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
       },
       (request, response) => {
-        // The listener answers its own failures.
-        void listener(request, response)
+        // Each answers its own failures.
+        void (lacksHost(request) ? refuseRequest(response, missingHost()) : listener(request, response))
       },
     )
     server.maxHeadersCount = HEADERS_MAX
     server.on('connection', (socket) => {
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
+    })
+    server.on('checkExpectation', (_request, response) => {
+      void refuseRequest(response, new GatewayError('expectation_failed'))
     })
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => answerClientError(error, socket))
     server.on('upgrade', (request, socket, head) => {
@@ -146,13 +157,14 @@ export class HttpServer implements Service {
     const timer = setTimeout(onError, HEADERS_TIMEOUT_MS)
     try {
       const { hub, authenticator } = this.#options.streams
+      if (!this.#options.acceptsStreams) throw new GatewayError('route_not_found')
       if (hub.isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
       const target = readTarget(request)
-      const app = await authenticator.authenticate(target)
+      const admission = await authenticator.authenticate(target)
       if (hub.isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
       if (socket.destroyed) return
       socket.off('error', onError)
-      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => adoptWebSocket(webSocket, app, hub))
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => adoptWebSocket(webSocket, admission, hub))
     } catch (error) {
       if (!(error instanceof GatewayError)) this.#options.log.error({ err: error }, 'stream not opened')
       refuse(socket, error)
@@ -175,6 +187,7 @@ export class HttpServer implements Service {
 
 /** The app and the credentials of an upgrade request. Throws for anything but a stream's. */
 function readTarget(request: IncomingMessage): Parameters<StreamAuthenticator['authenticate']>[0] {
+  if (lacksHost(request)) throw missingHost()
   const url = URL.parse(request.url ?? '', 'http://gateway')
   const appId = /^\/apps\/([^/]+)\/stream$/.exec(url?.pathname ?? '')?.[1]
   if (url === null || appId === undefined) throw new GatewayError('route_not_found')
@@ -195,6 +208,26 @@ function decodeSegment(segment: string): string {
   } catch {
     throw new GatewayError('route_not_found')
   }
+}
+
+/** HTTP/1.1 demands it (RFC 9112, 3.2). */
+const lacksHost = ({ httpVersion, headers }: IncomingMessage): boolean =>
+  httpVersion === '1.1' && headers.host === undefined
+
+const missingHost = (): GatewayError =>
+  new GatewayError('invalid_request', { detail: 'The request has no Host header field' })
+
+/** Answers a request that the app does not get to see. Cannot reject: the body is a string. */
+async function refuseRequest(response: ServerResponse, error: GatewayError): Promise<void> {
+  const problem = toProblemResponse(error, randomUUID())
+  const body = await problem.text()
+  response.writeHead(problem.status, {
+    ...Object.fromEntries(problem.headers),
+    'content-length': Buffer.byteLength(body),
+    // A body may follow, which nobody reads.
+    connection: 'close',
+  })
+  response.end(body)
 }
 
 /** Answers a request on its bare socket, and ends the connection. */

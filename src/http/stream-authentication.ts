@@ -1,9 +1,10 @@
 import * as v from 'valibot'
-import type { AppRepository } from '../core/app.ts'
+import type { AppRepository, Caller } from '../core/app.ts'
 import type { Directory } from '../core/directory.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { AppId, AppRef } from '../core/ids.ts'
 import { AppIdSchema } from '../core/ids.ts'
+import type { Admission } from '../streams/hub.ts'
 import type { StreamTokens } from '../streams/tokens.ts'
 import type { Authenticator } from './authentication.ts'
 
@@ -19,7 +20,7 @@ export type StreamRequest = {
 
 export type StreamAuthenticatorOptions = {
   readonly authenticator: Pick<Authenticator, 'requireApp'>
-  readonly apps: Pick<AppRepository, 'find'>
+  readonly apps: Pick<AppRepository, 'find' | 'hasKey'>
   readonly directory: Pick<Directory, 'app'>
   readonly tokens: StreamTokens
 }
@@ -33,16 +34,29 @@ export class StreamAuthenticator {
   }
 
   /**
-   * The app of the path, when the request has a token for it or a key that counts for it. Rejects with
-   * `unauthorized` or `app_not_found`. A token decides alone, and is used up.
+   * The app of the path and the key behind the request, when it has a token for the app or a key that
+   * counts for it. Rejects with `unauthorized` or `app_not_found`. A token decides alone, and is used up.
    */
-  async authenticate({ appId: text, authorization, token }: StreamRequest): Promise<AppRef> {
-    if (token === undefined) return this.#find(await this.#options.authenticator.requireApp(authorization, text))
+  async authenticate({ appId, authorization, token }: StreamRequest): Promise<Admission> {
+    const caller =
+      token === undefined
+        ? await this.#options.authenticator.requireApp(authorization, appId)
+        : await this.#redeem(appId, token)
+    return { app: await this.#find(caller.appId), keyId: caller.keyId }
+  }
+
+  /** A token is worth no more than the key that it was issued for. */
+  async #redeem(text: string, token: string): Promise<Caller> {
+    const { tokens, apps } = this.#options
     const appId = v.safeParse(AppIdSchema, text)
-    if (!appId.success || !(await this.#options.tokens.redeem(appId.output, token))) {
-      throw new GatewayError('unauthorized', { detail: 'The stream token is used, expired, or of another app.' })
+    const caller = appId.success ? await tokens.redeem(appId.output, token) : undefined
+    const keyId = caller?.keyId
+    if (caller === undefined || (keyId !== undefined && !(await apps.hasKey({ appId: caller.appId, keyId })))) {
+      throw new GatewayError('unauthorized', {
+        detail: 'The stream token is used, expired, of another app, or of a key that was revoked.',
+      })
     }
-    return this.#find(appId.output)
+    return caller
   }
 
   async #find(appId: AppId): Promise<AppRef> {

@@ -121,7 +121,7 @@ test('resumes after ?after= when there is no Last-Event-ID', async () => {
 
 test('opens with a token, since an EventSource cannot send a key', async () => {
   const app = rig.addApp()
-  const { token } = await rig.tokens.issue(app.appId)
+  const { token } = await rig.tokens.issue({ appId: app.appId, keyId: app.keyId })
   const client = await SseClient.open(`${rig.streamUrl(app)}?token=${token}`, {})
   expect(client.response.statusCode).toBe(200)
   await client.until('event: subscribed')
@@ -165,6 +165,23 @@ describe('a request that cannot become a stream', () => {
     expect(statusCode).toBe(405)
     expect(await rig.metric('callhalf_stream_sessions', { transport: 'sse' })).toBe(before)
   })
+})
+
+test('revoking the key ends the response with a close event of 4003', async () => {
+  const app = rig.addApp()
+  const client = await open(app)
+  await client.until('event: subscribed')
+  rig.revokeKey(app)
+  await client.ended
+  expect(client.text).toMatch(
+    /event: close\ndata: \{"type":"close","code":4003,"reason":\{"code":"unauthorized"\}\}\n\n$/,
+  )
+})
+
+test('the response has our headers and a request id', async () => {
+  const client = await open(rig.addApp())
+  expect(client.response.headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'x-accel-buffering': 'no' })
+  await client.disconnect()
 })
 
 test('a client that disconnects leaves no session behind', async () => {

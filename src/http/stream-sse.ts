@@ -1,20 +1,14 @@
-import { GatewayError } from '../core/errors.ts'
-import { invalidRequest } from '../core/parse-input.ts'
 import type { Position } from '../core/position.ts'
-import { parsePosition } from '../core/position.ts'
 import type { Closing } from '../streams/close-codes.ts'
 import { CLOSE_CODES, formatCloseReason } from '../streams/close-codes.ts'
 import type { Frame } from '../streams/frame.ts'
-import type { Hub } from '../streams/hub.ts'
-import type { StreamTokens } from '../streams/tokens.ts'
+import type { Admission, Hub } from '../streams/hub.ts'
 import type { Transport } from '../streams/transport.ts'
-import type { HttpContext } from './context.ts'
-import type { StreamAuthenticator } from './stream-authentication.ts'
 
 /** How long a client may take to read the rest after the stream has ended. */
 const CLOSE_TIMEOUT_MS = 5_000
 
-const SSE_HEADERS = {
+export const SSE_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-store, no-transform',
   // nginx collects responses otherwise.
@@ -117,58 +111,18 @@ function toGoodbye(closing: Closing): Buffer {
   return Buffer.from(`${retry}event: close\ndata: ${data}\n\n`)
 }
 
-export type SseHandlerDeps = {
-  readonly hub: Hub
-  readonly authenticator: StreamAuthenticator
-}
-
-/**
- * `GET /apps/:app_id/stream` without an upgrade. It authenticates by itself, because an EventSource
- * cannot send a key and sends a token in the query instead.
- */
-export function sseHandler({ hub, authenticator }: SseHandlerDeps): (c: HttpContext) => Promise<Response> {
-  return async (c) => {
-    if (c.req.method !== 'GET') throw new GatewayError('method_not_allowed', { fields: { allowed: ['GET'] } })
-    if (!/\btext\/event-stream\b/i.test(c.req.header('accept') ?? '')) {
-      throw new GatewayError('invalid_request', {
-        detail: 'Open a WebSocket here, or send "Accept: text/event-stream" for server-sent events.',
-      })
-    }
-    const after = readAfter(c)
-    const app = await authenticator.authenticate({
-      appId: c.req.param('app_id') ?? '',
-      authorization: c.req.header('authorization'),
-      token: c.req.query('token'),
-    })
-    const transport = new SseTransport(() => c.env?.incoming?.socket.destroy())
-    const session = hub.open(app, transport)
-    transport.onGone(() => session.end())
-    session.subscribe(after)
-    return c.body(transport.body, 200, SSE_HEADERS)
-  }
-}
-
-/** `Last-Event-ID` (a reconnecting EventSource) counts more than `?after=`, with which it was opened. */
-function readAfter(c: HttpContext): Position | null {
-  const text = c.req.header('last-event-id') ?? c.req.query('after')
-  if (text === undefined || text === '') return null
-  const position = parsePosition(text)
-  if (position === undefined) {
-    throw invalidRequest([{ field: 'after', message: 'must be a position of this stream, as epoch:offset' }])
-  }
-  return position
-}
-
-/** `POST /apps/:app_id/stream-tokens`, behind the app's authentication. */
-export function streamTokenHandler({
-  tokens,
-}: {
-  readonly tokens: StreamTokens
-}): (c: HttpContext) => Promise<Response> {
-  return async (c) => {
-    const appId = c.get('appId')
-    if (appId === undefined) throw new GatewayError('unauthorized')
-    const { token, expiresInMs } = await tokens.issue(appId)
-    return c.json({ token, expires_in_ms: expiresInMs }, 201)
-  }
+/** Opens a session of the hub whose frames are the body returned. `cutOff` destroys the connection. Throws `draining`. */
+export function openEventStream(
+  hub: Hub,
+  {
+    admission,
+    after,
+    cutOff,
+  }: { readonly admission: Admission; readonly after: Position | null; readonly cutOff: () => void },
+): ReadableStream<Uint8Array> {
+  const transport = new SseTransport(cutOff)
+  const session = hub.open(admission, transport)
+  transport.onGone(() => session.end())
+  session.subscribe(after)
+  return transport.body
 }

@@ -1,8 +1,7 @@
-import type { AppRef } from '../core/ids.ts'
 import type { Closing } from '../streams/close-codes.ts'
 import { CLOSE_CODES, formatCloseReason } from '../streams/close-codes.ts'
 import type { Frame } from '../streams/frame.ts'
-import type { Hub } from '../streams/hub.ts'
+import type { Admission, Hub } from '../streams/hub.ts'
 import { SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX } from '../streams/protocol.ts'
 import type { Transport } from '../streams/transport.ts'
 
@@ -55,8 +54,8 @@ class WebSocketTransport implements Transport {
 }
 
 /** Connects an open, authenticated WebSocket with a session of the hub. Throws `draining`. */
-export function adoptWebSocket(socket: StreamSocket, app: AppRef, hub: Hub): void {
-  const session = hub.open(app, new WebSocketTransport(socket))
+export function adoptWebSocket(socket: StreamSocket, admission: Admission, hub: Hub): void {
+  const session = hub.open(admission, new WebSocketTransport(socket))
   socket.on('message', (data, isBinary) => {
     if (isBinary || !Buffer.isBuffer(data)) session.refuse('messages must be text')
     else session.receive(data.toString())

@@ -1,10 +1,11 @@
 import { randomUUID, timingSafeEqual } from 'node:crypto'
 import type { Selectable, Transaction } from 'kysely'
-import type { ApiKey, App, AppRepository, IssuedApiKey } from '../core/app.ts'
+import type { ApiKey, App, AppRepository, Caller, IssuedApiKey } from '../core/app.ts'
 import { toAppId, type AppId, type Shard } from '../core/ids.ts'
 import { createApiKey, keyIdOf } from './api-key.ts'
 import { recordChange } from './change-log.ts'
 import type { Records } from './connection.ts'
+import type { KeyEntry } from './directory-index.ts'
 import type { RecordsDirectory } from './directory.ts'
 import type { Schema } from './schema.ts'
 
@@ -101,12 +102,20 @@ export class Apps implements AppRepository {
    * A key issued by another instance is known at once: an unknown one makes the directory catch up
    * first, in a reading that all such requests share. A key revoked elsewhere is known up to a second longer.
    */
-  async authenticate(apiKey: string): Promise<AppId | undefined> {
+  async authenticate(apiKey: string): Promise<Required<Caller> | undefined> {
     const keyId = keyIdOf(apiKey)
-    if (keyId !== undefined && this.#directory.key(keyId) === undefined) await this.#directory.refresh()
-    const entry = keyId === undefined ? undefined : this.#directory.key(keyId)
+    const entry = keyId === undefined ? undefined : await this.#findKey(keyId)
     const isRight = timingSafeEqual(this.#records.cipher.hash(apiKey), entry?.hash ?? NO_HASH)
-    return isRight ? entry?.appId : undefined
+    return isRight && entry !== undefined ? { appId: entry.appId, keyId: entry.keyId } : undefined
+  }
+
+  async hasKey({ appId, keyId }: Required<Caller>): Promise<boolean> {
+    return (await this.#findKey(keyId))?.appId === appId
+  }
+
+  async #findKey(keyId: string): Promise<KeyEntry | undefined> {
+    if (this.#directory.key(keyId) === undefined) await this.#directory.refresh()
+    return this.#directory.key(keyId)
   }
 
   async #insertKey(transaction: Transaction<Schema>, appId: AppId, name: string | undefined): Promise<IssuedApiKey> {

@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { Kysely, sql, type Transaction } from 'kysely'
 import type { Clock } from '../core/clock.ts'
 import { GatewayError } from '../core/errors.ts'
@@ -8,10 +6,8 @@ import type { Service } from '../core/service.ts'
 import type { Cipher } from './cipher.ts'
 import { migrate } from './migrate.ts'
 import { translatePgError } from './pg-errors.ts'
-import { PgliteClient } from './pglite-client.ts'
-import { PgliteDialect } from './pglite-dialect.ts'
+import { PgliteStore } from './pglite-store.ts'
 import { createPostgresDialect } from './postgres.ts'
-import { ProcessLock } from './process-lock.ts'
 import type { Schema } from './schema.ts'
 
 const STATEMENT_TIMEOUT_MS = 5_000
@@ -24,6 +20,7 @@ export type RecordsOptions = {
   /** Where PGlite keeps its files (`pglite/`) and its lock. */
   readonly dataDir: string
   readonly poolSize?: number
+  /** After which a statement is ended; 5 s unless given, 30 s on PGlite, which loses its worker with it. */
   readonly statementTimeoutMs?: number
   readonly cipher: Cipher
   readonly clock: Clock
@@ -35,7 +32,8 @@ type OpenStore = { readonly db: Kysely<Schema>; readonly close: (deadline: Abort
 
 /**
  * What must last: PostgreSQL, or PGlite in a thread of this process. Opens and migrates at start;
- * everything that goes wrong below comes out as a GatewayError.
+ * everything that goes wrong below comes out as a GatewayError, `store_unavailable` if it may go right
+ * later: both stores come back by themselves.
  */
 export class Records implements Service {
   readonly name = 'records'
@@ -97,34 +95,19 @@ export class Records implements Service {
   }
 
   async #openPglite(): Promise<OpenStore> {
-    const { dataDir, clock, log } = this.#options
-    await mkdir(dataDir, { recursive: true, mode: 0o700 })
-    let client: PgliteClient | undefined
-    const lock = await ProcessLock.acquire({
-      path: join(dataDir, 'pglite'),
-      onLost: () => {
-        log.error({ dataDir }, 'another process took the embedded database: closing it')
-        void client?.close(AbortSignal.abort())
-      },
-    })
+    const { dataDir, clock, log, statementTimeoutMs } = this.#options
+    const store = await PgliteStore.open({ dataDir, queryTimeoutMs: statementTimeoutMs, clock, log })
+    const close = (deadline: AbortSignal) => store.close(deadline)
     try {
-      client = await PgliteClient.start({ dataDir: join(dataDir, 'pglite') })
-      const opened = client
-      const db = new Kysely<Schema>({ dialect: new PgliteDialect(opened) })
-      const close = async (deadline: AbortSignal): Promise<void> => {
-        await opened.close(deadline)
-        await lock.release()
-      }
       await logMigrations(
-        migrate(db, () => clock.now()),
+        migrate(store.db, () => clock.now()),
         log,
       )
-      return { db, close }
     } catch (error) {
-      await client?.close(AbortSignal.timeout(STATEMENT_TIMEOUT_MS))
-      await lock.release()
+      await close(AbortSignal.timeout(STATEMENT_TIMEOUT_MS))
       throw error
     }
+    return { db: store.db, close }
   }
 
   async #openPostgres(url: string): Promise<OpenStore> {

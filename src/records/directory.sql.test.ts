@@ -196,7 +196,7 @@ describe.each(STORES)('directory on %s', (store) => {
     const elsewhere = new Apps(opened.records, there)
     const lazy = await startDirectory(3_600_000)
     const key = await elsewhere.issueKey(appId, undefined)
-    expect(await new Apps(opened.records, lazy).authenticate(key.apiKey)).toBe(appId)
+    expect(await new Apps(opened.records, lazy).authenticate(key.apiKey)).toEqual({ appId, keyId: key.keyId })
     await apps.revokeKey(appId, key.keyId)
     await until('the revocation to arrive', async () =>
       (await elsewhere.authenticate(key.apiKey)) === undefined ? true : undefined,

@@ -1,12 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import type { Selectable } from 'kysely'
+import type { Selectable, Transaction } from 'kysely'
 import type { Endpoint, EndpointChange, EndpointRepository, NewEndpoint } from '../core/endpoint.ts'
+import { GatewayError } from '../core/errors.ts'
 import { toEndpointId, type AppId, type EndpointId } from '../core/ids.ts'
 import { recordChange } from './change-log.ts'
 import type { Records } from './connection.ts'
 import type { RecordsDirectory } from './directory.ts'
 import { EndpointSecrets } from './endpoint-secrets.ts'
 import type { Schema } from './schema.ts'
+
+/** Each event of an app costs a lane and a delivery per endpoint that wants it. */
+const PER_APP_MAX = 100
 
 /** Webhook endpoints; their signing secrets are kept apart. */
 export class Endpoints implements EndpointRepository {
@@ -20,11 +24,19 @@ export class Endpoints implements EndpointRepository {
     this.#secrets = new EndpointSecrets(records)
   }
 
-  /** Rejects with `app_not_found`. */
   create(endpoint: NewEndpoint): Promise<Endpoint> {
     const endpointId = toEndpointId(randomUUID())
     const now = this.#now()
     return this.#directory.write(async (transaction) => {
+      await lockApp(transaction, endpoint.appId)
+      const { count } = await transaction
+        .selectFrom('endpoints')
+        .select((eb) => eb.fn.countAll<string>().as('count'))
+        .where('app_id', '=', endpoint.appId)
+        .executeTakeFirstOrThrow()
+      if (Number(count) >= PER_APP_MAX) {
+        throw new GatewayError('too_many_webhooks', { fields: { max: PER_APP_MAX } })
+      }
       const row = await transaction
         .insertInto('endpoints')
         .values({
@@ -137,6 +149,11 @@ export class Endpoints implements EndpointRepository {
   #now(): Date {
     return new Date(this.#records.clock.now())
   }
+}
+
+/** Lets an app's endpoints be created one after the other, so that they can be counted. */
+async function lockApp(transaction: Transaction<Schema>, appId: AppId): Promise<void> {
+  await transaction.selectFrom('apps').select('app_id').where('app_id', '=', appId).forNoKeyUpdate().execute()
 }
 
 const toEndpoint = (row: Selectable<Schema['endpoints']>): Endpoint => ({

@@ -5,7 +5,6 @@ import type { PgliteFailure, PgliteRequest, PgliteResponse, PgliteWorkerData } f
 
 /** A first start makes the database: about 3 s, several times that on a busy machine. */
 const START_TIMEOUT_MS = 120_000
-const QUERY_TIMEOUT_MS = 30_000
 
 /** The rows fit whatever type Kysely derives from the query. */
 export type PgliteRows = { readonly rows: never[]; readonly affectedRows: number | undefined }
@@ -16,33 +15,48 @@ type Waiting = {
   readonly timer: NodeJS.Timeout
 }
 
+export type PgliteClientOptions = {
+  /** After which a query, and the worker with it, is ended. */
+  readonly queryTimeoutMs: number
+  /** Ends the start; has no meaning afterwards. */
+  readonly signal: AbortSignal
+}
+
 /**
  * The main thread's end of the PGlite worker. A query that outlasts its deadline cannot be cancelled,
  * so the worker is ended with it: everything after rejects with `store_unavailable`, and the write-ahead
  * log repairs the files at the next start.
  */
 export class PgliteClient {
+  /** Resolves, with the reason, when the thread is gone and another may open the files. */
+  readonly ended: Promise<unknown>
   readonly #worker: Worker
+  readonly #queryTimeoutMs: number
   readonly #waiting = new Map<number, Waiting>()
   #nextId = 1
   #failure: GatewayError | undefined
 
-  private constructor(worker: Worker) {
+  private constructor(worker: Worker, queryTimeoutMs: number) {
     this.#worker = worker
+    this.#queryTimeoutMs = queryTimeoutMs
     worker.on('message', (response: PgliteResponse) => this.#settle(response))
     worker.on('error', (cause) => this.#fail(cause))
-    worker.on('exit', (code) => this.#fail(new Error(`the PGlite worker exited with ${code}`)))
+    this.ended = new Promise((resolve) => {
+      worker.on('exit', (code) => {
+        this.#fail(new Error(`the PGlite worker exited with ${code}`))
+        resolve(this.#failure?.cause)
+      })
+    })
   }
 
   /** Starts the worker on `dataDir`, made if missing; rejects with `store_unavailable` when that fails. */
-  static async start(data: PgliteWorkerData): Promise<PgliteClient> {
-    // Compiled code stands beside a compiled worker.
-    const file = import.meta.url.endsWith('.ts') ? './pglite-worker.ts' : './pglite-worker.js'
-    const worker = new Worker(new URL(file, import.meta.url), { workerData: data, name: 'pglite', execArgv: [] })
+  static async start(data: PgliteWorkerData, options: PgliteClientOptions): Promise<PgliteClient> {
+    const file = new URL('./pglite-worker.ts', import.meta.url)
+    const worker = new Worker(file, { workerData: data, name: 'pglite', execArgv: [] })
     try {
       const exited = new AbortController()
       worker.once('exit', (code) => exited.abort(new Error(`the PGlite worker exited with ${code}`)))
-      const signal = AbortSignal.any([exited.signal, AbortSignal.timeout(START_TIMEOUT_MS)])
+      const signal = AbortSignal.any([exited.signal, options.signal, AbortSignal.timeout(START_TIMEOUT_MS)])
       // The first message is `ready`; `once` rejects on an error event.
       await once(worker, 'message', { signal })
     } catch (cause) {
@@ -52,7 +66,7 @@ export class PgliteClient {
         cause,
       })
     }
-    return new PgliteClient(worker)
+    return new PgliteClient(worker, options.queryTimeoutMs)
   }
 
   query(sql: string, parameters: readonly unknown[]): Promise<PgliteRows> {
@@ -75,9 +89,9 @@ export class PgliteClient {
     const id = this.#nextId++
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.#fail(new Error(`a query took longer than ${QUERY_TIMEOUT_MS} ms`))
+        this.#fail(new Error(`a query took longer than ${this.#queryTimeoutMs} ms`))
         void this.#worker.terminate()
-      }, QUERY_TIMEOUT_MS)
+      }, this.#queryTimeoutMs)
       this.#waiting.set(id, { resolve, reject, timer })
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has no origin
       this.#worker.postMessage(build(id))
@@ -95,7 +109,7 @@ export class PgliteClient {
   }
 
   #fail(cause: unknown): void {
-    this.#failure ??= new GatewayError('store_unavailable', { cause })
+    this.#failure ??= new GatewayError('store_unavailable', { retryAfterSeconds: 1, cause })
     for (const { reject, timer } of this.#waiting.values()) {
       clearTimeout(timer)
       reject(this.#failure)

@@ -16,15 +16,18 @@ import {
 import { GatewayError } from '../core/errors.ts'
 import type { PgliteClient } from './pglite-client.ts'
 
+/** The client of now; after a failure it is another one. */
+type CurrentClient = () => PgliteClient
+
 /**
  * Kysely over the PGlite worker. There is one connection; Kysely itself lets only one query or
  * transaction have it at a time, because the adapter says that there are no more.
  */
 export class PgliteDialect implements Dialect {
-  readonly #client: PgliteClient
+  readonly #current: CurrentClient
 
-  constructor(client: PgliteClient) {
-    this.#client = client
+  constructor(current: CurrentClient) {
+    this.#current = current
   }
 
   createAdapter(): DialectAdapter {
@@ -32,7 +35,7 @@ export class PgliteDialect implements Dialect {
   }
 
   createDriver(): Driver {
-    return new PgliteDriver(this.#client)
+    return new PgliteDriver(this.#current)
   }
 
   createIntrospector(db: Kysely<unknown>): DatabaseIntrospector {
@@ -46,16 +49,20 @@ export class PgliteDialect implements Dialect {
 
 /** The client is opened and closed by the owner, with a deadline. */
 class PgliteDriver implements Driver {
-  readonly #connection: PgliteConnection
+  readonly #current: CurrentClient
 
-  constructor(client: PgliteClient) {
-    this.#connection = new PgliteConnection(client)
+  constructor(current: CurrentClient) {
+    this.#current = current
   }
 
   async init(): Promise<void> {}
 
+  /**
+   * A connection stays with its client: the rest of a transaction must fail with the worker that it began
+   * in. It never rejects, since Kysely would then keep the connection's only lock for ever.
+   */
   acquireConnection(): Promise<DatabaseConnection> {
-    return Promise.resolve(this.#connection)
+    return Promise.resolve(new PgliteConnection(this.#current()))
   }
 
   async beginTransaction(connection: DatabaseConnection, settings: TransactionSettings): Promise<void> {

@@ -13,7 +13,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const acquire = (onLost: () => void = () => undefined) =>
-  ProcessLock.acquire({ path: join(folder, 'pglite'), onLost, heartbeatLostMs: 1_000 })
+  ProcessLock.acquire({ path: join(folder, 'pglite'), onLost, heartbeatLostMs: 1_000, heartbeatMs: 100 })
 
 /** A process that takes the lock, says so, and stays until it is killed. */
 async function startHolder() {

@@ -25,6 +25,8 @@ export type ProcessLockOptions = {
   readonly onLost: () => void
   /** How long a holder on another machine may be silent; 12 s unless given. */
   readonly heartbeatLostMs?: number
+  /** How often the holder touches its file and sees that it is still there; 3 s unless given. */
+  readonly heartbeatMs?: number
 }
 
 /**
@@ -40,7 +42,7 @@ export class ProcessLock {
   readonly #file: string
   readonly #heartbeat: NodeJS.Timeout
 
-  private constructor(file: string, onLost: () => void) {
+  private constructor(file: string, { onLost, heartbeatMs = HEARTBEAT_MS }: ProcessLockOptions) {
     this.#file = file
     this.#heartbeat = setInterval(() => {
       const now = new Date()
@@ -49,7 +51,7 @@ export class ProcessLock {
         clearInterval(this.#heartbeat)
         onLost()
       })
-    }, HEARTBEAT_MS)
+    }, heartbeatMs)
     this.#heartbeat.unref()
   }
 
@@ -64,7 +66,7 @@ export class ProcessLock {
         await rm(file, { force: true })
         throw error
       })
-      if (holder === undefined) return new ProcessLock(file, options.onLost)
+      if (holder === undefined) return new ProcessLock(file, options)
       await rm(file, { force: true })
       if (attempt === ATTEMPTS) throw refused(options.path, holder)
       // Unequal waits, so that two contenders do not meet again.

@@ -205,7 +205,7 @@ describe.each(STORES)('repositories on %s', (store) => {
     const { app, key } = await apps.create({ name: 'crm', shard: EAST })
     expect(key.apiKey).toMatch(/^ck_[0-9a-f]{16}_[A-Za-z0-9_-]{43}$/)
     expect(key.apiKey.startsWith(key.prefix)).toBe(true)
-    expect(await apps.authenticate(key.apiKey)).toBe(app.appId)
+    expect(await apps.authenticate(key.apiKey)).toEqual({ appId: app.appId, keyId: key.keyId })
     const other = key.apiKey.endsWith('A') ? 'B' : 'A'
     expect(await apps.authenticate(key.apiKey.slice(0, -1) + other)).toBeUndefined()
     expect(await apps.authenticate(`ck_0123456789abcdef_${'A'.repeat(43)}`)).toBeUndefined()
@@ -213,11 +213,13 @@ describe.each(STORES)('repositories on %s', (store) => {
       expect(await apps.authenticate(text)).toBeUndefined()
 
     const second = await apps.issueKey(app.appId, 'ci')
-    expect(await apps.authenticate(second.apiKey)).toBe(app.appId)
+    expect(await apps.authenticate(second.apiKey)).toEqual({ appId: app.appId, keyId: second.keyId })
     expect(await apps.revokeKey(app.appId, key.keyId)).toBe(true)
     expect(await apps.revokeKey(app.appId, key.keyId)).toBe(false)
+    expect(await apps.hasKey({ appId: app.appId, keyId: key.keyId })).toBe(false)
+    expect(await apps.hasKey({ appId: app.appId, keyId: second.keyId })).toBe(true)
     expect(await apps.authenticate(key.apiKey)).toBeUndefined()
-    expect(await apps.authenticate(second.apiKey)).toBe(app.appId)
+    expect(await apps.authenticate(second.apiKey)).toEqual({ appId: app.appId, keyId: second.keyId })
     expect(await apps.listKeys(app.appId)).toEqual([
       { keyId: second.keyId, appId: app.appId, name: 'ci', prefix: second.prefix, createdAt: second.createdAt },
     ])
@@ -230,7 +232,22 @@ describe.each(STORES)('repositories on %s', (store) => {
       await apps.create({ name: 'b', shard: EAST }),
     ]
     expect(await apps.revokeKey(mine.app.appId, theirs.key.keyId)).toBe(false)
-    expect(await apps.authenticate(theirs.key.apiKey)).toBe(theirs.app.appId)
+    expect(await apps.hasKey({ appId: theirs.app.appId, keyId: theirs.key.keyId })).toBe(true)
+    expect(await apps.hasKey({ appId: mine.app.appId, keyId: theirs.key.keyId })).toBe(false)
+  })
+
+  test('an app has 100 endpoints at most, however many are created at once', async () => {
+    const { appId } = await createApp()
+    const create = () =>
+      endpoints.create({ appId, url: 'https://hooks.example.net/1', enabled: true, secret: 'whsec_bGVha2Vk' })
+    const made = await Promise.allSettled(Array.from({ length: 105 }, create))
+    expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(100)
+    await expect(create()).rejects.toMatchObject({ code: 'too_many_webhooks', fields: { max: 100 } })
+    const [first] = await endpoints.list(appId)
+    expect(await endpoints.remove(appId, first?.endpointId ?? toEndpointId('none'))).toBe(true)
+    await create()
+    expect(await endpoints.list(appId)).toHaveLength(100)
+    await apps.remove(appId)
   })
 
   test('an endpoint is created, changed field by field, and found by its own app only', async () => {

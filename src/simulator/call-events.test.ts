@@ -246,8 +246,12 @@ describe('every event type of the call packages', () => {
   test('a type that does not exist is 400 and names the field', async () => {
     const scene = await stage()
     const { call_id: id } = await scene.post(`/users/${ANN}/incoming-calls`, { from: '+15557770000' })
-    const reply = await control<{ field: string }>(`${scene.api}/calls/${id}/events/CallHistoryEvent`, 'POST', {})
-    expect([reply.status, reply.body.field]).toEqual([400, 'type'])
+    const reply = await control<{ errors: { field: string }[] }>(
+      `${scene.api}/calls/${id}/events/CallHistoryEvent`,
+      'POST',
+      {},
+    )
+    expect([reply.status, reply.body.errors[0]?.field]).toEqual([400, 'type'])
   })
 })
 

@@ -1,21 +1,12 @@
-import { GatewayError } from '../core/errors.ts'
-import type { CallEventType } from './event-types.ts'
-import { canAnswer, isConnected, isOffHook } from './call-half.ts'
-import type { CallHalf, Party, Personality, Redirection, ReleaseCause, ReleasingParty, TimerKind } from './call-half.ts'
-import type { Notice, NoticeListener } from './notice.ts'
-import { addressOfRecord, externalParty, isSameEnterprise, partyOfUser, toUri } from './parties.ts'
+import { canAnswer, isConnected } from './call-half.ts'
+import type { CallHalf, Party, Redirection, ReleaseCause, ReleasingParty } from './call-half.ts'
+import { CallRegister, conflict } from './call-register.ts'
+import type { CallRegisterOptions } from './call-register.ts'
+import { externalParty, isSameEnterprise, partyOfUser, toUri } from './parties.ts'
 import type { LiveSettings } from './settings.ts'
-import type { Timers } from './timers.ts'
 import type { User, Users } from './users.ts'
 
-export type CallModelOptions = {
-  readonly users: Users
-  readonly settings: LiveSettings
-  readonly timers: Timers
-  readonly newId: () => string
-}
-
-const CALLS_MAX = 200_000
+export type CallModelOptions = CallRegisterOptions & { readonly users: Users }
 
 /**
  * The calls of all users. A call has two halves when both parties are simulated, otherwise one; the
@@ -24,62 +15,14 @@ const CALLS_MAX = 200_000
  *
  * Methods throw GatewayError `call_not_found`, `call_state_conflict` or `subscriber_not_found`.
  */
-export class CallModel {
+export class CallModel extends CallRegister {
   readonly #users: Users
   readonly #settings: LiveSettings
-  readonly #timers: Timers
-  readonly #newId: () => string
-  readonly #halves = new Map<string, CallHalf>()
-  readonly #byUser = new Map<string, Set<CallHalf>>()
-  readonly #offHook = new Set<string>()
-  readonly #endListeners: ((half: CallHalf) => void)[] = []
-  #listener: NoticeListener = () => undefined
-  #nextCall: number
-  #nextTracking = 1
 
   constructor(options: CallModelOptions) {
+    super(options)
     this.#users = options.users
     this.#settings = options.settings
-    this.#timers = options.timers
-    this.#newId = options.newId
-    // Ids must not repeat after a restart: 16 per millisecond is more than any load reaches.
-    this.#nextCall = options.timers.now() * 16
-  }
-
-  listen(listener: NoticeListener): void {
-    this.#listener = listener
-  }
-
-  /** Calls `listener` after a half has ended, for whatever keeps halves in mind. */
-  onEnd(listener: (half: CallHalf) => void): void {
-    this.#endListeners.push(listener)
-  }
-
-  // Reading
-
-  find(callId: string): CallHalf | undefined {
-    return this.#halves.get(callId)
-  }
-
-  /** The live half of this id, of this user if one is given. */
-  require(callId: string, userId?: string): CallHalf {
-    const half = this.#halves.get(callId)
-    if (half === undefined || (userId !== undefined && half.userId !== userId)) {
-      throw new GatewayError('call_not_found', { fields: { call_id: callId } })
-    }
-    return half
-  }
-
-  callsOf(userId: string): readonly CallHalf[] {
-    return [...(this.#byUser.get(userId) ?? [])]
-  }
-
-  list(): IterableIterator<CallHalf> {
-    return this.#halves.values()
-  }
-
-  hookStatusOf(userId: string): 'On-Hook' | 'Off-Hook' {
-    return this.#offHook.has(userId) ? 'Off-Hook' : 'On-Hook'
   }
 
   // Beginning
@@ -172,7 +115,7 @@ export class CallModel {
 
   #beginDialling(half: CallHalf): void {
     const address = half.dialled ?? ''
-    if (this.#settings.current.clickToDialChangesCallId) this.#rekey(half)
+    if (this.#settings.current.clickToDialChangesCallId) this.giveNewId(half)
     half.personality = 'Originator'
     half.startTime = this.now()
     half.remote = this.partyFor(this.#users.require(half.userId), address)
@@ -286,78 +229,7 @@ export class CallModel {
     if (half.state === 'Remote Held') this.#resume(half)
   }
 
-  // Parts that transfers, conferences and recordings are made of
-
-  now(): number {
-    return this.#timers.now()
-  }
-
-  create(user: User, personality: Personality, remote: Party, trackingId = this.newTrackingId()): CallHalf {
-    if (this.#halves.size >= CALLS_MAX) throw new GatewayError('too_many_requests', { detail: 'too many calls' })
-    const half: CallHalf = {
-      callId: this.#newCallId(),
-      userId: user.user_id,
-      trackingId,
-      personality,
-      state: 'Alerting',
-      remote,
-      dialled: undefined,
-      peer: undefined,
-      remoteState: 'alerting',
-      addressOfRecord: addressOfRecord(user),
-      startTime: this.now(),
-      answerTime: undefined,
-      heldSince: undefined,
-      totalHeldMs: undefined,
-      detachedTime: undefined,
-      releaseTime: undefined,
-      releaseCause: undefined,
-      releasingParty: undefined,
-      redirect: undefined,
-      redirections: [],
-      isSilenced: false,
-      recording: undefined,
-      wasRecorded: false,
-      securityClassification: undefined,
-      clientSessionInfo: undefined,
-      dtmf: '',
-      timers: new Map(),
-    }
-    this.#halves.set(half.callId, half)
-    const ofUser = this.#byUser.get(user.user_id)
-    if (ofUser === undefined) this.#byUser.set(user.user_id, new Set([half]))
-    else ofUser.add(half)
-    return half
-  }
-
-  /** Whom a user reaches under an address, as far as the user can see. */
-  partyFor(user: User, address: string): Party {
-    const other = this.#users.resolve(address, user)
-    return other === undefined || other === user ? externalParty(address) : partyOfUser(user, other, address)
-  }
-
-  newTrackingId(): string {
-    return this.#settings.current.trackingIdStyle === 'uuid' ? this.#newId() : `${this.#nextTracking++}:1`
-  }
-
-  notify(type: CallEventType, half: CallHalf, extra: Partial<Pick<Notice, 'recordingStopped'>> = {}): void {
-    this.#listener({ userId: half.userId, type, halves: [half], ...extra })
-  }
-
-  /** Tells the listener something that is not about exactly one call. */
-  announce(notice: Notice): void {
-    this.#listener(notice)
-  }
-
-  setTimer(half: CallHalf, kind: TimerKind, ms: number, action: () => void): void {
-    half.timers.get(kind)?.()
-    half.timers.set(kind, this.#timers.after(ms, action))
-  }
-
-  clearTimers(half: CallHalf): void {
-    for (const cancel of half.timers.values()) cancel()
-    half.timers.clear()
-  }
+  // What these, and transfers, conferences and parking, are made of
 
   holdOthers(half: CallHalf): void {
     for (const other of this.callsOf(half.userId)) {
@@ -365,37 +237,10 @@ export class CallModel {
     }
   }
 
-  goOffHook(userId: string): void {
-    if (this.#offHook.has(userId)) return
-    this.#offHook.add(userId)
-    this.#listener({ userId, type: 'HookStatusEvent', halves: [], hookStatus: 'Off-Hook' })
-  }
-
-  /** Removes a half from the model, and puts the handset down if that was the last call. */
-  forget(half: CallHalf): void {
-    this.clearTimers(half)
-    this.#halves.delete(half.callId)
-    const ofUser = this.#byUser.get(half.userId)
-    ofUser?.delete(half)
-    if (ofUser?.size === 0) this.#byUser.delete(half.userId)
-    for (const listener of this.#endListeners) listener(half)
-    if (!this.#offHook.has(half.userId) || this.callsOf(half.userId).some(isOffHook)) return
-    this.#offHook.delete(half.userId)
-    this.#listener({ userId: half.userId, type: 'HookStatusEvent', halves: [], hookStatus: 'On-Hook' })
-  }
-
-  /** Drops every call without a word, as an application server that dies does. */
-  dropAll(): readonly string[] {
-    const userIds = [...this.#byUser.keys()]
-    const dropped = [...this.#halves.values()]
-    this.#halves.clear()
-    this.#byUser.clear()
-    this.#offHook.clear()
-    for (const half of dropped) {
-      this.clearTimers(half)
-      for (const listener of this.#endListeners) listener(half)
-    }
-    return userIds
+  /** Whom a user reaches under an address, as far as the user can see. */
+  partyFor(user: User, address: string): Party {
+    const other = this.#users.resolve(address, user)
+    return other === undefined || other === user ? externalParty(address) : partyOfUser(user, other, address)
   }
 
   /** Counts the time on hold that ends now. */
@@ -421,18 +266,4 @@ export class CallModel {
   #isRemoteHoldVisible(half: CallHalf, peer: CallHalf): boolean {
     return isSameEnterprise(this.#users.require(half.userId), this.#users.require(peer.userId))
   }
-
-  #newCallId(): string {
-    return `callhalf-${this.#nextCall++}:0`
-  }
-
-  #rekey(half: CallHalf): void {
-    this.#halves.delete(half.callId)
-    half.callId = this.#newCallId()
-    this.#halves.set(half.callId, half)
-  }
 }
-
-/** The error for a command that does not fit the state of a call. */
-export const conflict = (half: CallHalf, detail: string): GatewayError =>
-  new GatewayError('call_state_conflict', { detail: `${half.callId}: ${detail}`, fields: { state: half.state } })

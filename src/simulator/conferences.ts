@@ -1,7 +1,8 @@
 import { GatewayError } from '../core/errors.ts'
+import { invalidRequest } from '../core/parse-input.ts'
 import { isConnected } from './call-half.ts'
 import type { CallHalf } from './call-half.ts'
-import { conflict } from './calls.ts'
+import { conflict } from './call-register.ts'
 import type { CallModel } from './calls.ts'
 import type { ConferenceEventType } from './event-types.ts'
 import type { Conference } from './notice.ts'
@@ -35,7 +36,7 @@ export class Conferences {
   create(userId: string, callIds: readonly string[]): Conference {
     const halves = [...new Set(callIds)].map((callId) => this.#model.require(callId, userId))
     if (halves.length < 2) {
-      throw new GatewayError('invalid_request', { detail: 'a conference needs two calls', fields: { field: 'callId' } })
+      throw invalidRequest([{ field: 'callId', message: 'a conference needs two calls' }])
     }
     if (this.#byUser.has(userId)) {
       throw new GatewayError('call_state_conflict', { detail: 'the user has a conference already' })

@@ -1,4 +1,6 @@
-import { afterEach, describe, expect, test } from 'vitest'
+import { once } from 'node:events'
+import { Agent, get as httpGet } from 'node:http'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { silentLogger } from '../core/logger.ts'
 import {
   ADMINISTRATOR,
@@ -89,8 +91,8 @@ describe('bad input', () => {
     ['GET', '/ledger?limit=x', undefined, 'limit'],
   ])('%s %s with %j is 400 and names %s', async (method, path, body, field) => {
     const { api } = await start()
-    const reply = await control<{ field: string; code: string }>(api + path, method, body)
-    expect([reply.status, reply.body.field, reply.body.code]).toEqual([400, field, 'invalid_request'])
+    const reply = await control<{ errors: { field: string }[]; code: string }>(api + path, method, body)
+    expect([reply.status, reply.body.errors[0]?.field, reply.body.code]).toEqual([400, field, 'invalid_request'])
   })
 
   test('text that is no JSON, unknown things and taken ids have their own codes', async () => {
@@ -117,6 +119,23 @@ describe('settings and faults', () => {
     const replaced = await control<{ delay_ms: number; half_open: boolean }>(`${api}/faults`, 'PUT', { delay_ms: 6 })
     expect([replaced.body.delay_ms, replaced.body.half_open]).toEqual([6, false])
     expect((await control<{ delay_ms: number }>(`${api}/faults`, 'DELETE')).body.delay_ms).toBe(0)
+  })
+
+  test('another idle time holds for the next requests, on connections that are open already, too', async () => {
+    const { url, api } = await start({ keepAliveTimeoutMs: 60_000 })
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    onTestFinished(() => agent.destroy())
+    const get = async () => {
+      const request = httpGet(`${url}/nothing`, { agent })
+      const [response] = await once(request, 'response')
+      response.resume()
+      await once(response, 'end')
+      return request
+    }
+    const { socket } = await get()
+    await control(`${api}/settings`, 'PUT', { keepAliveTimeoutMs: 50 })
+    expect((await get()).reusedSocket).toBe(true)
+    await eventually(() => socket?.destroyed === true, 'the connection to be closed')
   })
 })
 

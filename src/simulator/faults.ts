@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { parseInput } from './input.ts'
+import { parseInput } from '../core/parse-input.ts'
 
 const positive = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000_000))
 const ratio = v.pipe(v.number(), v.minValue(0), v.maxValue(1))

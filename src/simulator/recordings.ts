@@ -1,6 +1,6 @@
 import { isConnected } from './call-half.ts'
 import type { CallHalf } from './call-half.ts'
-import { conflict } from './calls.ts'
+import { conflict } from './call-register.ts'
 import type { CallModel } from './calls.ts'
 import type { LiveSettings } from './settings.ts'
 

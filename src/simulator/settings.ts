@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { parseInput } from './input.ts'
+import { parseInput } from '../core/parse-input.ts'
 
 const milliseconds = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(86_400_000))
 const seconds = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(2_147_483_647))
@@ -67,6 +67,7 @@ export type SimulatorSettings = v.InferOutput<typeof SettingsSchema>
 /** The settings in force; they may change between any two requests. */
 export class LiveSettings {
   #current: SimulatorSettings
+  readonly #followers: ((settings: SimulatorSettings) => void)[] = []
 
   /** Throws GatewayError `invalid_request` naming the field. */
   constructor(initial: Partial<SimulatorSettings> = {}) {
@@ -77,10 +78,17 @@ export class LiveSettings {
     return this.#current
   }
 
+  /** Calls `follower` now and after every change: for what keeps a copy that it does not read again itself. */
+  follow(follower: (settings: SimulatorSettings) => void): void {
+    this.#followers.push(follower)
+    follower(this.#current)
+  }
+
   /** Replaces the named settings and keeps the others. Throws GatewayError `invalid_request`. */
   update(change: unknown): SimulatorSettings {
     const given = parseInput(v.record(v.string(), v.unknown()), change)
     this.#current = parseInput(SettingsSchema, { ...this.#current, ...given })
+    for (const follower of this.#followers) follower(this.#current)
     return this.#current
   }
 }

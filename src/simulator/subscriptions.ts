@@ -122,11 +122,6 @@ export class Subscriptions {
       .filter((subscription) => subscription.packages.some((name) => packageHas(name, type)))
   }
 
-  /** Those that watch exactly this user. */
-  ofUser(userId: string): readonly Subscription[] {
-    return [...(this.#byTarget.get(targetKey({ type: 'User', id: userId })) ?? [])]
-  }
-
   list(): IterableIterator<Subscription> {
     return this.#byId.values()
   }

@@ -1,7 +1,7 @@
 import { GatewayError } from '../core/errors.ts'
 import { isConnected } from './call-half.ts'
 import type { CallHalf, RedirectReason } from './call-half.ts'
-import { conflict } from './calls.ts'
+import { conflict } from './call-register.ts'
 import type { CallModel } from './calls.ts'
 import { partyOfUser, toUri } from './parties.ts'
 import type { Timers } from './timers.ts'

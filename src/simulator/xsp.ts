@@ -41,13 +41,15 @@ export class Xsp {
 
   constructor(options: XspOptions) {
     this.#options = options
-    const { keepAliveTimeoutMs } = options.backend.settings.current
-    const serverOptions = { keepAliveTimeout: keepAliveTimeoutMs, keepAliveTimeoutBuffer: 0, noDelay: true }
+    const serverOptions = { keepAliveTimeoutBuffer: 0, noDelay: true }
     const onRequest = (message: IncomingMessage, response: ServerResponse) => void this.#serve(message, response)
     this.#server =
       options.tls === undefined
         ? createServer(serverOptions, onRequest)
         : createSecureServer({ ...serverOptions, ...options.tls }, onRequest)
+    options.backend.settings.follow(({ keepAliveTimeoutMs }) => {
+      this.#server.keepAliveTimeout = keepAliveTimeoutMs
+    })
     this.#server.on('clientError', (_error, socket) => this.#onForeignContent(socket))
   }
 

@@ -11,6 +11,7 @@ const COMMIT_TIMEOUT_MS = 1_000
 const GENERAL_TIMEOUT_MS = 2_000
 const CONNECT_TIMEOUT_MS = 10_000
 const RECONNECT_MAX_MS = 1_000
+const VERSION_MIN = 7
 
 /**
  * One connection to Redis. Commands fail at once while it is down, instead of waiting in a queue: the
@@ -79,8 +80,20 @@ export class StoreConnection implements Service {
       await Promise.all(this.#clients.map((client) => client.connect()))
     } catch (cause) {
       this.#disconnect()
-      throw new GatewayError('store_unavailable', { detail: 'Redis cannot be reached.', cause })
+      throw new GatewayError('store_unavailable', { detail: 'Redis cannot be reached (REDIS_URL).', cause })
     }
+    await this.#checkVersion()
+  }
+
+  async #checkVersion(): Promise<void> {
+    const info = await this.general.run((redis) => redis.info('server'))
+    // Valkey names the Redis version it is compatible with.
+    const version = /^redis_version:(\S+)/m.exec(info)?.[1] ?? 'unknown'
+    if (Number.parseInt(version, 10) >= VERSION_MIN) return
+    this.#disconnect()
+    throw new GatewayError('store_unavailable', {
+      detail: `Redis ${VERSION_MIN} or newer is needed; this is ${version}.`,
+    })
   }
 
   stop(): Promise<void> {

@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { accessSync, constants } from 'node:fs'
-import { mkdir, readdir } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
 import { once } from 'node:events'
@@ -10,6 +9,7 @@ import { Redis } from 'ioredis'
 import { GatewayError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Service } from '../core/service.ts'
+import { isExecutable, libraryPathOf } from './unpacked.ts'
 
 const BINARY_NAMES = ['redis-server', 'valkey-server']
 const USUAL_FOLDERS = ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
@@ -178,21 +178,7 @@ async function findRedis(
   if (where.unpackedDir === undefined) return undefined
   const path = join(where.unpackedDir, 'usr/bin/redis-server')
   if (!isExecutable(path)) return undefined
-  return { path, loadPath: await loadFolders(join(where.unpackedDir, 'usr/lib')) }
-}
-
-async function loadFolders(root: string): Promise<string> {
-  const entries = await readdir(root, { withFileTypes: true })
-  return [root, ...entries.filter((entry) => entry.isDirectory()).map((entry) => join(root, entry.name))].join(':')
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
+  return { path, loadPath: await libraryPathOf(where.unpackedDir) }
 }
 
 /** `setpriv --pdeathsig` ends the server when this process dies without having stopped it. */

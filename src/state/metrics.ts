@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+import { Counter, Histogram, type Registry } from 'prom-client'
 import type { ReleaseCause } from '../core/call.ts'
 import type { IngestMetrics } from '../core/ingest-metrics.ts'
 import type { Rule } from '../core/transition.ts'
@@ -10,7 +10,6 @@ export class StateMetrics implements IngestMetrics {
   readonly #conflicts: Counter
   readonly #fenced: Counter
   readonly #ghosts: Counter<'cause'>
-  readonly #stale: Gauge
   readonly #leases: Counter<'event'>
   readonly #dataLosses: Counter
 
@@ -44,11 +43,6 @@ export class StateMetrics implements IngestMetrics {
       labelNames: ['cause'],
       registers,
     })
-    this.#stale = new Gauge({
-      name: 'callhalf_stale_subscribers',
-      help: 'Subscribers with live calls that are unconfirmed since a gap, as this process knows',
-      registers,
-    })
     this.#leases = new Counter({
       name: 'callhalf_leases_total',
       help: 'Leases granted to this process, and those it lost',
@@ -80,10 +74,6 @@ export class StateMetrics implements IngestMetrics {
 
   ghostReleased(cause: ReleaseCause): void {
     this.#ghosts.inc({ cause })
-  }
-
-  setStaleSubscribers(count: number): void {
-    this.#stale.set(count)
   }
 
   leaseGranted(): void {

@@ -1,8 +1,15 @@
-import type { AppId } from '../core/ids.ts'
-import { toAppId } from '../core/ids.ts'
+import * as v from 'valibot'
+import type { Caller } from '../core/app.ts'
+import { AppIdSchema } from '../core/ids.ts'
 import type { StreamTokenStore } from '../core/stream-token-store.ts'
 import type { RedisLink } from './connection.ts'
 import { streamTokenKey } from './keys.ts'
+
+const StoredCaller = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({ appId: AppIdSchema, keyId: v.exactOptional(v.string()) }),
+)
 
 /** Stream tokens in Redis: one key per token's hash, which goes with its use or with its TTL. */
 export class RedisStreamTokens implements StreamTokenStore {
@@ -12,12 +19,14 @@ export class RedisStreamTokens implements StreamTokenStore {
     this.#general = general
   }
 
-  async put(tokenHash: string, appId: AppId, ttlMs: number): Promise<void> {
-    await this.#general.run((redis) => redis.set(streamTokenKey(tokenHash), appId, 'PX', ttlMs))
+  async put(tokenHash: string, { appId, keyId }: Caller, ttlMs: number): Promise<void> {
+    const value = JSON.stringify({ appId, ...(keyId !== undefined && { keyId }) })
+    await this.#general.run((redis) => redis.set(streamTokenKey(tokenHash), value, 'PX', ttlMs))
   }
 
-  async take(tokenHash: string): Promise<AppId | undefined> {
-    const appId = await this.#general.run((redis) => redis.getdel(streamTokenKey(tokenHash)))
-    return appId === null ? undefined : toAppId(appId)
+  async take(tokenHash: string): Promise<Caller | undefined> {
+    const value = await this.#general.run((redis) => redis.getdel(streamTokenKey(tokenHash)))
+    const caller = v.safeParse(StoredCaller, value)
+    return caller.success ? caller.output : undefined
   }
 }

@@ -9,7 +9,11 @@
 export const CLOSE_CODES = {
   draining: { code: 4001, action: 'resume', meaning: 'This instance is shutting down' },
   invalid_frame: { code: 4002, action: 'fix', meaning: 'The client sent something that is not the protocol' },
-  unauthorized: { code: 4003, action: 'authenticate', meaning: 'The app, or one of its keys, was removed' },
+  unauthorized: {
+    code: 4003,
+    action: 'authenticate',
+    meaning: 'The app, or the key that opened the stream, was removed',
+  },
   subscribe_timeout: { code: 4004, action: 'fix', meaning: 'No subscribe frame came in time' },
   slow_consumer: { code: 4008, action: 'resume', meaning: 'The client read too slowly for its events' },
   store_unavailable: { code: 4010, action: 'resume', meaning: 'The gateway cannot read the events at the moment' },

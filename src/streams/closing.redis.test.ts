@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { StreamClient } from '../../test/support/stream-client.ts'
 import type { RigApp } from '../../test/support/stream-rig.ts'
-import { StreamRig } from '../../test/support/stream-rig.ts'
+import { ADMIN_KEY, StreamRig } from '../../test/support/stream-rig.ts'
 import type { TestRedis } from '../../test/support/redis.ts'
 import { startTestRedis } from '../../test/support/redis.ts'
+import type { Caller } from '../core/app.ts'
 
 let redis: TestRedis
 let rig: StreamRig
@@ -138,21 +139,58 @@ test('a quiet stream is pinged with the position of the last event', async () =>
   await client.disconnect()
 })
 
-test('revoking an app closes its sessions with 4003 and no others', async () => {
-  const [app, other] = [rig.addApp(), rig.addApp()]
-  const [client, stays] = [await connectLive(app), await connectLive(other)]
-  rig.hub.revoke(app.appId)
-  expect(await client.closed).toEqual({ code: 4003, reason: '{"code":"unauthorized"}' })
-  await rig.append(other, 1)
-  await stays.frame(({ data }) => data?.n === 1)
-  await stays.disconnect()
+test('revoking a key, wherever, closes the streams opened with it or its tokens with 4003 and no others', async () => {
+  const app = rig.addApp()
+  const other = rig.addKey(app)
+  const tokenOf = async ({ appId, keyId }: Caller) => (await rig.tokens.issue({ appId, ...(keyId && { keyId }) })).token
+  const open = async (token: string) => {
+    const client = await StreamClient.open(`${rig.streamUrl(app)}?token=${token}`, {})
+    client.subscribe(null)
+    await client.frame(({ type }) => type === 'subscribed')
+    return client
+  }
+  const ended = [await connectLive(app), await connect(app), await open(await tokenOf(app))]
+  const kept = [
+    await connectLive(other),
+    await open(await tokenOf(other)),
+    await connectLive({ ...app, key: ADMIN_KEY }),
+    await open(await tokenOf({ appId: app.appId })),
+  ]
+  rig.revokeKey(app)
+  for (const client of ended) {
+    expect(await client.closed).toEqual({ code: 4003, reason: '{"code":"unauthorized"}' })
+  }
+  await rig.append(app, 1)
+  for (const client of kept) {
+    await client.frame(({ data }) => data?.n === 1)
+    await client.disconnect()
+  }
+})
+
+test('a key revoked while its stream is being opened opens none', async () => {
+  const app = rig.addApp()
+  rig.revokeKey(app)
+  const closings: string[] = []
+  const session = rig.hub.open(
+    { app, keyId: app.keyId },
+    {
+      kind: 'sse',
+      bufferedBytes: 0,
+      send: () => closings.push('sent'),
+      probe: () => true,
+      close: ({ name }) => closings.push(name),
+      terminate: () => undefined,
+    },
+  )
+  session.subscribe(null)
+  expect(closings).toEqual(['unauthorized'])
 })
 
 test('removing an app elsewhere closes its sessions with 4003 as soon as the directory knows', async () => {
   const app = rig.addApp()
-  const client = await connectLive(app)
+  const clients = [await connectLive(app), await connectLive({ ...app, key: ADMIN_KEY })]
   rig.removeApp(app)
-  expect(await client.closed).toMatchObject({ code: 4003 })
+  for (const client of clients) expect(await client.closed).toMatchObject({ code: 4003 })
 })
 
 test('draining closes with 4001 and a spread time to come back, and refuses new streams', async () => {

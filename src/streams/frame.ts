@@ -5,8 +5,8 @@ import { formatPosition } from '../core/position.ts'
 export type FrameType = 'subscribed' | 'event' | 'gap' | 'snapshot' | 'ping'
 
 /**
- * A frame on its way to clients, serialised once: every WebSocket of the app sends `json`, every SSE
- * response sends `sse`, and neither is copied per client.
+ * A frame on its way to clients, serialised once for all of the app's: every WebSocket sends `json` itself,
+ * every SSE response a copy of `sse`, joined with what else waits for the client.
  */
 export class Frame {
   readonly type: FrameType

@@ -37,6 +37,9 @@ export type HubOptions = {
   readonly limits?: Partial<SessionLimits>
 }
 
+/** Whose stream may be opened, and the key that proved it; without `keyId` the admin key did. */
+export type Admission = { readonly app: AppRef; readonly keyId?: string | undefined }
+
 /** The open sessions of an app and the follower they share. */
 type Feed = {
   readonly follower: Follower
@@ -76,7 +79,7 @@ export class Hub implements Service {
   }
 
   async start(): Promise<void> {
-    this.#unlisten = this.#options.directory.onChange(() => this.#revokeRemovedApps())
+    this.#unlisten = this.#options.directory.onChange(() => this.#closeRevoked())
     this.#track(this.#beat())
   }
 
@@ -98,15 +101,17 @@ export class Hub implements Service {
   }
 
   /**
-   * Adopts a client's connection, already authenticated as the app's. Throws `draining` while the
-   * instance shuts down. The caller passes on messages, and calls `end` when the connection is gone.
+   * Adopts a client's connection, already authenticated. Throws `draining` while the instance shuts down.
+   * The caller passes on messages, and calls `end` when the connection is gone. The session ends by itself
+   * when the app or the key that opened it is removed.
    */
-  open(app: AppRef, transport: Transport): Session {
+  open({ app, keyId }: Admission, transport: Transport): Session {
     if (this.#isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
     const { log, clock, random, metrics, logger } = this.#options
     const feed = this.#feedOf(app)
     const session = new Session({
       app,
+      keyId,
       transport,
       follower: feed.follower,
       log,
@@ -120,12 +125,9 @@ export class Hub implements Service {
     })
     feed.sessions.add(session)
     metrics.opened(transport.kind)
+    // Removed between its authentication and now, when there was no session yet to close.
+    if (this.#hasLostKey(session)) session.close({ name: 'unauthorized' })
     return session
-  }
-
-  /** Ends the app's sessions: the app or one of its keys was removed. */
-  revoke(appId: AppId): void {
-    for (const session of this.#feeds.get(appId)?.sessions ?? []) session.close({ name: 'unauthorized' })
   }
 
   /** Takes no more sessions and asks all clients to come back, spread over some seconds. */
@@ -174,12 +176,20 @@ export class Hub implements Service {
     }
   }
 
-  #revokeRemovedApps(): void {
+  #closeRevoked(): void {
     for (const [appId, feed] of this.#feeds) {
       const isListed = this.#options.directory.app(appId) !== undefined
-      if (feed.isListed && !isListed) this.revoke(appId)
+      const isRemoved = feed.isListed && !isListed
       feed.isListed = isListed
+      for (const session of feed.sessions) {
+        if (isRemoved || this.#hasLostKey(session)) session.close({ name: 'unauthorized' })
+      }
     }
+  }
+
+  /** The directory knows a key at the latest when it has been accepted, so that absence means removal. */
+  #hasLostKey({ keyId }: Session): boolean {
+    return keyId !== undefined && this.#options.directory.key(keyId) === undefined
   }
 
   #sessions(): readonly Session[] {

@@ -30,6 +30,8 @@ export type SessionLimits = {
 
 export type SessionOptions = {
   readonly app: AppRef
+  /** The key that opened it, directly or by a token; absent for the admin key. */
+  readonly keyId?: string | undefined
   readonly transport: Transport
   readonly follower: Follower
   readonly log: EventLog
@@ -75,6 +77,10 @@ export class Session implements LiveSession {
 
   get app(): AppRef {
     return this.#options.app
+  }
+
+  get keyId(): string | undefined {
+    return this.#options.keyId
   }
 
   get transport(): Transport {

@@ -1,9 +1,8 @@
 import type { CallReader } from '../core/call-reader.ts'
-import type { CallResource } from '../core/call-resource.ts'
-import { toCallResource } from '../core/call-resource.ts'
-import type { Assignment, Directory } from '../core/directory.ts'
+import type { Directory } from '../core/directory.ts'
 import type { EventLog, LogGap } from '../core/event-log.ts'
-import type { AppId, AppRef, NetworkId } from '../core/ids.ts'
+import type { AppId, AppRef } from '../core/ids.ts'
+import { readLiveCalls } from '../core/live-calls.ts'
 import type { Position } from '../core/position.ts'
 import type { Frame } from './frame.ts'
 import { toSnapshotFrame, toSubscribedFrame } from './protocol.ts'
@@ -71,26 +70,7 @@ export class SnapshotReader {
 
   async #read(app: AppRef): Promise<Snapshot> {
     const position = await this.#log.top(app)
-    const byNetwork = new Map<NetworkId, Assignment[]>()
-    for (const assignment of this.#directory.assignmentsOfApp(app.appId)) {
-      const { networkId } = assignment.network
-      const ofNetwork = byNetwork.get(networkId)
-      if (ofNetwork === undefined) byNetwork.set(networkId, [assignment])
-      else ofNetwork.push(assignment)
-    }
-    const lists = await Promise.all([...byNetwork.values()].map((assignments) => this.#readNetwork(assignments)))
-    return new Snapshot(position, JSON.stringify(lists.flat()))
-  }
-
-  /** `assignments` are all to subscribers of one network. */
-  async #readNetwork(assignments: readonly Assignment[]): Promise<readonly CallResource[]> {
-    const network = assignments[0]?.network
-    if (network === undefined) return []
-    const bySubscriber = new Map(assignments.map((assignment) => [assignment.subscriberId, assignment]))
-    const stored = await this.#calls.liveCalls(network, [...bySubscriber.keys()])
-    return stored.flatMap((call) => {
-      const assignment = bySubscriber.get(call.subscriberId)
-      return assignment === undefined ? [] : [toCallResource(call, assignment)]
-    })
+    const calls = await readLiveCalls(this.#calls, this.#directory.assignmentsOfApp(app.appId))
+    return new Snapshot(position, JSON.stringify(calls))
   }
 }

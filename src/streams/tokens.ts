@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
+import type { Caller } from '../core/app.ts'
 import type { AppId } from '../core/ids.ts'
 import type { StreamTokenStore } from '../core/stream-token-store.ts'
 
@@ -13,7 +14,7 @@ export type IssuedStreamToken = { readonly token: string; readonly expiresInMs: 
 
 /**
  * Tokens with which a browser opens one stream, so that no API key has to reach it. Single use,
- * short-lived, bound to one app.
+ * short-lived, bound to one app and to the key that asked for it.
  */
 export class StreamTokens {
   readonly #store: StreamTokenStore
@@ -22,16 +23,20 @@ export class StreamTokens {
     this.#store = store
   }
 
-  async issue(appId: AppId): Promise<IssuedStreamToken> {
+  async issue(caller: Caller): Promise<IssuedStreamToken> {
     const token = randomBytes(TOKEN_BYTES).toString('base64url')
-    await this.#store.put(hashToken(token), appId, TTL_MS)
+    await this.#store.put(hashToken(token), caller, TTL_MS)
     return { token, expiresInMs: TTL_MS }
   }
 
-  /** Uses the token up, whichever app it is for; true when it is for this one. */
-  async redeem(appId: AppId, token: string): Promise<boolean> {
-    if (!TOKEN_PATTERN.test(token)) return false
-    return (await this.#store.take(hashToken(token))) === appId
+  /**
+   * Uses the token up, whichever app it is for; resolves with who asked for it when it is for this one.
+   * Whether that key still counts is for the caller to find out.
+   */
+  async redeem(appId: AppId, token: string): Promise<Caller | undefined> {
+    if (!TOKEN_PATTERN.test(token)) return undefined
+    const caller = await this.#store.take(hashToken(token))
+    return caller?.appId === appId ? caller : undefined
   }
 }
 

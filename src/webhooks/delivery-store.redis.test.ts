@@ -159,6 +159,30 @@ test('a sweep repeats a lost wake-up once, and takes the slot of a dead owner ba
   expect(await sweep(1_000 + STORE_LIMITS.wakeLeaseMs + 1)).toEqual([])
 })
 
+test('events that have outlived their time to live no longer count, so that a full backlog opens again', async () => {
+  const client = redis.connect()
+  const store = new DeliveryStore(client, { ...STORE_LIMITS, backlogMax: 3 })
+  await store.open(endpoint, at(0))
+  await store.take(batch(1, 3, 1), 1_000)
+  expect((await store.take(batch(4, 4, 1), 1_000)).full).toEqual([endpointId])
+  // What an outage of the webhooks role for longer than the time to live leaves.
+  await client.del('ch:{wh}:lanes:endpoint', 'ch:{wh}:pending:endpoint:lane-0', 'ch:{wh}:running:endpoint')
+  await store.sweep(endpoint, { now: 2_000, putOffMs: 30_000, limit: 100 })
+  expect(await store.pending()).toBe(0)
+  expect((await store.take(batch(4, 4, 1), 2_000)).full).toEqual([])
+  expect(await pendingOf('lane-0')).toEqual([4])
+})
+
+test('the list of lanes lives at least as long as the event appended last', async () => {
+  const client = redis.connect()
+  const store = new DeliveryStore(client)
+  await store.open(endpoint, at(0))
+  await store.take(batch(1, 1, 1), 1_000)
+  await client.pexpire('ch:{wh}:lanes:endpoint', 60_000)
+  await store.take(batch(2, 2, 1), 1_000)
+  expect(await client.pttl('ch:{wh}:lanes:endpoint')).toBeGreaterThan(60_000)
+})
+
 test('an endpoint is removed with everything that it alone had pending', async () => {
   const client = redis.connect()
   const store = new DeliveryStore(client)

@@ -35,6 +35,11 @@ type Work = { readonly lane: Lane; readonly owner: string; readonly event: Store
 type Next = { readonly kind: 'continue' } | { readonly kind: 'leave'; readonly again?: number }
 
 const LEAVE: Next = { kind: 'leave' }
+/**
+ * Also after `lost`: a former owner may have taken the event off, and then the lane and its slot are still
+ * ours. `begin` knows, and ends it if somebody else owns the lane.
+ */
+const CONTINUE: Next = { kind: 'continue' }
 /** Until the records can be read again. */
 const RECORDS_RETRY_MS = 1_000
 /** From this many failures on, a failed attempt is a warning. */
@@ -172,7 +177,7 @@ export class Drainer {
   async #settle(lane: Lane, eventId: string): Promise<Next> {
     const { kind, wakes } = await this.#options.store.settle(lane, eventId, this.#options.clock.now())
     await this.#options.wake(wakes)
-    return kind === 'more' ? { kind: 'continue' } : LEAVE
+    return kind === 'done' ? LEAVE : CONTINUE
   }
 
   async #postpone(work: Work, { due, count }: { readonly due: number; readonly count: boolean }): Promise<Next> {
@@ -181,7 +186,7 @@ export class Drainer {
     const now = clock.now()
     const { kind, wakes } = await store.postpone(work.lane, { owner, eventId: event.eventId, due, count, now })
     await wake(wakes)
-    return kind === 'lost' ? LEAVE : { kind: 'leave', again: due }
+    return kind === 'lost' ? CONTINUE : { kind: 'leave', again: due }
   }
 
   async #giveUp(

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { GatewayError } from '../core/errors.ts'
-import { classifyError, classifyResponse, parseRetryAfter } from './outcome.ts'
+import { classifyError, classifyResponse } from './outcome.ts'
 
 const NOW = Date.parse('2026-11-21T12:00:00Z')
 const judge = (status: number, retryAfter?: string) => classifyResponse({ status, retryAfter }, NOW)
@@ -24,19 +24,6 @@ test('410 means gone for good', () => {
 test.each([429, 503])('%d is not tried again before its Retry-After', (status) => {
   expect(judge(status, '7')).toEqual({ kind: 'failed', reason: 'http_status', status, notBefore: NOW + 7_000 })
   expect(judge(status)).toEqual({ kind: 'failed', reason: 'http_status', status })
-})
-
-test.each([
-  ['0', NOW],
-  ['120', NOW + 120_000],
-  ['Sat, 21 Nov 2026 12:00:30 GMT', NOW + 30_000],
-  ['Sat, 21 Nov 2026 11:00:00 GMT', NOW],
-  ['-5', undefined],
-  ['1.5', undefined],
-  ['soon', undefined],
-  ['', undefined],
-])('Retry-After %j is understood', (text, expected) => {
-  expect(parseRetryAfter(text, NOW)).toBe(expected)
 })
 
 const withCode = (code: string) => Object.assign(new Error('connect 10.1.2.3:443'), { code })

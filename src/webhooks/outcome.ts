@@ -1,4 +1,5 @@
 import { isGatewayError } from '../core/errors.ts'
+import { parseRetryAfter } from '../core/retry-after.ts'
 
 /**
  * Why an attempt failed, coarse on purpose: the receiver's owner may see it, and must not learn from it
@@ -43,14 +44,6 @@ export function classifyResponse(
 
 /** Judges an attempt that brought no response. */
 export const classifyError = (error: unknown): Outcome => ({ kind: 'failed', reason: reasonOf(error) })
-
-/** Seconds or an HTTP date (RFC 9110, 10.2.3), as milliseconds since the epoch. */
-export function parseRetryAfter(text: string | undefined, now: number): number | undefined {
-  if (text === undefined) return undefined
-  if (/^\s*\d{1,9}\s*$/.test(text)) return now + Number(text) * 1_000
-  const date = /[a-z]/i.test(text) ? Date.parse(text) : Number.NaN
-  return Number.isNaN(date) ? undefined : Math.max(date, now)
-}
 
 function reasonOf(error: unknown): FailureReason {
   if (isGatewayError(error, 'webhook_url_refused')) {

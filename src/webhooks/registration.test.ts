@@ -226,6 +226,16 @@ test.each([
   await expect(checkEndpointUrl(url, { policy: closed, resolve: fakeResolver() })).resolves.toBe(canonical)
 })
 
+test('a URL that grows beyond 2048 characters in its canonical form, which is what is sent to, is refused', async () => {
+  const options = { policy: closed, resolve: fakeResolver() }
+  await expect(checkEndpointUrl(`https://public.example.net/${'ä'.repeat(400)}`, options)).rejects.toMatchObject({
+    code: 'webhook_url_refused',
+    fields: { field: 'url', reason: 'too_long' },
+  })
+  const longest = `https://public.example.net/${'ä'.repeat(336)}abcde`
+  await expect(checkEndpointUrl(longest, options)).resolves.toHaveLength(2_048)
+})
+
 test.each(['http://127.0.0.1:9000/', 'http://localhost:9000/', 'https://127.0.0.1/', 'http://[::ffff:127.0.0.1]/'])(
   '%s is accepted when the operator opened loopback',
   async (url) => {

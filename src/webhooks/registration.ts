@@ -32,11 +32,14 @@ export async function checkEndpointUrl(
   if (mustBeOpened) {
     throw refused(
       url.protocol === 'http:' ? 'https_required' : 'blocked_address',
-      'Only https on port 443 or from 1024 up, to a public name, unless the operator opened the address',
+      'Only https on port 443 or from 1024 up, to a public name, unless the operator opened the address (CALLHALF_ALLOW_PRIVATE_TARGETS)',
     )
   }
   if (!addresses.every((address) => policy.isPermitted(address))) {
-    throw refused('blocked_address', 'The host is not on the public internet')
+    throw refused(
+      'blocked_address',
+      'The host is not on the public internet, and the operator has not opened its address (CALLHALF_ALLOW_PRIVATE_TARGETS)',
+    )
   }
   return url.href
 }
@@ -53,7 +56,7 @@ async function resolveWithin(host: string, resolve: Resolve, deadlineMs: number)
 
 const REFUSALS: Readonly<Record<UrlRefusal, string>> = {
   malformed: 'It is not an absolute URL',
-  too_long: 'It is longer than 2048 characters',
+  too_long: 'It is longer than 2048 characters, percent-encoded where it has to be',
   scheme: 'The scheme must be https',
   credentials: 'It must not contain a user name or password',
   port: 'There is no port 0',

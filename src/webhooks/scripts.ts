@@ -117,7 +117,9 @@ end
 
 local function wake(ep, orderKey)
   local lanes, running, waiting = P .. 'lanes:' .. ep, P .. 'running:' .. ep, P .. 'waiting:' .. ep
-  if redis.call('ZADD', lanes, 'NX', now + lease, orderKey) == 1 then redis.call('PEXPIRE', lanes, ttl) end
+  redis.call('ZADD', lanes, 'NX', now + lease, orderKey)
+  -- With every event, so that the list of lanes outlives whatever is pending in them.
+  redis.call('PEXPIRE', lanes, ttl)
   if redis.call('ZSCORE', running, orderKey) then return end
   if tonumber(redis.call('HGET', P .. 'turn:' .. ep .. ':' .. orderKey, 'due') or '0') > now then return end
   if redis.call('ZSCORE', waiting, orderKey) then return end
@@ -265,6 +267,8 @@ return { 'ok', wakes }
 /**
  * Finds lanes of an endpoint that nobody looks after although it is time: their wake-up was lost, or the
  * owner of their slot died. Puts off each lane it answers, so that two sweepers do not repeat each other.
+ * Events that have outlived their time to live are gone without being settled: an endpoint without lanes
+ * has none, whatever was counted.
  *
  * KEYS  1 lanes, 2 running, 3 waiting
  * ARGV  1 endpoint id, 2 now, 3 slots, 4 lease of a slot given with a wake-up, 5 how long to put off,
@@ -274,6 +278,10 @@ return { 'ok', wakes }
 export const SWEEP = `${PRELUDE}
 local ep, now, slots, lease = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local wakes = {}
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  redis.call('HDEL', P .. 'counts', ep)
+  return wakes
+end
 prune(KEYS[2], now)
 handover(ep, now, slots, lease, wakes)
 for _, orderKey in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[6])) do

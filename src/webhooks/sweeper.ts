@@ -66,9 +66,15 @@ export class Sweeper {
     for (const appId of await store.apps()) {
       const listed = directory.endpointsOf(appId).filter(({ enabled }) => enabled)
       const known = new Set(listed.map(({ endpointId }) => endpointId))
-      for (const endpointId of (await store.cursors(appId)).keys()) {
-        if (known.has(endpointId) || (await endpoints.find(appId, endpointId))?.enabled === true) continue
+      for (const [endpointId, position] of await store.cursors(appId)) {
+        const isEnabled = async () => (await endpoints.find(appId, endpointId))?.enabled === true
+        if (known.has(endpointId) || (await isEnabled())) continue
         const dropped = await store.remove({ appId, endpointId })
+        // Enabled after it was read: the place that this fixed is gone, too. Its place before is no later.
+        if (await isEnabled()) {
+          await store.open({ appId, endpointId }, position)
+          continue
+        }
         metrics.dropped.inc({ reason: 'endpoint_removed' }, dropped)
         log.info({ app_id: appId, endpoint_id: endpointId, dropped }, 'removed or disabled endpoint forgotten')
       }

@@ -22,6 +22,8 @@ export function inspectUrl(text: string): UrlInspection {
   if (text.length > URL_LENGTH_MAX) return { ok: false, reason: 'too_long' }
   const url = URL.parse(text)
   if (url === null) return { ok: false, reason: 'malformed' }
+  // The canonical form is what is kept and judged again before each attempt: percent-encoding made it longer.
+  if (url.href.length > URL_LENGTH_MAX) return { ok: false, reason: 'too_long' }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return { ok: false, reason: 'scheme' }
   if (url.username !== '' || url.password !== '') return { ok: false, reason: 'credentials' }
   if (url.port === '0') return { ok: false, reason: 'port' }

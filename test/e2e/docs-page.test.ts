@@ -1,22 +1,9 @@
-import { chromium } from 'playwright-core'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import * as v from 'valibot'
 import { ApiRig } from '../support/api-rig.ts'
+import { launchChromium } from '../support/chromium.ts'
 import { serveApp } from '../support/serve-app.ts'
-
-const BROWSER = {
-  executablePath: '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-}
 
 const DocumentSchema = v.object({ paths: v.record(v.string(), v.looseObject({})), webhooks: v.looseObject({}) })
 
@@ -29,7 +16,7 @@ beforeAll(async () => {
   rig = await ApiRig.start()
   server = await serveApp(rig.app.fetch)
   origin = server.url
-  browser = await chromium.launch(BROWSER)
+  browser = await launchChromium()
 })
 afterAll(async () => {
   await browser?.close()

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { ApiClient } from '../../src/cli/api-client.ts'
 import { addTenant, startGateway, startInstallation } from '../support/installation.ts'
 import { until } from '../support/until.ts'
@@ -7,6 +7,7 @@ const ANN = { id: 'ann@example.net', number: '+15550100001' }
 
 test('after a restart a call that ended meanwhile is ended, and one that goes on is still there', async () => {
   const installation = await startInstallation()
+  onTestFinished(() => installation.stop())
   const { control, dataDir } = installation
   const tenant = await addTenant(installation, [ANN])
   const path = `/users/${encodeURIComponent(ANN.id)}/incoming-calls`
@@ -20,28 +21,21 @@ test('after a restart a call that ended meanwhile is ended, and one that goes on
   await installation.gateway.stop()
   await control.call('POST', `/calls/${encodeURIComponent(ending)}/remote/hangup`)
   const restarted = await startGateway(dataDir)
-  try {
-    const client = new ApiClient({ baseUrl: restarted.url, key: tenant.apiKey })
-    const calls = await until('the calls to be confirmed', async () => {
-      const found = await listed(client)
-      return found.length === 1 && found.every((call) => call.stale !== true) ? found : undefined
-    })
-    expect(calls).toMatchObject([{ call_id: lasting, state: 'ringing' }])
-    const { body } = await control.call('GET', '/subscriptions')
-    expect((body as { subscriptions: unknown[] }).subscriptions).toHaveLength(1)
-  } finally {
-    await restarted.stop()
-    await installation.simulator.stop(AbortSignal.timeout(5_000))
-  }
+  onTestFinished(() => restarted.stop())
+  const client = new ApiClient({ baseUrl: restarted.url, key: tenant.apiKey })
+  const calls = await until('the calls to be confirmed', async () => {
+    const found = await listed(client)
+    return found.length === 1 && found.every((call) => call.stale !== true) ? found : undefined
+  })
+  expect(calls).toMatchObject([{ call_id: lasting, state: 'ringing' }])
+  const { body } = await control.call('GET', '/subscriptions')
+  expect((body as { subscriptions: unknown[] }).subscriptions).toHaveLength(1)
 })
 
 test('a second gateway on the same data directory is refused and leaves the first one working', async () => {
   const installation = await startInstallation()
-  try {
-    await expect(startGateway(installation.dataDir)).rejects.toMatchObject({ code: 'store_unavailable' })
-    const { body } = await installation.admin.call('GET', '/readyz')
-    expect(body).toMatchObject({ ready: true })
-  } finally {
-    await installation.stop()
-  }
+  onTestFinished(() => installation.stop())
+  await expect(startGateway(installation.dataDir)).rejects.toMatchObject({ code: 'store_unavailable' })
+  const { body } = await installation.admin.call('GET', '/readyz')
+  expect(body).toMatchObject({ ready: true })
 })

@@ -5,7 +5,7 @@ import { NetworkSupervisor } from '../../src/control/network-supervisor.ts'
 import type { Call } from '../../src/core/call.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { GatewayError } from '../../src/core/errors.ts'
-import { type EndpointId, ShardSchema, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
+import { ShardSchema, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { Authenticator } from '../../src/http/authentication.ts'
 import { createHttpApp } from '../../src/http/app.ts'
@@ -131,8 +131,9 @@ export class ApiRig {
     })
     const tokens = new StreamTokens(new RedisStreamTokens(general))
     const { apps, directory } = this
-    const authenticator = new Authenticator({ apps, directory, adminKey: ADMIN_KEY, clock })
+    const authenticator = new Authenticator({ apps, directory, adminKey: ADMIN_KEY })
     this.app = createHttpApp({
+      servesApi: true,
       authenticator,
       calls: this.control,
       apps,
@@ -142,7 +143,7 @@ export class ApiRig {
       endpoints: new Endpoints(records.records, directory),
       checkEndpointUrl: refuseLocalUrl,
       generateSecret,
-      openEndpoint: async (_appId, endpointId) => void this.opened.push(endpointId),
+      openEndpoint: () => this.openEndpoint(),
       streams: { hub, authenticator: new StreamAuthenticator({ authenticator, apps, directory, tokens }), tokens },
       readiness: () => ({
         ready: this.isReady,
@@ -156,8 +157,8 @@ export class ApiRig {
     this.request = checkedRequest(this.app)
   }
 
-  /** The webhooks whose start in the log was fixed, in order. */
-  readonly opened: EndpointId[] = []
+  /** What fixing a webhook's place in the log does. */
+  openEndpoint: () => Promise<void> = () => Promise.resolve()
 
   async stop(): Promise<void> {
     const deadline = AbortSignal.timeout(5_000)
@@ -226,7 +227,6 @@ const noIngestMetrics = {
   conflicted: () => undefined,
   fenced: () => undefined,
   ghostReleased: () => undefined,
-  setStaleSubscribers: () => undefined,
 }
 
 /** The URL policy is tested where it is; here one refusal is enough. */

@@ -7,7 +7,7 @@ import { ShardSchema, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
 import type { GenerationStore, Lease, LeaseStore } from '../../src/core/lease.ts'
 import type { Logger } from '../../src/core/logger.ts'
 import { silentLogger } from '../../src/core/logger.ts'
-import type { Fence, Observation, ObservationSink } from '../../src/core/observation.ts'
+import type { DeliveryOutcome, Fence, Observation, ObservationSink } from '../../src/core/observation.ts'
 import type { UpstreamPosition } from '../../src/core/upstream-position.ts'
 import { compareUpstream } from '../../src/core/upstream-position.ts'
 import { broadsoft } from '../../src/broadsoft/adapter.ts'
@@ -21,19 +21,23 @@ export const NETWORK: NetworkRef = { networkId: toNetworkId('net-1'), shard: v.p
 const USERNAME = 'admin@example.net'
 export const PASSWORD = 'correct horse'
 
-/** Takes every observation and remembers it; `beforeStore` may make it wait or fail. */
+/** Remembers every observation; `beforeStore` may make it wait or fail, `outcome` says what becomes of it. */
 export class RecordingSink implements ObservationSink {
   readonly delivered: { readonly observation: Observation; readonly fence: Fence }[] = []
   readonly stale: (readonly SubscriberId[])[] = []
   readonly #newest = new Map<SubscriberId, UpstreamPosition>()
   beforeStore: (observation: Observation) => Promise<void> = async () => undefined
+  outcome: (observation: Observation) => DeliveryOutcome = () => 'changed'
 
-  async deliver(observation: Observation, fence: Fence): Promise<void> {
+  async deliver(observation: Observation, fence: Fence): Promise<DeliveryOutcome> {
     await this.beforeStore(observation)
     this.delivered.push({ observation, fence })
+    const outcome = this.outcome(observation)
+    if (outcome === 'dropped') return outcome
     const { subscriberId, upstream } = observation
     const newest = this.#newest.get(subscriberId)
     if (newest === undefined || compareUpstream(upstream, newest) > 0) this.#newest.set(subscriberId, upstream)
+    return outcome
   }
 
   async markStale(_networkId: NetworkRef['networkId'], subscriberIds: readonly SubscriberId[]): Promise<void> {
@@ -64,7 +68,9 @@ export class RecordingSink implements ObservationSink {
 }
 
 /** Leases of several adapters in one process, to be taken away at will. */
-class LeaseBook implements LeaseStore {
+export class LeaseBook implements LeaseStore {
+  /** The names of all that were granted, in order. */
+  readonly granted: string[] = []
   readonly #held = new Map<string, { readonly holder: AbortController; readonly token: number }>()
   #token = 0
 
@@ -73,6 +79,7 @@ class LeaseBook implements LeaseStore {
     this.#token += 1
     const grant = { holder: new AbortController(), token: this.#token }
     this.#held.set(name, grant)
+    this.granted.push(name)
     return {
       fence: { lease: name, token: grant.token },
       lost: grant.holder.signal,

@@ -23,6 +23,10 @@ export class FixedDirectory implements Directory {
     return this.#networks.find((network) => network.networkId === networkId)
   }
 
+  key(): undefined {
+    return undefined
+  }
+
   assignmentsOf(networkId: NetworkId, subscriberId: SubscriberId): readonly Assignment[] {
     return this.assignments.filter(
       ({ network, subscriberId: known }) => network.networkId === networkId && known === subscriberId,

@@ -1,11 +1,11 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants } from 'node:fs'
 import { chown, mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
+import { isExecutable, libraryPathOf } from '../../src/state/unpacked.ts'
 import { until } from './until.ts'
 
 const UNPACKED = join(import.meta.dirname, '../../.callhalf/debian')
@@ -30,7 +30,7 @@ export async function startTestPostgres(): Promise<TestPostgres> {
   const user = await unprivilegedUser()
   if (user !== undefined) await chown(folder, user.uid, user.gid)
   const data = join(folder, 'data')
-  const libraries = bin.startsWith(UNPACKED) ? { LD_LIBRARY_PATH: await libraryFolders() } : {}
+  const libraries = bin.startsWith(UNPACKED) ? { LD_LIBRARY_PATH: await libraryPathOf(UNPACKED) } : {}
   const env = { PATH: process.env['PATH'], LC_ALL: 'C.UTF-8', ...libraries }
   const initdb = asUser(user, join(bin, 'initdb'), [
     '-D',
@@ -142,20 +142,4 @@ function asUser(
   }
   const identity = user === undefined ? [] : [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups']
   return { command: setpriv, args: [...identity, '--pdeathsig', 'INT', program, ...args] }
-}
-
-/** Every folder of libraries that was unpacked, for the dynamic linker. */
-async function libraryFolders(): Promise<string> {
-  const root = join(UNPACKED, 'usr/lib')
-  const entries = await readdir(root, { withFileTypes: true })
-  return [root, ...entries.filter((entry) => entry.isDirectory()).map((entry) => join(root, entry.name))].join(':')
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

@@ -13,7 +13,7 @@ import {
 } from '../../src/core/ids.ts'
 import { ShardSchema } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/logger.ts'
-import type { CallChange, Fence, Observation } from '../../src/core/observation.ts'
+import type { CallChange, DeliveryOutcome, Fence, Observation } from '../../src/core/observation.ts'
 import { Ingest } from '../../src/ingest.ts'
 import { RedisCalls } from '../../src/state/calls.ts'
 import { StoreConnection } from '../../src/state/connection.ts'
@@ -101,7 +101,7 @@ export class StateRig {
     this.calls = new RedisCalls({ ...shared, ...bound, commit })
     this.log = new RedisEventLog({ ...shared, ...bound, subscriber })
     this.leases = new RedisLeases({ ...shared, ...(options.times === undefined ? {} : { times: options.times }) })
-    this.generations = new RedisGenerations({ general })
+    this.generations = new RedisGenerations({ general, clock: systemClock })
     this.watch = new StoreWatch({ ...shared, pollMs: 20 })
     this.ingest = new Ingest({
       store: this.calls,
@@ -112,7 +112,7 @@ export class StateRig {
     })
   }
 
-  deliver(observation: Observation, under: Fence = fence): Promise<void> {
+  deliver(observation: Observation, under: Fence = fence): Promise<DeliveryOutcome> {
     return this.ingest.deliver(observation, under)
   }
 

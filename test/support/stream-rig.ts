@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { Hono } from 'hono'
 import type { Redis } from 'ioredis'
 import { Registry } from 'prom-client'
+import type { Caller } from '../../src/core/app.ts'
 import type { Call, CallState } from '../../src/core/call.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import type { Assignment, Directory } from '../../src/core/directory.ts'
@@ -10,10 +11,13 @@ import { ShardSchema, toAppId, toCallId, toNetworkId, toSubscriberId } from '../
 import { silentLogger } from '../../src/core/logger.ts'
 import { Authenticator } from '../../src/http/authentication.ts'
 import type { HttpEnv } from '../../src/http/context.ts'
+import { HttpMetrics } from '../../src/http/metrics.ts'
+import { observeRequests } from '../../src/http/observe.ts'
+import { operationFactory } from '../../src/http/operation.ts'
 import { toProblemResponse } from '../../src/http/problem.ts'
+import { addStreamRoutes } from '../../src/http/routes/stream.ts'
 import { HttpServer } from '../../src/http/server.ts'
 import { StreamAuthenticator } from '../../src/http/stream-authentication.ts'
-import { sseHandler, streamTokenHandler } from '../../src/http/stream-sse.ts'
 import { RedisCalls } from '../../src/state/calls.ts'
 import { StoreConnection } from '../../src/state/connection.ts'
 import { RedisEventLog } from '../../src/state/event-log.ts'
@@ -30,8 +34,10 @@ import type { TestRedis } from './redis.ts'
 const shard = v.parse(ShardSchema, 's1')
 const network: NetworkRef = { networkId: toNetworkId('network-1'), shard }
 
-/** An app of the rig: its key is `key of <name>`, its only subscriber `<name>@example.net`. */
-export type RigApp = AppRef & { readonly key: string; readonly subscriberId: string }
+export const ADMIN_KEY = 'admin-key-of-the-rig'
+
+/** An app of the rig with one of its keys; its only subscriber is `<app id>@example.net`. */
+export type RigApp = AppRef & { readonly keyId: string; readonly key: string; readonly subscriberId: string }
 
 /** Streams over real sockets and a real Redis: log, calls, tokens, hub and HTTP server, for apps of its own. */
 export class StreamRig {
@@ -45,6 +51,8 @@ export class StreamRig {
   readonly web = new Hono<HttpEnv>()
   readonly #redis: Redis
   readonly #apps = new Map<string, RigApp>()
+  /** By the text of the key. */
+  readonly #keys = new Map<string, Required<Caller>>()
   readonly #directoryListeners = new Set<() => void>()
 
   constructor(redis: TestRedis, limits: Partial<SessionLimits> = {}) {
@@ -68,16 +76,18 @@ export class StreamRig {
       random: Math.random,
       limits,
     })
-    const authenticator = new StreamAuthenticator({
-      authenticator: new Authenticator({ apps: this.#keys(), directory, adminKey: 'admin', clock: systemClock }),
-      apps: this.#keys(),
-      directory,
-      tokens: this.tokens,
-    })
-    this.#mount(authenticator)
+    const apps = this.#repository()
+    const authenticator = new Authenticator({ apps, directory, adminKey: ADMIN_KEY })
+    const { hub, tokens } = this
+    const streams = { hub, tokens, authenticator: new StreamAuthenticator({ authenticator, apps, directory, tokens }) }
+    const metrics = new HttpMetrics(this.registry)
+    this.web.use(observeRequests({ clock: systemClock, log: silentLogger, metrics }))
+    addStreamRoutes(this.web, operationFactory(authenticator), streams)
+    this.web.onError((error) => toProblemResponse(error, 'request-1'))
     this.server = new HttpServer({
+      acceptsStreams: true,
       fetch: this.web.fetch,
-      streams: { hub: this.hub, authenticator },
+      streams,
       host: '127.0.0.1',
       port: 0,
       log: silentLogger,
@@ -98,15 +108,29 @@ export class StreamRig {
   }
 
   addApp(): RigApp {
-    const name = randomUUID()
-    const app: RigApp = { appId: toAppId(name), shard, key: `key-of-${name}`, subscriberId: `${name}@example.net` }
-    this.#apps.set(name, app)
+    const appId = toAppId(randomUUID())
+    return this.addKey({ appId, shard, subscriberId: `${appId}@example.net` })
+  }
+
+  /** The app with another key. */
+  addKey({ appId, subscriberId }: Omit<RigApp, 'keyId' | 'key'>): RigApp {
+    const keyId = randomUUID()
+    const app: RigApp = { appId, shard, keyId, key: `key-${keyId}`, subscriberId }
+    this.#apps.set(appId, app)
+    this.#keys.set(app.key, { appId, keyId })
     this.#notifyDirectory()
     return app
   }
 
+  /** What this or another instance does, once the directory knows it. */
+  revokeKey(app: RigApp): void {
+    this.#keys.delete(app.key)
+    this.#notifyDirectory()
+  }
+
   removeApp(app: RigApp): void {
     this.#apps.delete(app.appId)
+    for (const [key, { appId }] of this.#keys) if (appId === app.appId) this.#keys.delete(key)
     this.#notifyDirectory()
   }
 
@@ -171,22 +195,16 @@ export class StreamRig {
     return found?.value ?? 0
   }
 
-  #mount(authenticator: StreamAuthenticator): void {
-    this.web.get('/apps/:app_id/stream', sseHandler({ hub: this.hub, authenticator }))
-    this.web.use('/apps/:app_id/stream-tokens', async (c, next) => {
-      const authorization = c.req.header('authorization')
-      c.set('appId', (await authenticator.authenticate({ appId: c.req.param('app_id'), authorization })).appId)
-      await next()
-    })
-    this.web.post('/apps/:app_id/stream-tokens', streamTokenHandler({ tokens: this.tokens }))
-    this.web.onError((error) => toProblemResponse(error, 'request-1'))
-  }
-
-  #keys() {
+  #repository() {
     return {
-      authenticate: (key: string) => Promise.resolve([...this.#apps.values()].find((app) => app.key === key)?.appId),
+      authenticate: (key: string) => Promise.resolve(this.#keys.get(key)),
+      hasKey: ({ keyId }: Required<Caller>) => Promise.resolve(this.#findKey(keyId) !== undefined),
       find: () => Promise.resolve(undefined),
     }
+  }
+
+  #findKey(keyId: string): Required<Caller> | undefined {
+    return [...this.#keys.values()].find((known) => known.keyId === keyId)
   }
 
   #directory(): Directory {
@@ -194,6 +212,7 @@ export class StreamRig {
       apps: () => [...this.#apps.values()],
       app: (appId) => this.#apps.get(appId),
       network: () => network,
+      key: (keyId) => this.#findKey(keyId),
       assignmentsOf: () => [...this.#apps.values()].map(assignmentOf),
       assignmentsOfApp: (appId) => [...this.#apps.values()].filter((app) => app.appId === appId).map(assignmentOf),
       subscribersOf: () => [...this.#apps.values()].map((app) => toSubscriberId(app.subscriberId)),

@@ -73,6 +73,7 @@ export class EndpointBook {
       apps: () => [this.app],
       app: (appId) => (appId === this.app.appId ? this.app : undefined),
       network: () => undefined,
+      key: () => undefined,
       assignmentsOf: () => [],
       assignmentsOfApp: () => [],
       subscribersOf: () => [],

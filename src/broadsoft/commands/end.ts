@@ -12,6 +12,7 @@ export const end: Exchange<'end'> = {
     method: 'DELETE',
     path: `${callPath(subscriberId, callId)}?decline=true`,
     isIdempotent: true,
+    isDoneWhenGone: true,
   }),
   readResponse: () => undefined,
 }

@@ -10,6 +10,8 @@ export type CommandRequest = {
   readonly path: string
   /** May be repeated when the connection breaks. */
   readonly isIdempotent: boolean
+  /** A repeat that is answered 404 says that the first sending was carried out. */
+  readonly isDoneWhenGone?: true
 }
 
 /** A command that is one request: how to ask, and what a success (any 2xx) says. */
@@ -35,11 +37,12 @@ export const runnerOf =
 /** Sends one request to XSI-Actions. Rejects with the error for any answer but a success. */
 export async function sendAction(
   client: XsiClient,
-  { path, ...request }: CommandRequest,
+  { path, isDoneWhenGone, ...request }: CommandRequest,
   scope: ErrorScope,
   signal: AbortSignal,
 ): Promise<XsiResponse> {
   const response = await client.request({ ...request, path: client.actionsPath + path, signal })
+  if (isDoneWhenGone === true && response.isRepeat === true && response.status === 404) return response
   if (response.status < 200 || response.status > 299) throw refusalError(response, scope)
   return response
 }

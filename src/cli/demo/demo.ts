@@ -52,7 +52,7 @@ type Stage = {
 async function runWith(stage: Stage): Promise<number> {
   const { terminal, simulator, app } = stage
   const startedAt = performance.now()
-  const gateway = await startGateway({ ...terminal, env: demoEnvironment(terminal.env) })
+  const gateway = await startGateway({ ...terminal, env: demoEnvironment(terminal.env) }, stage.signalled)
   if (gateway === undefined) return 1
   printStep(terminal, `the gateway listens on ${gateway.url}`, performance.now() - startedAt)
   try {
@@ -68,10 +68,17 @@ async function runWith(stage: Stage): Promise<number> {
     })
     await app.follow(`${gateway.url.replace(/^http/, 'ws')}/apps/${made.appId}/stream`, made.apiKey)
     printStep(terminal, 'network, app, webhook, subscribers and stream are set up', performance.now() - setUpAt)
-    const file = await writeDemoFile({ dataDir: gateway.dataDir, gateway, simulator, made })
+    const dataDir = terminal.env['CALLHALF_DATA_DIR'] ?? './data'
+    const file = await writeDemoFile({ dataDir, gateway, simulator, made })
     const gatewayClient = new ApiClient({ baseUrl: gateway.url, key: made.apiKey })
     const cast = { appId: made.appId, app, gateway: gatewayClient, simulator: simulatorClient }
-    await tellStory({ ...cast, step: (title, ms) => printStep(terminal, title, ms) })
+    const story = tellStory({ ...cast, step: (title, ms) => printStep(terminal, title, ms) })
+    const isTold = await Promise.race([story.then(() => true), stage.signalled.then(() => false)])
+    if (!isTold) {
+      // It fails as the stage is cleared; nobody waits for it any more.
+      story.catch(() => undefined)
+      return 1
+    }
     if (stage.once) {
       terminal.print('Every step was seen.')
       return 0
@@ -90,13 +97,20 @@ async function runWith(stage: Stage): Promise<number> {
 
 const portFrom = (env: Terminal['env'], name: string): number => readPort(name, env[name] || '0')
 
-/** The demo's webhooks go to this machine, which is refused unless it is allowed. */
+/**
+ * The demo has stores of its own, whatever installation the environment points at. Its webhooks go to this
+ * machine, which is refused unless it is allowed.
+ */
 const demoEnvironment = ({
   CALLHALF_SIMULATOR_PORT: _xsp,
   CALLHALF_SIMULATOR_CONTROL_PORT: _control,
+  REDIS_URL: _redis,
+  DATABASE_URL: _database,
+  CALLHALF_ROLES: _roles,
   ...env
 }: Terminal['env']): Terminal['env'] => ({
   ...env,
+  CALLHALF_DATA_DIR: join(env['CALLHALF_DATA_DIR'] ?? './data', 'demo'),
   CALLHALF_LOG_LEVEL: env['CALLHALF_LOG_LEVEL'] ?? 'error',
   CALLHALF_ALLOW_PRIVATE_TARGETS: [env['CALLHALF_ALLOW_PRIVATE_TARGETS'], '127.0.0.0/8'].filter(Boolean).join(','),
 })

@@ -3,7 +3,6 @@ import * as v from 'valibot'
 import type { App, AppRepository } from '../../core/app.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { AppId, Shard } from '../../core/ids.ts'
-import type { Hub } from '../../streams/hub.ts'
 import type { HttpEnv } from '../context.ts'
 import type { DefineOperation } from '../operation.ts'
 import {
@@ -24,7 +23,6 @@ const TAG = 'Apps'
 export type AppRouteDeps = {
   readonly apps: AppRepository
   readonly defaultShard: Shard
-  readonly streams: { readonly hub: Pick<Hub, 'revoke'> }
 }
 
 /** The apps that may use the API. */
@@ -40,7 +38,6 @@ export function addAppRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: 
         access: 'admin',
         body: NewAppSchema,
         responses: { 201: { description: 'Created; the key is shown this once', schema: CreatedAppSchema } },
-        errors: ['already_exists'],
       },
       async ({ body }) => {
         const created = await apps.create({ name: body.name, shard: body.shard ?? defaultShard })
@@ -98,7 +95,7 @@ export function addAppRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: 
   addKeyRoutes(app, define, deps)
 }
 
-function addKeyRoutes(app: Hono<HttpEnv>, define: DefineOperation, { apps, streams }: AppRouteDeps): void {
+function addKeyRoutes(app: Hono<HttpEnv>, define: DefineOperation, { apps }: AppRouteDeps): void {
   app.post(
     '/admin/apps/:app_id/keys',
     define(
@@ -146,7 +143,7 @@ function addKeyRoutes(app: Hono<HttpEnv>, define: DefineOperation, { apps, strea
         tag: TAG,
         summary: 'Revoke an API key',
         description:
-          'Requests may still be accepted with it for up to a second. Open streams of the app are closed with 4003, and their clients must authenticate again.',
+          'It stops working at once on the instance that answers, and on others within about a second, when they have read the change. Streams opened with it, or with a token issued for it, are then closed with 4003; those of other keys go on.',
         access: 'admin',
         params: AppKeyParams,
         responses: { 204: { description: 'Revoked' } },
@@ -155,7 +152,6 @@ function addKeyRoutes(app: Hono<HttpEnv>, define: DefineOperation, { apps, strea
       async ({ params }) => {
         const { appId } = await existingApp(apps, params.app_id)
         if (!(await apps.revokeKey(appId, params.key_id))) throw new GatewayError('key_not_found')
-        streams.hub.revoke(appId)
         return { status: 204 }
       },
     ),

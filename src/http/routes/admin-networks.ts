@@ -45,7 +45,6 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Netwo
         access: 'admin',
         body: NewNetworkSchema,
         responses: { 201: { description: 'Recorded; it is being connected', schema: NetworkResourceSchema } },
-        errors: ['already_exists'],
       },
       async ({ body }) => {
         const split = networkControl.parseConfig(body.adapter, body.config)
@@ -68,7 +67,7 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Netwo
         params: NetworkParams,
         body: NetworkChangeSchema,
         responses: { 200: { description: 'The changed network', schema: NetworkResourceSchema } },
-        errors: ['network_not_found', 'already_exists'],
+        errors: ['network_not_found'],
       },
       async ({ params, body }) => {
         const { network_id: networkId } = params
@@ -203,8 +202,8 @@ function addDeleteRoute(
   )
 }
 
-const toResource = (control: NetworkLifecycle, network: Network) =>
-  toNetworkResource(network, control.status(network.networkId))
+const toResource = (control: NetworkControl & NetworkLifecycle, network: Network) =>
+  toNetworkResource(network, control.status(network.networkId), control.channels(network.networkId))
 
 async function existingNetwork(networks: NetworkRepository, networkId: NetworkId): Promise<Network> {
   const network = await networks.find(networkId)

@@ -1,13 +1,16 @@
 import type { Hono } from 'hono'
 import * as v from 'valibot'
+import { GatewayError } from '../../core/errors.ts'
+import { invalidRequest } from '../../core/parse-input.ts'
+import type { Position } from '../../core/position.ts'
+import { parsePosition } from '../../core/position.ts'
 import type { Hub } from '../../streams/hub.ts'
 import type { StreamTokens } from '../../streams/tokens.ts'
 import type { HttpContext, HttpEnv } from '../context.ts'
 import type { DefineOperation } from '../operation.ts'
 import { AppParams } from '../schemas/parameters.ts'
-import { SECURITY_HEADERS } from '../security-headers.ts'
 import type { StreamAuthenticator } from '../stream-authentication.ts'
-import { sseHandler, streamTokenHandler } from '../stream-sse.ts'
+import { SSE_HEADERS, openEventStream } from '../stream-sse.ts'
 
 const TAG = 'Stream'
 
@@ -15,6 +18,17 @@ const StreamTokenSchema = v.pipe(
   v.object({ token: v.string(), expires_in_ms: v.pipe(v.number(), v.integer()) }),
   v.metadata({ ref: 'StreamToken', title: 'A token that opens one stream' }),
 )
+
+/** Not strict: clients of EventSource add parameters of their own, such as one against caches. */
+const StreamQuery = v.object({
+  after: v.optional(v.pipe(v.string(), v.description('The position to resume after: `epoch:offset`'))),
+  token: v.optional(v.pipe(v.string(), v.description('A stream token, instead of a key'))),
+})
+const lastEventId = {
+  name: 'Last-Event-ID',
+  description: 'The position to resume after, as a reconnecting EventSource sends it; counts more than `after`',
+  schema: { type: 'string' },
+} as const
 
 export type StreamRouteDeps = {
   readonly hub: Hub
@@ -24,8 +38,7 @@ export type StreamRouteDeps = {
 
 /** Server-sent events and the tokens of browsers. A WebSocket upgrade never comes here: server.ts takes it. */
 export function addStreamRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: StreamRouteDeps): void {
-  const openStream = sseHandler(deps)
-  const issueToken = streamTokenHandler(deps)
+  const { hub, authenticator, tokens } = deps
   app.get(
     '/apps/:app_id/stream',
     define(
@@ -34,16 +47,22 @@ export function addStreamRoutes(app: Hono<HttpEnv>, define: DefineOperation, dep
         tag: TAG,
         summary: "Stream the app's events",
         description:
-          'A WebSocket upgrade opens the stream with the subprotocol of stream-protocol.md; `Accept: text/event-stream` ' +
-          'gets server-sent events. `?after=epoch:offset` or `Last-Event-ID` resumes. A browser sends `?token=`.',
+          'A WebSocket upgrade opens the stream with the subprotocol of stream-protocol.md and resumes by its first ' +
+          'message; `Accept: text/event-stream` gets server-sent events. A browser sends a token instead of a key.',
         access: 'stream',
         params: AppParams,
+        query: StreamQuery,
+        headers: [lastEventId],
         responses: { 200: { description: 'Events until one side closes', mediaType: 'text/event-stream' } },
         errors: ['draining'],
       },
-      ({ c }) => {
-        addOurHeaders(c)
-        return openStream(c)
+      async ({ params, query, c }) => {
+        requireEventStream(c)
+        const after = readAfter(c.req.header('last-event-id') ?? query.after)
+        const authorization = c.req.header('authorization')
+        const admission = await authenticator.authenticate({ appId: params.app_id, authorization, token: query.token })
+        const cutOff = () => c.env?.incoming?.socket.destroy()
+        return { status: 200, text: openEventStream(hub, { admission, after, cutOff }), headers: SSE_HEADERS }
       },
     ),
   )
@@ -58,16 +77,29 @@ export function addStreamRoutes(app: Hono<HttpEnv>, define: DefineOperation, dep
         params: AppParams,
         responses: { 201: { description: 'The token', schema: StreamTokenSchema } },
       },
-      ({ c }) => {
-        addOurHeaders(c)
-        return issueToken(c)
+      async ({ caller }) => {
+        if (caller === undefined) throw new GatewayError('unauthorized')
+        const { token, expiresInMs } = await tokens.issue(caller)
+        return { status: 201, json: { token, expires_in_ms: expiresInMs } }
       },
     ),
   )
 }
 
-/** For handlers that make their own Response with `c.body` or `c.json`, which start from these. */
-function addOurHeaders(c: HttpContext): void {
-  for (const [name, value] of Object.entries(SECURITY_HEADERS)) c.header(name, value)
-  c.header('x-request-id', c.get('requestId'))
+/** Throws for a request that did not mean to open a stream, or, like HEAD, would never read it. */
+function requireEventStream(c: HttpContext): void {
+  if (c.req.method !== 'GET') throw new GatewayError('method_not_allowed', { fields: { allowed: ['GET'] } })
+  if (/\btext\/event-stream\b/i.test(c.req.header('accept') ?? '')) return
+  throw new GatewayError('invalid_request', {
+    detail: 'Open a WebSocket here, or send "Accept: text/event-stream" for server-sent events.',
+  })
+}
+
+function readAfter(text: string | undefined): Position | null {
+  if (text === undefined || text === '') return null
+  const position = parsePosition(text)
+  if (position === undefined) {
+    throw invalidRequest([{ field: 'after', message: 'must be a position of this stream, as epoch:offset' }])
+  }
+  return position
 }

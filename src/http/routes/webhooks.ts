@@ -1,6 +1,6 @@
 import type { Hono } from 'hono'
 import * as v from 'valibot'
-import type { EndpointRepository } from '../../core/endpoint.ts'
+import type { Endpoint, EndpointRepository } from '../../core/endpoint.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { AppId, EndpointId } from '../../core/ids.ts'
 import type { HttpEnv } from '../context.ts'
@@ -43,11 +43,12 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Webho
         operationId: 'registerWebhook',
         tag: TAG,
         summary: 'Register a webhook',
+        description: 'An app has 100 webhooks at most. This one gets the events from now on.',
         access: 'app',
         params: AppParams,
         body: NewWebhookSchema,
         responses: { 201: { description: 'Registered; the secret is shown this once', schema: CreatedWebhookSchema } },
-        errors: ['webhook_url_refused'],
+        errors: ['webhook_url_refused', 'too_many_webhooks'],
       },
       async ({ params, body }) => {
         const secret = deps.generateSecret()
@@ -59,7 +60,7 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Webho
           enabled: body.enabled ?? true,
           secret,
         })
-        if (endpoint.enabled) await deps.openEndpoint(endpoint.appId, endpoint.endpointId)
+        if (endpoint.enabled) await openOrRemove(deps, endpoint)
         return { status: 201, json: { ...toWebhookResource(endpoint), secret } }
       },
     ),
@@ -90,6 +91,19 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Webho
       },
     ),
   )
+}
+
+/** Without its secret, which only the answer tells, an endpoint is of no use: nothing may be left of it. */
+async function openOrRemove(
+  { endpoints, openEndpoint }: WebhookRouteDeps,
+  { appId, endpointId }: Endpoint,
+): Promise<void> {
+  try {
+    await openEndpoint(appId, endpointId)
+  } catch (error) {
+    await endpoints.remove(appId, endpointId)
+    throw error
+  }
 }
 
 function addReadRoutes(app: Hono<HttpEnv>, define: DefineOperation, endpoints: EndpointRepository): void {

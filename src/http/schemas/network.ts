@@ -52,6 +52,14 @@ export const NetworkResourceSchema = v.pipe(
     shard: v.string(),
     config: v.pipe(v.record(v.string(), v.unknown()), v.description('Without credentials')),
     status: v.pipe(statusSchema, v.description('Of the adapter on the instance that answers')),
+    connection: v.pipe(
+      v.object({
+        open: v.pipe(v.number(), v.integer(), v.description('Channels that are open')),
+        total: v.pipe(v.number(), v.integer(), v.description('Channels, one per provider node')),
+        reasons: v.pipe(v.array(v.string()), v.description('Why the others are not open')),
+      }),
+      v.description("The network's channels on the instance that answers; 0 open: nothing is heard of its calls here"),
+    ),
     created_at: milliseconds,
     updated_at: milliseconds,
   }),
@@ -96,6 +104,7 @@ const toStatus = (status: NetworkStatus): v.InferOutput<typeof statusSchema> => 
 export const toNetworkResource = (
   network: Network,
   status: NetworkStatus,
+  channels: readonly ChannelStatus[],
 ): v.InferOutput<typeof NetworkResourceSchema> => ({
   network_id: network.networkId,
   name: network.name,
@@ -103,6 +112,11 @@ export const toNetworkResource = (
   shard: network.shard,
   config: network.config,
   status: toStatus(status),
+  connection: {
+    open: channels.filter(({ state }) => state === 'open').length,
+    total: channels.length,
+    reasons: [...new Set(channels.filter(({ state }) => state !== 'open').map(({ state, reason }) => reason ?? state))],
+  },
   created_at: network.createdAt,
   updated_at: network.updatedAt,
 })

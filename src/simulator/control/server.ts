@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { GatewayError } from '../../core/errors.ts'
+import { invalidRequest } from '../../core/parse-input.ts'
 import type { Backend } from '../backend.ts'
 import { listenOn, readBody } from '../http-server.ts'
 import type { Load } from '../load.ts'
@@ -73,8 +74,8 @@ export class ControlServer {
 function decodeSegments(path: string): readonly string[] {
   try {
     return path.split('/').filter(Boolean).map(decodeURIComponent)
-  } catch (cause) {
-    throw new GatewayError('invalid_request', { detail: 'the path is not valid', fields: { field: '(path)' }, cause })
+  } catch {
+    throw invalidRequest([{ field: '(path)', message: 'is not valid' }])
   }
 }
 
@@ -97,7 +98,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (cause) {
-    throw new GatewayError('malformed_json', { fields: { field: '(body)' }, cause })
+    throw new GatewayError('malformed_json', { cause })
   }
 }
 

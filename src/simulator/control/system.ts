@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { GatewayError } from '../../core/errors.ts'
 import { TERMINATION_REASONS } from '../channels.ts'
 import type { Channel } from '../channels.ts'
-import { parseInput } from '../input.ts'
+import { invalidRequest, parseInput } from '../../core/parse-input.ts'
 import { Load, LoadSchema } from '../load.ts'
 import type { Subscription } from '../subscriptions.ts'
 import { NO_CONTENT, paramOf } from './route.ts'
@@ -79,7 +79,7 @@ function deleteSubscription(request: ControlRequest): ControlReply {
 function startLoad({ backend, loads, body }: ControlRequest): ControlReply {
   const plan = parseInput(LoadSchema, body)
   if (backend.users.size === 0) {
-    throw new GatewayError('invalid_request', { detail: 'there are no users', fields: { field: 'users' } })
+    throw invalidRequest([{ field: 'users', message: 'there are none' }])
   }
   const load = new Load(backend.newId(), backend, plan)
   const [oldest] = loads.keys()

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { GatewayError } from '../../core/errors.ts'
 import { USER_EVENT_TYPES } from '../event-types.ts'
-import { parseInput } from '../input.ts'
+import { parseInput } from '../../core/parse-input.ts'
 import { UserRangeSchema, UserSchema } from '../users.ts'
 import { callView } from './calls.ts'
 import { NO_CONTENT, paramOf } from './route.ts'
