@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 /**
@@ -8,6 +9,8 @@ export default defineConfig({
   test: {
     restoreMocks: true,
     unstubEnvs: true,
+    // Tests mostly wait, so that on two cores the usual one worker would take twice the time.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       {
         extends: true,
@@ -21,9 +24,17 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'stores', include: ['{src,test}/**/*.{redis,sql}.test.ts'], testTimeout: 30_000, hookTimeout: 60_000 },
+        test: {
+          name: 'stores',
+          include: ['{src,test}/**/*.{redis,sql}.test.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
       },
-      { extends: true, test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
+      {
+        extends: true,
+        test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 },
+      },
     ],
   },
 })

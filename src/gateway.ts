@@ -24,6 +24,7 @@ import { Cipher } from './records/cipher.ts'
 import { Records } from './records/connection.ts'
 import { RecordsDirectory } from './records/directory.ts'
 import { Endpoints } from './records/endpoints.ts'
+import { FolderLock } from './records/folder-lock.ts'
 import { IdempotencyLog } from './records/idempotency.ts'
 import { Networks } from './records/networks.ts'
 import { Subscribers } from './records/subscribers.ts'
@@ -36,7 +37,7 @@ import { RedisEventLog } from './state/event-log.ts'
 import { RedisGenerations } from './state/generations.ts'
 import { RedisLeases } from './state/leases.ts'
 import { StateMetrics } from './state/metrics.ts'
-import { StoreWatch } from './state/store-watch.ts'
+import { StoreWatch, type DataLoss } from './state/store-watch.ts'
 import { RedisStreamTokens } from './state/stream-tokens.ts'
 import { Hub } from './streams/hub.ts'
 import { StreamMetrics } from './streams/metrics.ts'
@@ -205,7 +206,12 @@ function buildState({ config, registry, log }: Base) {
     leases: new RedisLeases({ ...shared, log: log.child({ component: 'leases' }) }),
     generations: new RedisGenerations(shared),
     streamTokens: new RedisStreamTokens(connection.general),
-    services: [...(embedded === undefined ? [] : [embedded]), connection, watch],
+    services: [
+      // Two gateways that start at once on one folder must not start two servers on one append-only file.
+      ...(embedded === undefined ? [] : [new FolderLock({ folder: config.redis.embedded.dataDir, log }), embedded]),
+      connection,
+      watch,
+    ],
   }
 }
 
@@ -240,13 +246,18 @@ function buildNetworks({ config, registry, log }: Base, records: RecordParts, st
     random: Math.random,
     log: log.child({ component: 'networks' }),
   })
-  state.watch.onDataLoss((loss) => {
-    ingest.forgetAll()
+  const recover = async (loss: DataLoss): Promise<void> => {
     state.generations.forgetAll()
-    for (const networkId of supervisor.running()) {
-      supervisor.resynchronise(networkId, undefined, `store_${loss}`)
+    try {
+      if (loss === 'emptied') await ingest.restoreAll()
+      else ingest.forgetAll()
+    } catch (error) {
+      log.error({ err: error }, 'calls known from memory could not be put back')
     }
-  })
+    for (const networkId of supervisor.running()) supervisor.resynchronise(networkId, undefined, `store_${loss}`)
+  }
+  // It handles its own failures.
+  state.watch.onDataLoss((loss) => void recover(loss))
   const watchdog = new Watchdog({
     store: state.calls,
     directory: records.directory,

@@ -229,6 +229,27 @@ test('after Redis was emptied the next snapshot restores the calls under a new e
   expect(Number((await rig.log.top(app)).epoch)).toBeGreaterThan(Number(before.epoch))
 })
 
+test('a call that ended while Redis was emptied is ended with an event, one that goes on is confirmed', async () => {
+  const other = aCall({ callId: toCallId('callhalf-2:0') })
+  await rig.deliver(report(1, aCall()))
+  await rig.deliver(report(2, other))
+  await redis.connect().flushall()
+  await rig.ingest.restoreAll()
+  expect(await rig.calls.liveCalls(network, [anna])).toHaveLength(2)
+  expect(await rig.calls.liveCalls(network, [anna])).toMatchObject([{ stale: true }, { stale: true }])
+  await rig.deliver(snapshot(3, [other]))
+  expect(await rig.told()).toEqual(['call.released 1'])
+  expect(await rig.calls.liveCalls(network, [anna])).toMatchObject([{ stale: false, call: { callId: other.callId } }])
+})
+
+test('what was stored after the loss is not overwritten from memory', async () => {
+  await rig.deliver(report(1, aCall()))
+  await redis.connect().flushall()
+  await second.deliver(report(2, active, 'answered'))
+  await rig.ingest.restoreAll()
+  expect(await rig.calls.liveCalls(network, [anna])).toMatchObject([{ stale: false, call: { state: 'active' } }])
+})
+
 test('a remembered state is not trusted when Redis was emptied behind it', async () => {
   await rig.deliver(report(1, aCall()))
   await redis.connect().flushall()

@@ -4,7 +4,14 @@ import type { CallStore, CommitEntry, CommitWrite, StoredSubscriber } from './co
 import type { Clock } from './core/clock.ts'
 import type { Assignment, Directory } from './core/directory.ts'
 import { GatewayError } from './core/errors.ts'
-import type { CallId, NetworkId, NetworkRef, SubscriberId } from './core/ids.ts'
+import {
+  toNetworkId,
+  toSubscriberId,
+  type CallId,
+  type NetworkId,
+  type NetworkRef,
+  type SubscriberId,
+} from './core/ids.ts'
 import type { IngestMetrics } from './core/ingest-metrics.ts'
 import type { Logger } from './core/logger.ts'
 import type { DeliveryOutcome, Fence, Observation, ObservationSink } from './core/observation.ts'
@@ -38,6 +45,7 @@ const WAITING_MAX = 20_000
 const ATTEMPTS_MAX = 16
 const STEP_BACK_MAX_MS = 32
 const STALE_BATCH = 128
+const RESTORE_BATCH = 128
 
 /** Whose call state is changed, and under which lease. */
 type Target = {
@@ -136,10 +144,39 @@ export class Ingest implements ObservationSink {
     return true
   }
 
-  /** Forgets what is known from memory: the store may have lost it. */
+  /** Forgets what is known from memory: the store may have lost some of it. */
   forgetAll(): void {
     this.#era += 1
     this.#cache.clear()
+  }
+
+  /**
+   * The store was emptied: puts the live calls back that are known from memory, unconfirmed and without an
+   * event. Those that have ended meanwhile are thereby ended with an event once the network is read again,
+   * instead of vanishing; nobody would be told otherwise.
+   */
+  async restoreAll(): Promise<void> {
+    const remembered = this.#cache.liveEntries()
+    this.forgetAll()
+    for (let start = 0; start < remembered.length; start += RESTORE_BATCH) {
+      const batch = remembered.slice(start, start + RESTORE_BATCH)
+      await Promise.all(batch.map(([key, stored]) => this.#restore(key, stored.state)))
+    }
+  }
+
+  async #restore(key: string, state: SubscriberState): Promise<void> {
+    const slash = key.indexOf('/')
+    const network = this.#directory.network(toNetworkId(key.slice(0, slash)))
+    if (network === undefined) return
+    await this.#store.commit({
+      network,
+      subscriberId: toSubscriberId(key.slice(slash + 1)),
+      // Whoever has written since the loss knows better: the commit is refused then.
+      expected: undefined,
+      head: { ...state.head, stale: true },
+      writes: [...state.calls].map(([callId, record]) => ({ callId, record, restartsSequence: false })),
+      live: liveCallIds(state),
+    })
   }
 
   /**

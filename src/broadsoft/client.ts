@@ -123,7 +123,7 @@ export class XsiClient {
     this.#options = options
     this.actionsPath = options.actionsPath ?? '/com.broadsoft.xsi-actions'
     this.#nodes = new Nodes(options.nodes, options.clock)
-    this.#allowedHosts = new Set([...options.nodes.map(({ host }) => host), ...(options.allowedHosts ?? [])])
+    this.#allowedHosts = new Set([...options.nodes.map(({ origin }) => origin), ...(options.allowedHosts ?? [])])
     this.#ca = options.ca === undefined ? undefined : [...getCACertificates('default'), options.ca]
     this.#authorization = basicAuthorization(options.credentials)
   }

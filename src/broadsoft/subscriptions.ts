@@ -42,6 +42,7 @@ const NOT_FOUND_RETRIES = 5
 const NOT_FOUND_RETRY_MS = 1000
 /** A subscription that nobody can delete expires by itself, as nobody renews it. */
 const DELETE_ATTEMPTS_MAX = 6
+const LIFETIME_SECONDS_MIN = 60
 const NEVER_SECONDS = 2_147_483_647
 const STRANGER = 'stranger '
 
@@ -218,8 +219,10 @@ export class Subscriptions {
 
   #planRenewal(key: string, { expiresSeconds }: GrantedSubscription): void {
     if (expiresSeconds >= NEVER_SECONDS) return
-    // Spread over a tenth, so that what was created together is not renewed together.
-    this.#queue.putEarlier(key, expiresSeconds * (0.45 + 0.05 * this.#options.random()) * 1000)
+    // Spread over a tenth, so that what was created together is not renewed together. A server that grants
+    // next to nothing must not be asked without end.
+    const lifetimeSeconds = Math.max(expiresSeconds, LIFETIME_SECONDS_MIN)
+    this.#queue.putEarlier(key, lifetimeSeconds * (0.45 + 0.05 * this.#options.random()) * 1000)
   }
 
   #onFailure(key: string, entry: Entry, error: unknown): void {

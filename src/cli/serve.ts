@@ -38,13 +38,15 @@ export async function startGateway(terminal: Terminal, signalled: Promise<unknow
   }
 }
 
-/** Drains and stops; answers the exit code. */
+/** Drains and stops; answers the exit code. What could not be stopped would keep the process alive, so it is ended. */
 export async function stopGateway(gateway: Gateway, terminal: Terminal): Promise<number> {
   try {
     await gateway.stop()
     return 0
   } catch (error) {
-    terminal.printError(`The shutdown was incomplete: ${error instanceof Error ? error.message : String(error)}`)
-    return 1
+    const failures: unknown[] = error instanceof AggregateError ? error.errors : [error]
+    const words = failures.map((failure) => (failure instanceof Error ? failure.message : String(failure)))
+    terminal.printError(`The shutdown was incomplete: ${words.join('; ')}`)
+    return process.exit(1)
   }
 }

@@ -16,7 +16,15 @@ export const AppIdSchema = id('AppId', 64)
 export type AppId = v.InferOutput<typeof AppIdSchema>
 
 /** A provider's user, by the provider's own id (BroadWorks: `user@domain`). */
-export const SubscriberIdSchema = id('SubscriberId', 161)
+export const SubscriberIdSchema = v.pipe(
+  v.string(),
+  v.minLength(1),
+  v.maxLength(161),
+  // BroadWorks allows no slash in an id (XSI Interface Specification 2020.07, p. 32); control characters are nobody's.
+  // oxlint-disable-next-line no-control-regex
+  v.regex(/^[^/\u0000-\u001f\u007f]+$/, 'must not contain a slash or control characters'),
+  v.brand('SubscriberId'),
+)
 export type SubscriberId = v.InferOutput<typeof SubscriberIdSchema>
 
 /** One call half, by the provider's own id (BroadWorks: `callhalf-<session>:<leg>`); opaque. */

@@ -1,4 +1,5 @@
 import type { StoredSubscriber } from './call-store.ts'
+import { liveCallIds } from './subscriber-state.ts'
 
 /**
  * The subscribers that this process used last, bounded by the calls they hold (tombstones included)
@@ -41,6 +42,11 @@ export class SubscriberCache {
     if (stored === undefined) return
     this.#entries.delete(key)
     this.#weight -= weightOf(stored)
+  }
+
+  /** Those that have live calls, with their keys. */
+  liveEntries(): readonly (readonly [key: string, stored: StoredSubscriber])[] {
+    return [...this.#entries].filter(([, { state }]) => liveCallIds(state).length > 0)
   }
 
   clear(): void {

@@ -13,13 +13,13 @@ let owner: TestRecords
 let records: Records
 /** The messages logged by `records`. */
 let said: string[] = []
+const note = (_fields: object, message: string) => void said.push(message)
 
 beforeAll(async () => {
   // Migrated by an opener with time enough; the one under test is impatient.
   owner = await startTestRecords('pglite')
   await owner.records.query((db) => sql`create table scratch (n int)`.execute(db))
   await owner.records.stop(deadline())
-  const note = (_fields: object, message: string) => void said.push(message)
   const log = { ...silentLogger, info: note, error: note }
   records = new Records({ ...owner.options, statementTimeoutMs: QUERY_TIMEOUT_MS, log })
   await records.start()

@@ -1,8 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { startTestRedis } from '../../test/support/redis.ts'
+import { redisOptions, startTestRedis } from '../../test/support/redis.ts'
 import { silentLogger } from '../core/logger.ts'
 import { EmbeddedRedis } from './embedded-redis.ts'
 
@@ -43,10 +43,35 @@ test('a server that runs on the folder already is used and left running', async 
   expect(await first.connect().ping()).toBe('PONG')
 })
 
+test('a server whose socket was removed is started again with its data', async () => {
+  const redis = await startTestRedis()
+  cleanups.push(() => redis.stop())
+  await redis.connect().set('kept', 'yes')
+  await rm(redis.socketPath)
+  await expect
+    .poll(
+      () =>
+        redis
+          .connect()
+          .get('kept')
+          .catch(() => undefined),
+      { timeout: 10_000 },
+    )
+    .toBe('yes')
+})
+
+test('a socket folder that others may write to is refused', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'callhalf-redis-'))
+  cleanups.push(() => rm(root, { recursive: true, force: true }))
+  await chmod(root, 0o777)
+  const server = new EmbeddedRedis(redisOptions(root))
+  await expect(server.start()).rejects.toMatchObject({ code: 'store_unavailable' })
+})
+
 test('a folder deeper than a unix socket path may be still starts', async () => {
   const root = await mkdtemp(join(tmpdir(), 'callhalf-redis-'))
   const dataDir = join(root, 'a'.repeat(60), 'b'.repeat(60))
-  const server = new EmbeddedRedis({ dataDir, searchPath: process.env['PATH'] ?? '', log: silentLogger })
+  const server = new EmbeddedRedis(redisOptions(dataDir))
   cleanups.push(() => rm(root, { recursive: true, force: true }))
   cleanups.push(() => server.stop(AbortSignal.timeout(5_000)))
   await server.start()
@@ -54,7 +79,9 @@ test('a folder deeper than a unix socket path may be still starts', async () => 
 })
 
 test('without a redis-server the message says how to get one', async () => {
-  const server = new EmbeddedRedis({ dataDir: tmpdir(), searchPath: '', log: silentLogger, folders: [] })
+  const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-redis-'))
+  cleanups.push(() => rm(dataDir, { recursive: true, force: true }))
+  const server = new EmbeddedRedis({ dataDir, searchPath: '', log: silentLogger, folders: [] })
   await expect(server.start()).rejects.toMatchObject({
     code: 'store_unavailable',
     detail: expect.stringContaining('REDIS_URL'),

@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { lstat, mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join, resolve } from 'node:path'
+import { delimiter, dirname, join, resolve } from 'node:path'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
@@ -61,6 +62,7 @@ export class EmbeddedRedis implements Service {
 
   async start(): Promise<void> {
     await mkdir(this.#dataDir, { recursive: true, mode: 0o700 })
+    await makePrivate(dirname(this.socketPath))
     this.#stopping = new AbortController()
     await this.#ensure()
     this.#watching = this.#watch(this.#stopping.signal)
@@ -129,9 +131,12 @@ export class EmbeddedRedis implements Service {
         return
       }
       const child = this.#child
-      if (child === undefined ? (await probe(this.socketPath)) !== 'absent' : isRunning(child)) continue
-      log.error({ failures }, 'embedded redis ended by itself; starting it again')
+      const isWell = child === undefined ? (await probe(this.socketPath)) !== 'absent' : isRunning(child)
+      // Nobody can reach a server whose socket was removed, though it runs.
+      if (isWell && existsSync(this.socketPath)) continue
+      log.error({ failures }, 'embedded redis ended or lost its socket; starting it again')
       try {
+        await this.#end(AbortSignal.timeout(STOP_TIMEOUT_MS))
         await this.#ensure()
         failures = 0
       } catch (error) {
@@ -213,7 +218,21 @@ function socketPathFor(dataDir: string): string {
   const path = join(dataDir, 'redis.sock')
   if (Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX) return path
   const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 16)
-  return join(tmpdir(), `callhalf-${name}.sock`)
+  return join(tmpdir(), `callhalf-${name}`, 'redis.sock')
+}
+
+/**
+ * Makes the socket's folder and sees that it is ours alone: in a folder that others can write to, somebody
+ * could put a server of theirs in our place.
+ */
+async function makePrivate(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const found = await lstat(folder)
+  const isOurs = process.getuid === undefined || found.uid === process.getuid()
+  if (found.isDirectory() && isOurs && (found.mode & 0o022) === 0) return
+  throw new GatewayError('store_unavailable', {
+    detail: `${folder} must belong to the gateway's user, and no one else may write to it.`,
+  })
 }
 
 async function probe(socketPath: string): Promise<'ready' | 'loading' | 'absent'> {

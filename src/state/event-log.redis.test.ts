@@ -5,12 +5,11 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { startTestRedis, type TestRedis } from '../../test/support/redis.ts'
+import { redisOptions, startTestRedis, type TestRedis } from '../../test/support/redis.ts'
 import { aCall, app, otherApp, report, StateRig } from '../../test/support/state-rig.ts'
 import { until } from '../../test/support/until.ts'
 import type { LogEntry } from '../core/event-log.ts'
 import { toCallId } from '../core/ids.ts'
-import { silentLogger } from '../core/logger.ts'
 import { formatPosition, type Position } from '../core/position.ts'
 import { EmbeddedRedis } from './embedded-redis.ts'
 
@@ -184,7 +183,7 @@ test('a restart that lost the last writes never gives their positions to other e
   await appendAll(rig, 'lost-1', 'lost-2')
   expect(await witness.look(rig, epoch)).toHaveLength(4)
 
-  const restarted = new EmbeddedRedis({ dataDir, searchPath: process.env['PATH'] ?? '', log: silentLogger })
+  const restarted = new EmbeddedRedis(redisOptions(dataDir))
   await restarted.start()
   cleanups.push(
     () => rm(dataDir, { recursive: true, force: true }),

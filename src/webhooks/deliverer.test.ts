@@ -52,7 +52,7 @@ const startRawServer = async (serve: (socket: Socket) => void): Promise<string> 
 const key = createSigningKey(generateSecret())
 const post = (deliverer: Deliverer, url: string, signal = new AbortController().signal) =>
   deliverer.attempt(
-    { url, keys: [key], messageId: 'msg_1', type: 'call.ringing', number: 1, payload: '{"a":1}' },
+    { url, keys: [key], messageId: 'msg_1', position: '7:1', type: 'call.ringing', number: 1, payload: '{"a":1}' },
     signal,
   )
 
@@ -179,7 +179,7 @@ test('every key of a rotation signs', async () => {
   const receiver = await startReceiver()
   const keys = [createSigningKey(generateSecret()), key]
   await start().attempt(
-    { url: receiver.url, keys, messageId: 'msg_1', type: 'call.ringing', number: 1, payload: '{}' },
+    { url: receiver.url, keys, messageId: 'msg_1', position: '7:1', type: 'call.ringing', number: 1, payload: '{}' },
     new AbortController().signal,
   )
   expect(receiver.received[0]?.headers['webhook-signature']).toMatch(/^v1,\S{44} v1,\S{44}$/)

@@ -16,6 +16,8 @@ export type Attempt = {
   readonly keys: readonly KeyObject[]
   readonly messageId: string
   readonly type: string
+  /** `<epoch>:<offset>`, the event's place in the app's log. */
+  readonly position: string
   readonly sequence?: string
   /** From 1. */
   readonly number: number
@@ -134,6 +136,7 @@ export class Deliverer {
       'webhook-timestamp': String(timestamp),
       'webhook-signature': sign({ id, timestamp, payload }, attempt.keys),
       'callhalf-event': attempt.type,
+      'callhalf-position': attempt.position,
       'callhalf-attempt': String(attempt.number),
       ...(attempt.sequence !== undefined && { 'callhalf-sequence': attempt.sequence }),
     }

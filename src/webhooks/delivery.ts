@@ -24,6 +24,9 @@ export type StoredEvent = {
 
 export const eventIdOf = (appId: AppId, { epoch, offset }: Position): string => `${appId}:${epoch}-${offset}`
 
+/** `<epoch>:<offset>`: the place in the app's log that an event id names. */
+export const positionOf = (eventId: string): string => eventId.slice(eventId.lastIndexOf(':') + 1).replace('-', ':')
+
 /**
  * The `webhook-id` of an event at an endpoint: the same for every attempt, by any process, so that a
  * receiver can tell a repetition. Derived, so nothing has to be stored; without a `.`, which would make

@@ -80,6 +80,7 @@ test('an event of the log arrives once, signed and with its headers', async () =
     'callhalf-event': 'call.ringing',
     'callhalf-attempt': '1',
     'callhalf-sequence': '7',
+    'callhalf-position': expect.stringMatching(/^[1-9]\d*:1$/),
   })
   const header = (name: string) => String(request?.headers[name])
   const headers = {

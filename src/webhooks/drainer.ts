@@ -4,7 +4,7 @@ import type { Directory } from '../core/directory.ts'
 import type { EndpointRepository } from '../core/endpoint.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Deliverer } from './deliverer.ts'
-import { messageIdOf } from './delivery.ts'
+import { messageIdOf, positionOf } from './delivery.ts'
 import type { Lane, StoredEvent } from './delivery.ts'
 import type { DeliveryStore } from './delivery-store.ts'
 import type { WebhookMetrics } from './metrics.ts'
@@ -111,6 +111,7 @@ export class Drainer {
           ...target,
           messageId: messageIdOf(lane.endpointId, event.eventId),
           type: event.type,
+          position: positionOf(event.eventId),
           ...(event.sequence !== undefined && { sequence: event.sequence }),
           number: attempts + 1,
           payload: event.payload,

@@ -96,7 +96,8 @@ export class WakeUpQueue {
     this.#worker = undefined
     if (worker !== undefined && !(await endsBefore(worker.close(), deadline))) {
       this.#options.log.warn({}, 'lanes were left for other instances to take over')
-      await worker.disconnect().catch(() => undefined)
+      // With Redis gone it would wait for it for ever.
+      await endsBefore(worker.disconnect(), AbortSignal.timeout(FORCED_STOP_MS))
     }
     // Only now: jobs that are ending still pass on wake-ups.
     this.#queue = undefined

@@ -282,6 +282,7 @@ const attempt = (deliverer: ReturnType<typeof createDeliverer>, url: string) =>
     {
       url,
       keys: [createSigningKey(generateSecret())],
+      position: '7:1',
       messageId: 'msg_1',
       type: 'call.ringing',
       number: 1,

@@ -15,14 +15,17 @@ export type TestRedis = {
   stop(): Promise<void>
 }
 
+/** For a redis-server of this machine, or the one that `npm run provide` has unpacked. */
+export const redisOptions = (dataDir: string): EmbeddedRedisOptions => ({
+  dataDir,
+  searchPath: process.env['PATH'] ?? '',
+  unpackedDir: join(import.meta.dirname, '../../.callhalf/debian'),
+  log: silentLogger,
+})
+
 export async function startTestRedis(): Promise<TestRedis> {
   const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-redis-'))
-  const options = {
-    dataDir,
-    searchPath: process.env['PATH'] ?? '',
-    unpackedDir: join(import.meta.dirname, '../../.callhalf/debian'),
-    log: silentLogger,
-  }
+  const options = redisOptions(dataDir)
   const server = new EmbeddedRedis(options)
   await server.start()
   const clients: Redis[] = []
