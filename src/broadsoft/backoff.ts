@@ -16,7 +16,7 @@ export type BackoffOptions = {
 export const CHANNEL_BACKOFF: BackoffOptions = { baseMs: 500, capMs: 8_000, floorMs: 250 }
 
 /** Repeating a failed subscription or read. */
-export const WORK_BACKOFF: BackoffOptions = { baseMs: 1000, capMs: 60_000, floorMs: 250 }
+export const WORK_BACKOFF: BackoffOptions = { baseMs: 500, capMs: 15_000, floorMs: 250 }
 
 /**
  * Exponential backoff with full jitter: uniform in [0, base·2^failures), but within floor and cap.

@@ -42,7 +42,7 @@ const NOT_FOUND_RETRIES = 5
 const NOT_FOUND_RETRY_MS = 1000
 /** A subscription that nobody can delete expires by itself, as nobody renews it. */
 const DELETE_ATTEMPTS_MAX = 6
-const LIFETIME_SECONDS_MIN = 60
+const LIFETIME_SECONDS_MIN = 2
 const NEVER_SECONDS = 2_147_483_647
 const STRANGER = 'stranger '
 

@@ -22,7 +22,7 @@ export const SubscriberIdSchema = v.pipe(
   v.maxLength(161),
   // BroadWorks allows no slash in an id (XSI Interface Specification 2020.07, p. 32); control characters are nobody's.
   // oxlint-disable-next-line no-control-regex
-  v.regex(/^[^/\u0000-\u001f\u007f]+$/, 'must not contain a slash or control characters'),
+  v.regex(/^[^/\u0000-\u001f\u007f]*$/, 'must not contain a slash or control characters'),
   v.brand('SubscriberId'),
 )
 export type SubscriberId = v.InferOutput<typeof SubscriberIdSchema>

@@ -10,7 +10,7 @@ import { EndpointSecrets } from './endpoint-secrets.ts'
 import type { Schema } from './schema.ts'
 
 /** Each event of an app costs a lane and a delivery per endpoint that wants it. */
-const PER_APP_MAX = 100
+const PER_APP_MAX = 20
 
 /** Webhook endpoints; their signing secrets are kept apart. */
 export class Endpoints implements EndpointRepository {

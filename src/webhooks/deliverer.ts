@@ -56,7 +56,7 @@ export class Deliverer {
 
   /** Makes the connection pools; nothing is opened before the first attempt. */
   start(): void {
-    const { policy, resolve, connectTimeoutMs = 3_000, connections = 32 } = this.#options
+    const { policy, resolve, connectTimeoutMs = 3_000, connections = 256 } = this.#options
     this.#agent = new Agent({
       connect: createGuardedConnector({ policy, resolve, timeoutMs: connectTimeoutMs }),
       connections,

@@ -25,6 +25,11 @@ const NAME = 'lanes'
 /** After a failure that is ours (the store, the records), not the receiver's. */
 const OWN_FAILURE_DELAY_MS = 1_000
 const FORCED_STOP_MS = 1_000
+/**
+ * More than one app's endpoints can hold between them (20 of 10 slots each), so that an app whose receivers all
+ * hang leaves room for the others.
+ */
+const CONCURRENCY = 500
 
 const LaneSchema = v.object({ appId: AppIdSchema, endpointId: EndpointIdSchema, orderKey: v.string() })
 
@@ -49,7 +54,7 @@ export class WakeUpQueue {
 
   /** Opens the queue, and with `drain` a worker on it. */
   async start(drain: DrainLane): Promise<void> {
-    const { log, concurrency = 200 } = this.#options
+    const { log, concurrency = CONCURRENCY } = this.#options
     const queue = new Queue(NAME, {
       connection: this.#connect(),
       prefix: QUEUE_PREFIX,

@@ -43,7 +43,7 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Webho
         operationId: 'registerWebhook',
         tag: TAG,
         summary: 'Register a webhook',
-        description: 'An app has 100 webhooks at most. This one gets the events from now on.',
+        description: 'An app has 20 webhooks at most. This one gets the events from now on.',
         access: 'app',
         params: AppParams,
         body: NewWebhookSchema,
