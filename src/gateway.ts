@@ -196,6 +196,7 @@ function buildState({ config, registry, log }: Base) {
   const shared = { ...connectionLinks(connection), metrics, clock: systemClock, random: Math.random }
   const watch = new StoreWatch({ ...shared, log: log.child({ component: 'store-watch' }) })
   const eventLog = new RedisEventLog({ ...shared, log: log.child({ component: 'event-log' }) })
+  const leases = new RedisLeases({ ...shared, log: log.child({ component: 'leases' }) })
   return {
     address,
     connection,
@@ -203,17 +204,25 @@ function buildState({ config, registry, log }: Base) {
     watch,
     eventLog,
     calls: new RedisCalls(shared),
-    leases: new RedisLeases({ ...shared, log: log.child({ component: 'leases' }) }),
+    leases,
     generations: new RedisGenerations(shared),
     streamTokens: new RedisStreamTokens(connection.general),
     services: [
       // Two gateways that start at once on one folder must not start two servers on one append-only file.
       ...(embedded === undefined ? [] : [new FolderLock({ folder: config.redis.embedded.dataDir, log }), embedded]),
       connection,
+      ...(embedded === undefined ? [] : [freesOrphans(leases)]),
       watch,
     ],
   }
 }
+
+/** The embedded store serves one process, so at its start every lease in it is a dead one's. */
+const freesOrphans = (leases: RedisLeases): Service => ({
+  name: 'orphaned-leases',
+  start: () => leases.releaseOrphans(),
+  stop: () => Promise.resolve(),
+})
 
 const connectionLinks = ({ commit, general, subscriber }: StoreConnection) => ({ commit, general, subscriber })
 

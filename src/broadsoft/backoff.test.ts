@@ -4,7 +4,7 @@ import { backoffMs, CHANNEL_BACKOFF } from './backoff.ts'
 
 test('the ceiling doubles from its base to its cap', () => {
   const ceilings = [0, 1, 2, 3, 4, 5, 6, 50].map((failures) => backoffMs(failures, 0.999999, CHANNEL_BACKOFF))
-  expect(ceilings).toEqual([499, 999, 1999, 3999, 7999, 7999, 7999, 7999])
+  expect(ceilings).toEqual([499, 999, 1999, 3999, 4999, 4999, 4999, 4999])
 })
 
 test('the wait is never shorter than the floor nor longer than the cap', () => {
@@ -15,7 +15,7 @@ test('the wait is never shorter than the floor nor longer than the cap', () => {
       (failures, random) => {
         const delay = backoffMs(failures, random, CHANNEL_BACKOFF)
         expect(delay).toBeGreaterThanOrEqual(250)
-        expect(delay).toBeLessThanOrEqual(8_000)
+        expect(delay).toBeLessThanOrEqual(5_000)
       },
     ),
   )

@@ -13,7 +13,7 @@ export type BackoffOptions = {
  * seconds is no load for a server that is coming back; one that wants to be left alone longer says so
  * (`Retry-After`).
  */
-export const CHANNEL_BACKOFF: BackoffOptions = { baseMs: 500, capMs: 8_000, floorMs: 250 }
+export const CHANNEL_BACKOFF: BackoffOptions = { baseMs: 500, capMs: 5_000, floorMs: 250 }
 
 /** Repeating a failed subscription or read. */
 export const WORK_BACKOFF: BackoffOptions = { baseMs: 500, capMs: 15_000, floorMs: 250 }

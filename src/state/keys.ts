@@ -37,6 +37,9 @@ export const appendedKey = ({ shard, appId }: AppRef, id: string): string => inS
 export const wakeChannel = (shard: Shard): string => inShard(shard, 'wake')
 
 /** Token of the lease's holder; gone when nobody holds it. */
+/** Matches every lease of every network. */
+export const LEASE_PATTERN = 'ch:{*}:lease:*'
+
 export const leaseKey = (network: NetworkRef, name: string): string => inNetwork(network, 'lease', name)
 
 /** The newest token granted for the lease; older ones are refused by the commit script. */

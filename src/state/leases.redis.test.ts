@@ -74,6 +74,13 @@ test('a late release does not end the lease of the next holder', async () => {
   await second.release()
 })
 
+test('a process that is alone takes over at once from one that was killed, with a higher token', async () => {
+  const killed = await acquire(rig)
+  await other.leases.releaseOrphans()
+  const taken = await acquire(other)
+  expect(taken.fence.token).toBeGreaterThan(killed.fence.token)
+})
+
 test('tokens grow even when Redis forgot the last one', async () => {
   const first = await acquire(rig)
   await first.release()

@@ -4,7 +4,7 @@ import type { NetworkRef } from '../core/ids.ts'
 import type { Lease, LeaseStore } from '../core/lease.ts'
 import type { Logger } from '../core/logger.ts'
 import type { RedisLink } from './connection.ts'
-import { fenceKey, leaseKey, TTL } from './keys.ts'
+import { fenceKey, LEASE_PATTERN, leaseKey, TTL } from './keys.ts'
 import type { StateMetrics } from './metrics.ts'
 import { ACQUIRE_LEASE, RELEASE_LEASE, RENEW_LEASE } from './scripts.ts'
 
@@ -61,6 +61,21 @@ export class RedisLeases implements LeaseStore {
         await this.#general.script(RELEASE_LEASE, keys.slice(0, 1), [token])
       },
     }
+  }
+
+  /**
+   * Frees every lease at once, for a process that knows that it is alone: what is held was held by a
+   * predecessor that was killed, and would keep its channels closed until it lapses. Tokens go on growing.
+   */
+  async releaseOrphans(): Promise<void> {
+    let cursor = '0'
+    do {
+      const [next, keys] = await this.#general.run((redis) =>
+        redis.scan(cursor, 'MATCH', LEASE_PATTERN, 'COUNT', 1_000),
+      )
+      if (keys.length > 0) await this.#general.run((redis) => redis.del(...keys))
+      cursor = next
+    } while (cursor !== '0')
   }
 
   /** Renews until it is released, or until `validUntil` (monotonic) passes without a renewal. */
