@@ -89,7 +89,7 @@ export class CallControl {
       await runCommand({
         networks,
         networkId,
-        command: { type: command, subscriberId, callId },
+        command: { type: command, subscriberId, callId: stored.call.networkCallId ?? callId },
         timeoutMs: this.#commandTimeoutMs,
       })
     } catch (error) {

@@ -74,6 +74,8 @@ export type CallFlags = {
  */
 export type Call = {
   readonly callId: CallId
+  /** The network's own id of it now, if that is another one than `callId`; commands must name this one. */
+  readonly networkCallId?: CallId
   readonly state: CallState
   readonly direction: Direction
   /** E.164 where the network says so, otherwise as dialled; empty when withheld. */

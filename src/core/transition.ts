@@ -1,6 +1,7 @@
 import { isLive, type Call, type CallState, type ReleaseCause } from './call.ts'
 import { looksSame } from './call-description.ts'
 import type { CallEventType } from './call-event.ts'
+import { hasGoneOn, underKnownId } from './dialled-call.ts'
 import type { CallId } from './ids.ts'
 import type { CallChange, Observation } from './observation.ts'
 import {
@@ -142,9 +143,17 @@ class Decision {
       this.#rule = 'snapshot_fence'
       return
     }
-    for (const call of calls) {
+    for (const reported of calls) {
+      const call = underKnownId(this.#calls, reported)
       const record = this.#calls.get(call.callId)
-      if (record !== undefined && compareUpstream(this.#upstream, record.upstream) <= 0 && this.#on('watermark')) {
+      const isOld = record === undefined && hasGoneOn(this.#calls, call, this.#upstream) && this.#on('watermark')
+      if (isOld) {
+        this.#rule = 'watermark'
+      } else if (
+        record !== undefined &&
+        compareUpstream(this.#upstream, record.upstream) <= 0 &&
+        this.#on('watermark')
+      ) {
         this.#rule = 'watermark'
       } else {
         this.#applyCall(record, call, change)
@@ -161,7 +170,8 @@ class Decision {
     }
     this.#accepted = true
     const listed = new Set<CallId>()
-    for (const call of calls) {
+    for (const reported of calls) {
+      const call = underKnownId(this.#calls, reported)
       listed.add(call.callId)
       const record = this.#calls.get(call.callId)
       if (record === undefined ? isLive(call.state) : this.#isCovered(record)) this.#applyCall(record, call, 'snapshot')

@@ -11,6 +11,7 @@ const UpstreamSchema = v.object({ generation: v.number(), sequence: v.number() }
 
 const CallSchema = v.object({
   callId: CallIdSchema,
+  networkCallId: v.exactOptional(CallIdSchema),
   state: CallStateSchema,
   direction: DirectionSchema,
   remoteNumber: v.string(),

@@ -166,6 +166,24 @@ test('a placed call answers the fields of the document and rings the subscriber 
   expect((await tenant.client.call('GET', tenant.path('/calls'))).body).toEqual([])
 })
 
+test('a placed call whose id the network changes stays the call that the app placed', async () => {
+  await installation.control.call('PUT', '/settings', { clickToDialChangesCallId: true })
+  const { body } = await tenant.client.call('POST', tenant.path('/calls'), {
+    subscriber_id: ANN.id,
+    subscriber_number: ANN.number,
+    remote_number: CALLER,
+  })
+  const { call_id: callId } = body as { call_id: string }
+  await hearBoth(callId, '1')
+  await installation.control.call('POST', `/calls/${encodeURIComponent(callId)}/local/pickup`)
+  expect(await hearBoth(callId, '2')).toMatchObject({ state: 'alerting' })
+  expect(await simulatedState(callId)).toBeUndefined()
+  expect((await tenant.client.call('DELETE', callPath(callId))).status).toBe(204)
+  expect(await hearBoth(callId, '3')).toMatchObject({ state: 'released' })
+  expect((await tenant.client.call('GET', tenant.path('/calls'))).body).toEqual([])
+  await installation.control.call('PUT', '/settings', { clickToDialChangesCallId: false })
+})
+
 test('the Subscriber Webhook tells the app of a new subscriber once', async () => {
   const bob = { id: 'bob@example.net', number: '+15550100002' }
   await installation.control.call('POST', '/users', { user_id: bob.id, number: bob.number })
