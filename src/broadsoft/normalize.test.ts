@@ -378,6 +378,28 @@ describe('snapshots', () => {
     const payload = `<xsi:calls>${callElement()}${callElement({ callId: '' })}</xsi:calls>`
     expect(normalize('CallSubscriptionEvent', payload)).toEqual({ kind: 'ignored', reason: 'malformed' })
   })
+
+  test.each([
+    ['in another namespace', `<calls xmlns="urn:other">${callElement()}</calls>`],
+    ['spelt otherwise', `<xsi:Calls>${callElement()}</xsi:Calls>`],
+    ['twice', `<xsi:calls/><xsi:calls>${callElement()}</xsi:calls>`],
+    ['with text in it', '<xsi:calls>none</xsi:calls>'],
+    [
+      'with a call in another namespace',
+      '<xsi:calls><call xmlns="urn:other"><callId>callhalf-1:0</callId></call></xsi:calls>',
+    ],
+    [
+      'with a call spelt otherwise',
+      '<xsi:calls><xsi:Call><xsi:callId>callhalf-1:0</xsi:callId></xsi:Call></xsi:calls>',
+    ],
+  ])('a list of calls %s is not read as an empty one', (_what, payload) => {
+    expect(normalize('CallSubscriptionEvent', payload)).toEqual({ kind: 'ignored', reason: 'malformed' })
+  })
+
+  test('elements that are not known beside and in the list spoil nothing', () => {
+    const payload = `<xsi:calls>${callElement()}<xsi:novelty/></xsi:calls><xsi:novelty>1</xsi:novelty>`
+    expect(normalize('CallSubscriptionEvent', payload)).toMatchObject({ kind: 'observation' })
+  })
 })
 
 describe('other events', () => {

@@ -122,6 +122,7 @@ export function normalizeEvent(event: XsiEvent, receivedAt: number): Normalized 
   if (meaning.carries === 'termination') return { kind: 'subscription-terminated' }
   if (event.data === undefined) return ignored('malformed')
 
+  if (meaning.carries === 'snapshot' && !isUnambiguous(event.data)) return ignored('malformed')
   const parent = meaning.carries === 'call' ? event.data : childOf(event.data, 'calls')
   const rule = meaning.carries === 'snapshot' ? SNAPSHOT_RULE : meaning.rule
   const calls = readCalls(childrenOf(parent, 'call'), rule, receivedAt)
@@ -135,6 +136,24 @@ export function normalizeEvent(event: XsiEvent, receivedAt: number): Normalized 
 export const normalizeCall = (call: XsiCall, receivedAt: number): Call => toCall(call, SNAPSHOT_RULE, receivedAt)
 
 const ignored = (reason: IgnoredReason): Normalized => ({ kind: 'ignored', reason })
+
+/**
+ * Whether a snapshot can be taken at its word. One without `calls` says that there are none; but what only
+ * looks like a list of calls (another namespace or spelling, a second list, text in it) must not be read as
+ * that: every call would be ended.
+ */
+function isUnambiguous(data: XmlElement): boolean {
+  const lists = data.children.filter(({ name }) => name.toLowerCase() === 'calls')
+  const [list] = lists
+  if (list === undefined) return true
+  const calls = list.children.filter(({ name }) => name.toLowerCase() === 'call')
+  return (
+    lists.length === 1 &&
+    list === childOf(data, 'calls') &&
+    list.text === '' &&
+    calls.length === childrenOf(list, 'call').length
+  )
+}
 
 /** Undefined when one of them cannot be identified: a snapshot without it would say that it has ended. */
 function readCalls(elements: readonly XmlElement[], rule: CallRule, receivedAt: number): readonly Call[] | undefined {
