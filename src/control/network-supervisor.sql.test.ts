@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { startTestRecords } from '../../test/support/records.ts'
 import type { TestRecords } from '../../test/support/records.ts'
 import { ScriptedAdapterType } from '../../test/support/scripted-adapter.ts'
@@ -159,6 +159,18 @@ describe('following the records', () => {
     await supervisor.apply(networkId)
     expect(adaptersOf(networkId).map(({ state }) => state)).toEqual(['stopped', 'started'])
     expect(adaptersOf(networkId)[1]?.context.config.password).toBe('new')
+  })
+
+  it('an adapter runs on while the secrets of its network cannot be read', async () => {
+    const { networkId } = await record()
+    await supervisor.start()
+    const readable = vi.spyOn(networks, 'secretsOf').mockRejectedValue(new GatewayError('store_unavailable'))
+    await networks.update(networkId, { name: `renamed ${names}` })
+    await expect(supervisor.apply(networkId)).rejects.toMatchObject({ code: 'store_unavailable' })
+    expect(adaptersOf(networkId).map(({ state }) => state)).toEqual(['started'])
+    readable.mockRestore()
+    await supervisor.apply(networkId)
+    expect(adaptersOf(networkId).map(({ state }) => state)).toEqual(['started'])
   })
 
   it('a change that was made by another instance is followed without being told', async () => {

@@ -58,6 +58,7 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
   #following: Promise<void> | undefined
   #unsubscribe: (() => void) | undefined
   #isDirty = false
+  #isCheckDue = false
   #wake: () => void = () => undefined
 
   constructor(options: NetworkSupervisorOptions) {
@@ -164,10 +165,12 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
     const known = this.#running.get(networkId)
     if (network === undefined) return this.#stopRunning(networkId)
     const fingerprint = await this.#fingerprintOf(network)
-    if (known !== undefined && fingerprint !== undefined && known.fingerprint === fingerprint) {
+    if (known !== undefined && known.fingerprint === fingerprint) {
       known.updatedAt = network.updatedAt
       return
     }
+    // What runs is not stopped for a record that cannot be read now.
+    if (known !== undefined && fingerprint === undefined) throw new GatewayError('store_unavailable')
     await this.#stopRunning(networkId)
     if (this.#stopping.signal.aborted) return
     await this.#startRunner(network, fingerprint)
@@ -208,7 +211,7 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
     })
   }
 
-  /** Changes when the adapter must be restarted; undefined, which is never equal, when that cannot be told. */
+  /** Changes when the adapter must be restarted; undefined when that cannot be told. */
   async #fingerprintOf(network: Network): Promise<string | undefined> {
     try {
       const secrets = await this.#options.networks.secretsOf(network.networkId)
@@ -230,6 +233,21 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
   #markDirty(): void {
     this.#isDirty = true
     this.#wake()
+    this.#checkWantedSoon()
+  }
+
+  /** On its own, because a network that takes long to stop or to start must not keep subscribers waiting. */
+  #checkWantedSoon(): void {
+    if (this.#isCheckDue) return
+    this.#isCheckDue = true
+    void this.#options.clock.wait(COALESCE_MS, this.#stopping.signal).then(
+      () => {
+        this.#isCheckDue = false
+        for (const { wanted } of this.#running.values()) wanted.check()
+        return undefined
+      },
+      () => (this.#isCheckDue = false),
+    )
   }
 
   /** Looks at the directory's changes until the signal aborts, and again after a failure. */
@@ -245,7 +263,6 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
       if (isOver) return
       this.#isDirty = false
       try {
-        for (const { wanted } of this.#running.values()) wanted.check()
         await this.#reconcile()
         failures = 0
       } catch (cause) {
