@@ -90,7 +90,8 @@ export class Router {
   }
 }
 
-function matchSegments(
+/** The parameters of a path that fits the pattern (lower case, `:name` for a parameter), whatever case its words have. */
+export function matchSegments(
   pattern: readonly string[],
   segments: readonly string[],
 ): Readonly<Record<string, string>> | undefined {

@@ -15,6 +15,8 @@ import { isExecutable, libraryPathOf } from './unpacked.ts'
 const BINARY_NAMES = ['redis-server', 'valkey-server']
 const USUAL_FOLDERS = ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
 const START_TIMEOUT_MS = 20_000
+/** For replaying a large append-only file. */
+const LOADING_TIMEOUT_MS = 600_000
 const STOP_TIMEOUT_MS = 10_000
 const PROBE_TIMEOUT_MS = 2_000
 const WATCH_MS = 250
@@ -108,16 +110,21 @@ export class EmbeddedRedis implements Service {
 
   /**
    * Waits while a server replays its append-only file (it answers LOADING), and, if there is a child, for
-   * it to begin to listen or to end.
+   * it to begin to listen or to end. One that is still loading is never taken for absent: a second server on
+   * its file would destroy it.
    */
   async #untilSettled(childOf: () => ChildProcess | undefined): Promise<'ready' | 'absent'> {
-    const deadline = performance.now() + START_TIMEOUT_MS
+    const startedAt = performance.now()
     for (;;) {
       const answer = await probe(this.socketPath)
       if (answer === 'ready') return answer
+      const waitedMs = performance.now() - startedAt
+      if (answer === 'loading' && waitedMs > LOADING_TIMEOUT_MS) {
+        throw new GatewayError('store_unavailable', { detail: `redis-server is still loading ${this.#dataDir}` })
+      }
       const child = childOf()
-      const isComing = answer === 'loading' || (child !== undefined && isRunning(child))
-      if (!isComing || performance.now() > deadline) return 'absent'
+      const isComing = child !== undefined && isRunning(child) && waitedMs <= START_TIMEOUT_MS
+      if (answer === 'absent' && !isComing) return 'absent'
       await delay(15)
     }
   }

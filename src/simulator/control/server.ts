@@ -5,6 +5,7 @@ import { invalidRequest } from '../../core/parse-input.ts'
 import type { Backend } from '../backend.ts'
 import { listenOn, readBody } from '../http-server.ts'
 import type { Load } from '../load.ts'
+import { matchSegments } from '../route.ts'
 import { callControls } from './calls.ts'
 import type { ControlReply, ControlRoute } from './route.ts'
 import { systemControls } from './system.ts'
@@ -60,7 +61,7 @@ export class ControlServer {
     const segments = decodeSegments(url.pathname)
     let isKnownPath = false
     for (const { route, pattern } of ROUTES) {
-      const params = paramsOf(pattern, segments)
+      const params = matchSegments(pattern, segments)
       if (params === undefined) continue
       isKnownPath = true
       if (route.method !== message.method) continue
@@ -77,20 +78,6 @@ function decodeSegments(path: string): readonly string[] {
   } catch {
     throw invalidRequest([{ field: '(path)', message: 'is not valid' }])
   }
-}
-
-function paramsOf(
-  pattern: readonly string[],
-  segments: readonly string[],
-): Readonly<Record<string, string>> | undefined {
-  if (pattern.length !== segments.length) return undefined
-  const params: Record<string, string> = {}
-  for (const [index, part] of pattern.entries()) {
-    const segment = segments[index] ?? ''
-    if (part.startsWith(':')) params[part.slice(1)] = segment
-    else if (part !== segment) return undefined
-  }
-  return params
 }
 
 function parseJson(text: string): unknown {
