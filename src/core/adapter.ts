@@ -2,7 +2,8 @@ import type * as v from 'valibot'
 import type { Clock } from './clock.ts'
 import type { CommandOf, CommandResults, CommandType } from './command.ts'
 import type { NetworkRef, SubscriberId } from './ids.ts'
-import type { GenerationStore, LeaseStore } from './lease.ts'
+import type { InstanceRegistry } from './instances.ts'
+import type { ConfirmationBook, GenerationStore, LeaseStore } from './lease.ts'
 import type { Logger } from './logger.ts'
 import type { ObservationSink } from './observation.ts'
 import type { Service } from './service.ts'
@@ -11,7 +12,13 @@ import type { Service } from './service.ts'
 export type ChannelStatus = {
   /** The provider node it is connected to (host and port). */
   readonly node: string
+  /** `standby`: this instance has no channel to the node, as others have; `role` says so, too. */
   readonly state: 'connecting' | 'open' | 'waiting' | 'standby' | 'stopped'
+  /**
+   * `owner`: the channel that gets the node's events. `standby`: a channel of the same set with a lower
+   * priority, which gets them as soon as the owner's is gone. `none`: no channel of this instance's.
+   */
+  readonly role?: 'owner' | 'standby' | 'none'
   readonly channelId?: string
   readonly since: number
   /** When anything last arrived on it. */
@@ -41,7 +48,10 @@ export interface Adapter extends Service {
   execute<Type extends CommandType>(command: CommandOf<Type>, signal: AbortSignal): Promise<CommandResults[Type]>
   channels(): readonly ChannelStatus[]
   subscriptions(): SubscriptionStatus
-  /** Asks for the subscribers' calls to be read again from the network, soon; all of them when undefined. */
+  /**
+   * Asks for the subscribers' calls to be read again from the network, soon. Undefined means all of them, for a
+   * reason that every instance notices by itself: the one that looks after the subscriptions does it.
+   */
   resynchronise(subscriberIds: readonly SubscriberId[] | undefined, reason: string): void
   /**
    * Starts channels again that stopped for good (a refused login, a duplicate channel set), with one more try
@@ -65,6 +75,8 @@ export type AdapterContext<Config> = {
   readonly wanted: WantedSubscribers
   readonly leases: LeaseStore
   readonly generations: GenerationStore
+  readonly confirmations: ConfirmationBook
+  readonly instances: InstanceRegistry
   /** The network's immutable channel set, kept in records: the same for every instance, for ever. */
   readonly channelSetId: string
   /** Unique to the network: of two with the same the provider ends one (XSI, `DuplicateChannelSet`). */

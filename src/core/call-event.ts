@@ -7,8 +7,10 @@ export type CallEventType = (typeof CALL_EVENT_TYPES)[number]
 
 /** The event of an app being given a subscriber. */
 export const SUBSCRIBER_ASSIGNED = 'subscriber.assigned'
+/** The event of an app losing a subscriber: it sees no more of its calls. */
+export const SUBSCRIBER_UNASSIGNED = 'subscriber.unassigned'
 
-export const EVENT_TYPES = [...CALL_EVENT_TYPES, SUBSCRIBER_ASSIGNED] as const
+export const EVENT_TYPES = [...CALL_EVENT_TYPES, SUBSCRIBER_ASSIGNED, SUBSCRIBER_UNASSIGNED] as const
 
 const text = v.string()
 const milliseconds = v.pipe(v.number(), v.integer())
@@ -65,3 +67,15 @@ export const SubscriberEventPayloadSchema = v.pipe(
   v.metadata({ ref: 'SubscriberEvent', title: 'Subscriber Webhook payload' }),
 )
 export type SubscriberEventPayload = v.InferOutput<typeof SubscriberEventPayloadSchema>
+
+/** What an app is told when it loses a subscriber; the subscriber as the app knew it. */
+export const SubscriberDeparturePayloadSchema = v.pipe(
+  v.object({
+    app_id: text,
+    subscriber_id: text,
+    subscriber_number: text,
+    network_id: text,
+  }),
+  v.metadata({ ref: 'SubscriberDeparture', title: 'The app has lost a subscriber' }),
+)
+export type SubscriberDeparturePayload = v.InferOutput<typeof SubscriberDeparturePayloadSchema>

@@ -1,4 +1,5 @@
 import type { Caller } from './app.ts'
+import type { EndpointDelivery, EndpointFilter } from './endpoint.ts'
 import type { AppId, AppRef, EndpointId, NetworkId, NetworkRef, SubscriberId } from './ids.ts'
 
 /** That an app may see and control a subscriber, and how the app knows the subscriber. */
@@ -11,15 +12,16 @@ export type Assignment = {
   readonly subscriberAccountId?: string
 }
 
-/** What the dispatcher needs to know of a webhook endpoint. */
-export type EndpointSummary = {
-  readonly endpointId: EndpointId
-  readonly app: AppRef
-  readonly url: string
-  readonly enabled: boolean
-  /** Event types it wants: exact (`call.ringing`), by prefix (`call.*`); undefined means all. */
-  readonly eventTypes?: readonly string[]
-}
+/** What the dispatcher needs to know of a webhook endpoint; its credentials are asked for apart. */
+export type EndpointSummary = EndpointFilter &
+  EndpointDelivery & {
+    readonly endpointId: EndpointId
+    readonly app: AppRef
+    /** Enabled and verified: events are taken for it. */
+    readonly enabled: boolean
+    /** False while its receiver has yet to prove that it wants what is sent there. */
+    readonly verified: boolean
+  }
 
 /**
  * Who belongs to whom, from memory: asked for every event, so it never waits. It follows the records

@@ -1,4 +1,4 @@
-import type { AppRef } from './ids.ts'
+import type { AppRef, SubscriberId } from './ids.ts'
 import type { Position } from './position.ts'
 
 /** One entry of an app's log, as every consumer (webhooks, streams, long poll) reads it. */
@@ -8,8 +8,12 @@ export type LogEntry = {
   readonly type: string
   /** Entries with the same key must reach a consumer in log order; others need not wait for each other. */
   readonly orderKey: string
+  /** Whom the entry is about; absent when it is about no subscriber. */
+  readonly subscriberId?: SubscriberId
   /** The payload exactly as the app receives it: JSON, serialised once. */
   readonly payload: string
+  /** When it was appended, in milliseconds since the epoch; absent of entries that earlier versions wrote. */
+  readonly at?: number
 }
 
 /** Why entries after a position cannot be read. */
@@ -30,10 +34,7 @@ export interface EventLog {
    * Appends an entry that does not come from a call. `id` makes a repeated append do nothing
    * (remembered for a day).
    */
-  append(
-    app: AppRef,
-    entry: { readonly id: string; readonly type: string; readonly orderKey: string; readonly payload: string },
-  ): Promise<void>
+  append(app: AppRef, entry: Omit<LogEntry, 'position' | 'at'> & { readonly id: string }): Promise<void>
   /**
    * Calls `onWake` when the app's log may have grown: a hint, which may be lost or spurious.
    * The returned function ends that.

@@ -63,6 +63,8 @@ export class Apps implements AppRepository {
         .where('app_id', '=', appId)
         .executeTakeFirstOrThrow()
       if (numDeletedRows === 0n) return false
+      // Its deliveries may be millions: they are removed afterwards, by and by.
+      await transaction.insertInto('removed_apps').values({ app_id: appId, removed_at: this.#now() }).execute()
       await recordChange(transaction, { kind: 'app', ownerId: appId })
       return true
     })

@@ -66,7 +66,11 @@ describe.each(STORES)('records on %s', (store) => {
 
   test('a schema that is up to date is left alone', async () => {
     const before = await opened.records.query((db) => db.selectFrom('migrations').selectAll().execute())
-    expect(before).toEqual([{ name: '0001-foundation', applied_at: expect.any(Date) }])
+    expect(before).toEqual([
+      { name: '0001-foundation', applied_at: expect.any(Date) },
+      { name: '0002-webhook-delivery', applied_at: expect.any(Date) },
+      { name: '0003-subscriber-departures', applied_at: expect.any(Date) },
+    ])
     expect(await opened.records.query((db) => migrate(db, () => 0))).toEqual([])
     expect(await opened.records.query((db) => db.selectFrom('migrations').selectAll().execute())).toEqual(before)
   })
@@ -74,7 +78,9 @@ describe.each(STORES)('records on %s', (store) => {
   test('a step that fails in the middle leaves nothing of itself', async () => {
     const broken: readonly Migration[] = [
       { name: '0001-foundation', statements: '' },
-      { name: '0002-broken', statements: 'create table half (n int);\ncreate table half (n int);\n' },
+      { name: '0002-webhook-delivery', statements: '' },
+      { name: '0003-subscriber-departures', statements: '' },
+      { name: '0004-broken', statements: 'create table half (n int);\ncreate table half (n int);\n' },
     ]
     await expect(opened.records.query((db) => migrate(db, () => 0, broken))).rejects.toMatchObject({ code: 'internal' })
     const { rows } = await opened.records.query((db) => sql`select to_regclass('half') as half`.execute(db))
@@ -174,7 +180,11 @@ describe('records on PostgreSQL', () => {
     const all = Array.from({ length: 5 }, () => new Records({ ...options, databaseUrl }))
     await Promise.all(all.map((records) => records.start()))
     const names = await all[4]!.query((db) => db.selectFrom('migrations').select('name').execute())
-    expect(names).toEqual([{ name: '0001-foundation' }])
+    expect(names).toEqual([
+      { name: '0001-foundation' },
+      { name: '0002-webhook-delivery' },
+      { name: '0003-subscriber-departures' },
+    ])
     await Promise.all(all.map((records) => records.stop(deadline())))
   })
 

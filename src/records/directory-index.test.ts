@@ -2,6 +2,7 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Assignment } from '../core/directory.ts'
 import * as v from 'valibot'
+import { ENDPOINT_DEFAULTS } from '../core/endpoint.ts'
 import { ShardSchema, toAppId, toEndpointId, toNetworkId, toSubscriberId } from '../core/ids.ts'
 import { DirectoryIndex } from './directory-index.ts'
 
@@ -88,7 +89,9 @@ test('a removed app takes its keys and endpoints along', () => {
       endpointId: toEndpointId('e'),
       app: { appId: app, shard: SHARD },
       url: 'https://hooks.example.net',
+      ...ENDPOINT_DEFAULTS,
       enabled: true,
+      verified: true,
     })
   }
   directory.setApp(appId, undefined)

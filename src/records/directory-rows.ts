@@ -1,6 +1,7 @@
 import { sql, type Kysely, type Selectable } from 'kysely'
 import type { VersionedChange } from './change-log.ts'
 import type { DirectoryIndex } from './directory-index.ts'
+import { DELIVERY_COLUMNS, toDeliveryPart, type DeliveryRow } from './endpoint-rows.ts'
 import type { Schema } from './schema.ts'
 
 /** Rows per query, so that reading 100,000 never holds up the event loop or the only connection for long. */
@@ -94,7 +95,8 @@ const selectEndpoints = (db: Kysely<Schema>) =>
   db
     .selectFrom('endpoints')
     .innerJoin('apps', 'apps.app_id', 'endpoints.app_id')
-    .select(['endpoints.endpoint_id', 'endpoints.app_id', 'apps.shard', 'url', 'enabled', 'event_types'])
+    .select(['endpoints.endpoint_id', 'endpoints.app_id', 'apps.shard', 'endpoints.enabled', 'endpoints.verified'])
+    .select(DELIVERY_COLUMNS)
     .orderBy('endpoints.created_at')
     .orderBy('endpoints.endpoint_id')
 
@@ -123,15 +125,16 @@ const applyKey = (
   row: Pick<Selectable<Schema['api_keys']>, 'key_id' | 'app_id' | 'hash'>,
 ): void => index.setKey(row.key_id, { keyId: row.key_id, appId: row.app_id, hash: Buffer.from(row.hash, 'hex') })
 
-type EndpointRow = Pick<Selectable<Schema['endpoints']>, 'endpoint_id' | 'app_id' | 'url' | 'enabled' | 'event_types'> &
+type EndpointRow = DeliveryRow &
+  Pick<Selectable<Schema['endpoints']>, 'endpoint_id' | 'app_id' | 'enabled' | 'verified'> &
   Pick<Selectable<Schema['apps']>, 'shard'>
 const applyEndpoint = (index: DirectoryIndex, row: EndpointRow): void =>
   index.setEndpoint(row.app_id, row.endpoint_id, {
     endpointId: row.endpoint_id,
     app: index.app(row.app_id) ?? { appId: row.app_id, shard: row.shard },
-    url: row.url,
-    enabled: row.enabled,
-    ...(row.event_types === null ? {} : { eventTypes: row.event_types }),
+    ...toDeliveryPart(row),
+    enabled: row.enabled && row.verified,
+    verified: row.verified,
   })
 
 const applySubscriber = (index: DirectoryIndex, row: SubscriberRow): void =>

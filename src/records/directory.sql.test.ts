@@ -2,6 +2,7 @@ import { sql, type Kysely } from 'kysely'
 import * as v from 'valibot'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { silentLogger } from '../core/logger.ts'
+import { ENDPOINT_DEFAULTS } from '../core/endpoint.ts'
 import { ShardSchema, toSubscriberId, type AppId, type NetworkId } from '../core/ids.ts'
 import { until } from '../../test/support/until.ts'
 import { STORES, startTestRecords, type TestRecords } from '../../test/support/records.ts'
@@ -97,15 +98,31 @@ describe.each(STORES)('directory on %s', (store) => {
     expect(changes).toBeGreaterThan(0)
 
     const endpoints = new Endpoints(opened.records, here)
-    await endpoints.create({
+    const { endpointId } = await endpoints.create({
       appId,
       url: 'https://hooks.example.net',
+      ...ENDPOINT_DEFAULTS,
       enabled: true,
+      verified: false,
       secret: 'whsec_eA',
       eventTypes: ['call.*'],
     })
     await until('the endpoint to arrive', () => there.endpointsOf(appId)[0])
-    expect(there.endpointsOf(appId)[0]).toMatchObject({ url: 'https://hooks.example.net', eventTypes: ['call.*'] })
+    expect(there.endpointsOf(appId)[0]).toEqual({
+      endpointId,
+      app: { appId, shard: 's1' },
+      url: 'https://hooks.example.net',
+      eventTypes: ['call.*'],
+      orderHoldMs: 10_000,
+      coalesce: false,
+      maxInFlight: 10,
+      signatures: ['v1'],
+      enabled: false,
+      verified: false,
+    })
+    await endpoints.update(appId, endpointId, { verified: true, ratePerSecond: 5 })
+    await until('the verification to arrive', () => (there.endpointsOf(appId)[0]?.enabled === true ? true : undefined))
+    expect(there.endpointsOf(appId)[0]).toMatchObject({ ratePerSecond: 5 })
 
     await apps.remove(appId)
     await until('the removal to arrive', () => (there.app(appId) === undefined ? true : undefined))

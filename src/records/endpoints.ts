@@ -1,18 +1,28 @@
 import { randomUUID } from 'node:crypto'
-import type { Selectable, Transaction } from 'kysely'
-import type { Endpoint, EndpointChange, EndpointRepository, NewEndpoint } from '../core/endpoint.ts'
+import { sql, type Transaction } from 'kysely'
+import type {
+  Endpoint,
+  EndpointChange,
+  EndpointCredentials,
+  EndpointRepository,
+  EndpointSecretSet,
+  NewEndpoint,
+} from '../core/endpoint.ts'
 import { GatewayError } from '../core/errors.ts'
 import { toEndpointId, type AppId, type EndpointId } from '../core/ids.ts'
 import { recordChange } from './change-log.ts'
 import type { Records } from './connection.ts'
+import { parseCursor, toPage } from './cursor.ts'
 import type { RecordsDirectory } from './directory.ts'
+import { changedColumns, toEndpoint, toJson } from './endpoint-rows.ts'
 import { EndpointSecrets } from './endpoint-secrets.ts'
+import { toDate } from './pg-values.ts'
 import type { Schema } from './schema.ts'
 
 /** Each event of an app costs a lane and a delivery per endpoint that wants it. */
 const PER_APP_MAX = 20
 
-/** Webhook endpoints; their signing secrets are kept apart. */
+/** Webhook endpoints; their signing secrets and header values are kept apart, encrypted. */
 export class Endpoints implements EndpointRepository {
   readonly #records: Records
   readonly #directory: RecordsDirectory
@@ -37,21 +47,39 @@ export class Endpoints implements EndpointRepository {
       if (Number(count) >= PER_APP_MAX) {
         throw new GatewayError('too_many_webhooks', { fields: { max: PER_APP_MAX } })
       }
+      const { headers = {}, asymmetric } = endpoint
+      if (endpoint.signatures.includes('v1a') && asymmetric === undefined) throw keyPairMissing()
       const row = await transaction
         .insertInto('endpoints')
         .values({
           endpoint_id: endpointId,
           app_id: endpoint.appId,
           url: endpoint.url,
+          failover_url: endpoint.failoverUrl ?? null,
           description: endpoint.description ?? null,
-          event_types: endpoint.eventTypes === undefined ? null : JSON.stringify(endpoint.eventTypes),
+          metadata: toJson(endpoint.metadata) ?? null,
+          event_types: toJson(endpoint.eventTypes) ?? null,
+          subscriber_ids: toJson(endpoint.subscriberIds) ?? null,
+          directions: toJson(endpoint.directions) ?? null,
+          policies: toJson(endpoint.policies) ?? null,
+          order_hold_ms: endpoint.orderHoldMs,
+          coalesce: endpoint.coalesce,
+          max_in_flight: endpoint.maxInFlight,
+          rate_per_second: endpoint.ratePerSecond ?? null,
+          signatures: JSON.stringify(endpoint.signatures),
+          ca_certificates: endpoint.caCertificates ?? null,
           enabled: endpoint.enabled,
+          disabled_reason: endpoint.enabled ? null : 'requested',
+          verified: endpoint.verified,
+          header_names: JSON.stringify(Object.keys(headers)),
+          headers: this.#secrets.encryptHeaders(endpointId, headers),
+          public_key: asymmetric?.publicKey ?? null,
           created_at: now,
           updated_at: now,
         })
         .returningAll()
         .executeTakeFirstOrThrow()
-      await this.#secrets.insert(transaction, endpointId, endpoint.secret)
+      await this.#secrets.insert(transaction, endpointId, endpoint)
       await recordChange(transaction, { kind: 'endpoint', ownerId: endpoint.appId, itemId: endpointId })
       return toEndpoint(row)
     })
@@ -70,6 +98,31 @@ export class Endpoints implements EndpointRepository {
     return rows.map(toEndpoint)
   }
 
+  async listAll(page: {
+    readonly limit: number
+    readonly cursor?: string
+    readonly appId?: AppId
+  }): Promise<{ readonly endpoints: readonly Endpoint[]; readonly cursor?: string }> {
+    const after = page.cursor === undefined ? undefined : parseCursor(page.cursor)
+    const found = await this.#records.query((db) => {
+      let query = db.selectFrom('endpoints').selectAll()
+      if (page.appId !== undefined) query = query.where('app_id', '=', page.appId)
+      if (after !== undefined) {
+        query = query.where(sql<boolean>`(created_at, endpoint_id) < (${toDate(after.at)}, ${after.id})`)
+      }
+      return query
+        .orderBy('created_at', 'desc')
+        .orderBy('endpoint_id', 'desc')
+        .limit(page.limit + 1)
+        .execute()
+    })
+    const { rows, cursor } = toPage(found, page.limit, (row) => ({
+      at: row.created_at.getTime(),
+      id: row.endpoint_id,
+    }))
+    return { endpoints: rows.map(toEndpoint), ...(cursor !== undefined && { cursor }) }
+  }
+
   async find(appId: AppId, endpointId: EndpointId): Promise<Endpoint | undefined> {
     const row = await this.#records.query((db) =>
       db
@@ -84,22 +137,29 @@ export class Endpoints implements EndpointRepository {
 
   update(appId: AppId, endpointId: EndpointId, change: EndpointChange): Promise<Endpoint | undefined> {
     return this.#directory.write(async (transaction) => {
+      const before = await lockEndpoint(transaction, appId, endpointId)
+      if (before === undefined) return undefined
+      const { onlyIfUrl } = change
+      if (onlyIfUrl !== undefined && ![before.url, before.failover_url].includes(onlyIfUrl)) return toEndpoint(before)
+      const signsAsymmetrically = (change.signatures ?? before.signatures).includes('v1a')
+      // A key pair that there is stays: replacing it is a rotation.
+      const keyPair = signsAsymmetrically && before.public_key === null ? change.asymmetric : undefined
+      if (signsAsymmetrically && before.public_key === null && keyPair === undefined) throw keyPairMissing()
       const row = await transaction
         .updateTable('endpoints')
         .set({
-          ...(change.url === undefined ? {} : { url: change.url }),
-          ...(change.description === undefined ? {} : { description: change.description }),
-          ...(change.eventTypes === undefined
-            ? {}
-            : { event_types: change.eventTypes === null ? null : JSON.stringify(change.eventTypes) }),
-          ...(change.enabled === undefined ? {} : { enabled: change.enabled }),
+          ...changedColumns(before, change),
+          ...(change.headers !== undefined && {
+            header_names: JSON.stringify(Object.keys(change.headers)),
+            headers: this.#secrets.encryptHeaders(endpointId, change.headers),
+          }),
+          ...(keyPair !== undefined && { public_key: keyPair.publicKey }),
           updated_at: this.#now(),
         })
-        .where('app_id', '=', appId)
         .where('endpoint_id', '=', endpointId)
         .returningAll()
-        .executeTakeFirst()
-      if (row === undefined) return undefined
+        .executeTakeFirstOrThrow()
+      if (keyPair !== undefined) await this.#secrets.insert(transaction, endpointId, { asymmetric: keyPair })
       await recordChange(transaction, { kind: 'endpoint', ownerId: appId, itemId: endpointId })
       return toEndpoint(row)
     })
@@ -118,32 +178,31 @@ export class Endpoints implements EndpointRepository {
     })
   }
 
-  secretsOf(endpointId: EndpointId): Promise<readonly string[]> {
-    return this.#secrets.of(endpointId)
-  }
-
-  /**
-   * Makes `secret` the current one. The one before it goes on signing, as a second signature, until
-   * `graceMs` from now, so that receivers can change over. False when there is no such endpoint.
-   */
-  rotateSecret(
+  rotateSecrets(
     appId: AppId,
     endpointId: EndpointId,
-    { secret, graceMs }: { readonly secret: string; readonly graceMs: number },
-  ): Promise<boolean> {
+    rotation: EndpointSecretSet & { readonly graceMs: number },
+  ): Promise<Endpoint | undefined> {
     return this.#directory.write(async (transaction) => {
-      const endpoint = await transaction
-        .selectFrom('endpoints')
-        .select(['endpoint_id', 'app_id'])
-        .where('app_id', '=', appId)
+      if ((await lockEndpoint(transaction, appId, endpointId)) === undefined) return undefined
+      await this.#secrets.replace(transaction, endpointId, rotation)
+      const { asymmetric } = rotation
+      const row = await transaction
+        .updateTable('endpoints')
+        .set({
+          ...(asymmetric !== undefined && { public_key: asymmetric.publicKey }),
+          updated_at: this.#now(),
+        })
         .where('endpoint_id', '=', endpointId)
-        .forUpdate()
-        .executeTakeFirst()
-      if (endpoint === undefined) return false
-      const expiresAt = new Date(this.#records.clock.now() + graceMs)
-      await this.#secrets.replace(transaction, { endpoint, secret, expiresAt })
-      return true
+        .returningAll()
+        .executeTakeFirstOrThrow()
+      await recordChange(transaction, { kind: 'endpoint', ownerId: appId, itemId: endpointId })
+      return toEndpoint(row)
     })
+  }
+
+  credentialsOf(endpointId: EndpointId): Promise<EndpointCredentials | undefined> {
+    return this.#secrets.of(endpointId)
   }
 
   #now(): Date {
@@ -156,13 +215,14 @@ async function lockApp(transaction: Transaction<Schema>, appId: AppId): Promise<
   await transaction.selectFrom('apps').select('app_id').where('app_id', '=', appId).forNoKeyUpdate().execute()
 }
 
-const toEndpoint = (row: Selectable<Schema['endpoints']>): Endpoint => ({
-  endpointId: row.endpoint_id,
-  appId: row.app_id,
-  url: row.url,
-  ...(row.description === null ? {} : { description: row.description }),
-  ...(row.event_types === null ? {} : { eventTypes: row.event_types }),
-  enabled: row.enabled,
-  createdAt: row.created_at.getTime(),
-  updatedAt: row.updated_at.getTime(),
-})
+const lockEndpoint = (transaction: Transaction<Schema>, appId: AppId, endpointId: EndpointId) =>
+  transaction
+    .selectFrom('endpoints')
+    .selectAll()
+    .where('app_id', '=', appId)
+    .where('endpoint_id', '=', endpointId)
+    .forUpdate()
+    .executeTakeFirst()
+
+const keyPairMissing = () =>
+  new GatewayError('internal', { cause: new Error('an endpoint that signs with v1a needs a key pair') })

@@ -1,13 +1,19 @@
 import { sql, type Kysely } from 'kysely'
 import { GatewayError } from '../core/errors.ts'
 import { foundation } from './migrations/0001-foundation.ts'
+import { webhookDelivery } from './migrations/0002-webhook-delivery.ts'
+import { subscriberDepartures } from './migrations/0003-subscriber-departures.ts'
 import type { Schema } from './schema.ts'
 
 /** One step of the schema: SQL statements, run in one transaction. A released step is never edited. */
 export type Migration = { readonly name: string; readonly statements: string }
 
 /** Every step in order; forward only. */
-const MIGRATIONS: readonly Migration[] = [{ name: '0001-foundation', statements: foundation }]
+const MIGRATIONS: readonly Migration[] = [
+  { name: '0001-foundation', statements: foundation },
+  { name: '0002-webhook-delivery', statements: webhookDelivery },
+  { name: '0003-subscriber-departures', statements: subscriberDepartures },
+]
 
 /** Names our advisory lock among those of other programs in the same database. */
 const ADVISORY_LOCK = 4_217_590_731

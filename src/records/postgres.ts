@@ -38,6 +38,8 @@ export function createPostgresDialect(options: PostgresOptions): PostgresDialect
     },
   })
   pool.on('error', (error) => options.log.warn({ err: error }, 'an idle database connection failed'))
+  // One that fails between two queries of its borrower has nobody to tell but the process, which would end.
+  pool.on('connect', (client) => client.on('error', () => undefined))
   return new PostgresDialect({
     pool: {
       options: {},

@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import * as v from 'valibot'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ShardSchema, toAppId, toEndpointId, toNetworkId, toSubscriberId, type Shard } from '../core/ids.ts'
+import { ENDPOINT_DEFAULTS, type NewEndpoint } from '../core/endpoint.ts'
+import { ShardSchema, toAppId, toEndpointId, toNetworkId, toSubscriberId, type AppId, type Shard } from '../core/ids.ts'
 import type { Network } from '../core/network.ts'
 import { silentLogger } from '../core/logger.ts'
 import { STORES, startTestRecords, type TestRecords } from '../../test/support/records.ts'
@@ -135,6 +136,7 @@ describe.each(STORES)('repositories on %s', (store) => {
     expect(moved.subscriber.announcedAt).toBeUndefined()
     // The announcement of the old assignment comes late and must not count for the new one.
     await subscribers.markAnnounced(subscriber)
+    for (const { departureId } of await subscribers.departures(1_000)) await subscribers.forgetDeparture(departureId)
     expect((await subscribers.unannounced(1_000)).map((found) => found.appId)).toContain(app.appId)
   })
 
@@ -185,19 +187,14 @@ describe.each(STORES)('repositories on %s', (store) => {
     const network = await createNetwork()
     const { app, key } = await apps.create({ name: 'crm', shard: EAST })
     await putSubscriber(network, app.appId)
-    const endpoint = await endpoints.create({
-      appId: app.appId,
-      url: 'https://hooks.example.net/1',
-      enabled: true,
-      secret: 'whsec_bGVha2Vk',
-    })
+    const endpoint = await endpoints.create(newEndpoint(app.appId))
     expect(await apps.remove(app.appId)).toBe(true)
     expect(await apps.remove(app.appId)).toBe(false)
     expect(await apps.find(app.appId)).toBeUndefined()
     expect(await apps.authenticate(key.apiKey)).toBeUndefined()
     expect(await subscribers.list(app.appId, { limit: 9 })).toEqual([])
     expect(await endpoints.list(app.appId)).toEqual([])
-    expect(await endpoints.secretsOf(endpoint.endpointId)).toEqual([])
+    expect(await endpoints.credentialsOf(endpoint.endpointId)).toBeUndefined()
     expect(await networks.remove(network.networkId)).toBe(true)
   })
 
@@ -238,8 +235,7 @@ describe.each(STORES)('repositories on %s', (store) => {
 
   test('an app has 20 endpoints at most, however many are created at once', async () => {
     const { appId } = await createApp()
-    const create = () =>
-      endpoints.create({ appId, url: 'https://hooks.example.net/1', enabled: true, secret: 'whsec_bGVha2Vk' })
+    const create = () => endpoints.create(newEndpoint(appId))
     const made = await Promise.allSettled(Array.from({ length: 105 }, create))
     expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(20)
     await expect(create()).rejects.toMatchObject({ code: 'too_many_webhooks', fields: { max: 20 } })
@@ -250,71 +246,25 @@ describe.each(STORES)('repositories on %s', (store) => {
     await apps.remove(appId)
   })
 
-  test('an endpoint is created, changed field by field, and found by its own app only', async () => {
-    const app = await createApp()
-    const endpoint = await endpoints.create({
-      appId: app.appId,
-      url: 'https://hooks.example.net/1',
-      eventTypes: ['call.*', "it's"],
-      enabled: true,
-      secret: 'whsec_b25l',
-    })
-    expect(await endpoints.find(app.appId, endpoint.endpointId)).toEqual(endpoint)
-    expect(endpoint.eventTypes).toEqual(['call.*', "it's"])
-    const changed = await endpoints.update(app.appId, endpoint.endpointId, { eventTypes: null, enabled: false })
-    expect(changed).not.toHaveProperty('eventTypes')
-    expect(changed).toMatchObject({ enabled: false, url: 'https://hooks.example.net/1' })
-    expect(directory.endpointsOf(app.appId)).toEqual([
-      {
-        endpointId: endpoint.endpointId,
-        app: { appId: app.appId, shard: 'east' },
-        url: 'https://hooks.example.net/1',
-        enabled: false,
-      },
-    ])
-    const stranger = await createApp()
-    expect(await endpoints.find(stranger.appId, endpoint.endpointId)).toBeUndefined()
-    expect(await endpoints.update(stranger.appId, endpoint.endpointId, { enabled: true })).toBeUndefined()
-    expect(await endpoints.remove(stranger.appId, endpoint.endpointId)).toBe(false)
-    expect(await endpoints.remove(app.appId, endpoint.endpointId)).toBe(true)
-    expect(await endpoints.secretsOf(endpoint.endpointId)).toEqual([])
-    await expect(
-      endpoints.create({ appId: toAppId(NOWHERE), url: 'https://x.example.net', enabled: true, secret: 'whsec_eA' }),
-    ).rejects.toMatchObject({ code: 'app_not_found' })
-  })
-
-  test('a rotated secret signs first, the one before it for the grace time, older ones no more', async () => {
-    const app = await createApp()
-    const { endpointId } = await endpoints.create({
-      appId: app.appId,
-      url: 'https://hooks.example.net/1',
-      enabled: true,
-      secret: 'whsec_b25l',
-    })
-    expect(await endpoints.rotateSecret(app.appId, endpointId, { secret: 'whsec_dHdv', graceMs: 60_000 })).toBe(true)
-    expect(await endpoints.secretsOf(endpointId)).toEqual(['whsec_dHdv', 'whsec_b25l'])
-    await endpoints.rotateSecret(app.appId, endpointId, { secret: 'whsec_dGhyZWU', graceMs: 60_000 })
-    expect(await endpoints.secretsOf(endpointId)).toEqual(['whsec_dGhyZWU', 'whsec_dHdv'])
-    opened.clock.advance(60_001)
-    expect(await endpoints.secretsOf(endpointId)).toEqual(['whsec_dGhyZWU'])
-    const missing = toEndpointId(NOWHERE)
-    expect(await endpoints.rotateSecret(app.appId, missing, { secret: 'whsec_eA', graceMs: 1 })).toBe(false)
-  })
-
   test('no secret stands in any table', async () => {
     const network = await createNetwork({ secrets: { password: 'correct-horse-battery' } })
     const { app, key } = await apps.create({ name: 'crm', shard: EAST })
-    const { endpointId } = await endpoints.create({
-      appId: app.appId,
-      url: 'https://hooks.example.net/1',
-      enabled: true,
-      secret: 'whsec_bmV2ZXItaW4tY2xlYXI',
-    })
+    const { endpointId } = await endpoints.create(
+      newEndpoint(app.appId, {
+        secret: 'whsec_bmV2ZXItaW4tY2xlYXI',
+        headers: { 'x-tenant': 'header-value-of-theirs' },
+        signatures: ['v1', 'v1a'],
+        asymmetric: { privateKey: 'whsk_cHJpdmF0ZS1rZXk', publicKey: 'whpk_cHVibGlj' },
+      }),
+    )
     const dump = await dumpTables(opened)
     // The dump does hold these rows: what is public in them is there.
-    for (const text of [network.networkId, key.prefix, endpointId]) expect(dump).toContain(text)
+    for (const text of [network.networkId, key.prefix, endpointId, 'x-tenant', 'whpk_cHVibGlj']) {
+      expect(dump).toContain(text)
+    }
     const keySecret = key.apiKey.slice(key.prefix.length + 1)
-    for (const secret of ['correct-horse-battery', keySecret, 'bmV2ZXItaW4tY2xlYXI', 'never-in-clear']) {
+    const ofEndpoint = ['bmV2ZXItaW4tY2xlYXI', 'never-in-clear', 'cHJpdmF0ZS1rZXk', 'header-value-of-theirs']
+    for (const secret of ['correct-horse-battery', keySecret, ...ofEndpoint]) {
       expect(dump).not.toContain(secret)
       expect(dump).not.toContain(Buffer.from(secret).toString('base64url'))
       expect(dump).not.toContain(Buffer.from(secret).toString('hex'))
@@ -333,6 +283,16 @@ describe.each(STORES)('repositories on %s', (store) => {
     expect(await networks.secretsOf(one.networkId)).toEqual({ password: 'one' })
     await expect(networks.secretsOf(two.networkId)).rejects.toMatchObject({ code: 'internal' })
   })
+})
+
+const newEndpoint = (appId: AppId, change: Partial<NewEndpoint> = {}): NewEndpoint => ({
+  appId,
+  url: 'https://hooks.example.net/1',
+  ...ENDPOINT_DEFAULTS,
+  enabled: true,
+  verified: true,
+  secret: 'whsec_bGVha2Vk',
+  ...change,
 })
 
 /** Every row of every table of ours as text. */

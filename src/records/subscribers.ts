@@ -1,13 +1,15 @@
-import { sql, type Selectable } from 'kysely'
+import type { Selectable, Transaction } from 'kysely'
 import { GatewayError } from '../core/errors.ts'
 import type { AppId, Shard, SubscriberId } from '../core/ids.ts'
-import type { NewSubscriber, Subscriber, SubscriberRepository } from '../core/subscriber.ts'
+import type { Departure, NewSubscriber, Subscriber, SubscriberRepository } from '../core/subscriber.ts'
 import { recordChange } from './change-log.ts'
 import type { Records } from './connection.ts'
 import type { RecordsDirectory } from './directory.ts'
 import type { Schema } from './schema.ts'
 
-/** The assignments of subscribers to apps. */
+type Row = Selectable<Schema['subscribers']>
+
+/** The assignments of subscribers to apps, and those that have ended and are still to be told. */
 export class Subscribers implements SubscriberRepository {
   readonly #records: Records
   readonly #directory: RecordsDirectory
@@ -18,48 +20,33 @@ export class Subscribers implements SubscriberRepository {
   }
 
   /**
-   * An assignment that moves to another network is announced again, as it is another subscriber that the
-   * app hears of now; a changed number or name is not. Rejects with `app_not_found`, `network_not_found`
-   * or `shard_conflict`.
+   * An assignment that moves to another network is a new one, of another subscriber that the app hears of
+   * now: the old one leaves a departure. A changed number or name changes nothing of that. Rejects with
+   * `app_not_found`, `network_not_found` or `shard_conflict`.
    */
   put(subscriber: NewSubscriber): Promise<{ readonly subscriber: Subscriber; readonly created: boolean }> {
     const { appId, networkId, subscriberId } = subscriber
     return this.#directory.write(async (transaction) => {
-      const shards = await transaction
-        .selectNoFrom((eb) => [
-          eb.selectFrom('apps').select('shard').where('app_id', '=', appId).as('app'),
-          eb.selectFrom('networks').select('shard').where('network_id', '=', networkId).as('network'),
-        ])
-        .executeTakeFirstOrThrow()
-      const row = await transaction
-        .insertInto('subscribers')
-        .values({
-          app_id: appId,
-          subscriber_id: subscriberId,
-          network_id: networkId,
-          shard: sharedShard(shards),
-          subscriber_number: subscriber.subscriberNumber,
-          subscriber_name: subscriber.subscriberName ?? null,
-          subscriber_account_id: subscriber.subscriberAccountId ?? null,
-          created_at: new Date(this.#records.clock.now()),
-          announced_at: null,
-        })
-        .onConflict((conflict) =>
-          conflict.columns(['app_id', 'subscriber_id']).doUpdateSet((eb) => ({
-            network_id: eb.ref('excluded.network_id'),
-            subscriber_number: eb.ref('excluded.subscriber_number'),
-            subscriber_name: eb.ref('excluded.subscriber_name'),
-            subscriber_account_id: eb.ref('excluded.subscriber_account_id'),
-            announced_at: sql<Date | null>`case when subscribers.network_id = excluded.network_id
-              then subscribers.announced_at end`,
-          })),
-        )
-        .returningAll()
-        // A row that was only inserted has no deleting transaction; an updated one was locked by ours.
-        .returning(sql<boolean>`(xmax = 0)`.as('created'))
-        .executeTakeFirstOrThrow()
+      const app = await lockApp(transaction, appId)
+      const network = await transaction
+        .selectFrom('networks')
+        .select('shard')
+        .where('network_id', '=', networkId)
+        .executeTakeFirst()
+      const values = {
+        app_id: appId,
+        subscriber_id: subscriberId,
+        network_id: networkId,
+        shard: sharedShard(app?.shard, network?.shard),
+        subscriber_number: subscriber.subscriberNumber,
+        subscriber_name: subscriber.subscriberName ?? null,
+        subscriber_account_id: subscriber.subscriberAccountId ?? null,
+        created_at: new Date(this.#records.clock.now()),
+        announced_at: null,
+      }
+      const { row, created } = await insertOrReplace(transaction, values)
       await recordChange(transaction, { kind: 'subscriber', ownerId: appId, itemId: subscriberId })
-      return { subscriber: toSubscriber(row), created: row.created }
+      return { subscriber: toSubscriber(row), created }
     })
   }
 
@@ -94,15 +81,31 @@ export class Subscribers implements SubscriberRepository {
 
   remove(appId: AppId, subscriberId: SubscriberId): Promise<boolean> {
     return this.#directory.write(async (transaction) => {
-      const { numDeletedRows } = await transaction
+      await lockApp(transaction, appId)
+      const row = await transaction
         .deleteFrom('subscribers')
         .where('app_id', '=', appId)
         .where('subscriber_id', '=', subscriberId)
-        .executeTakeFirstOrThrow()
-      if (numDeletedRows === 0n) return false
+        .returningAll()
+        .executeTakeFirst()
+      if (row === undefined) return false
+      await recordDeparture(transaction, row)
       await recordChange(transaction, { kind: 'subscriber', ownerId: appId, itemId: subscriberId })
       return true
     })
+  }
+
+  async departures(limit: number): Promise<readonly Departure[]> {
+    const rows = await this.#records.query((db) =>
+      db.selectFrom('subscriber_departures').selectAll().orderBy('departure_id').limit(limit).execute(),
+    )
+    return rows.map((row) => ({ departureId: String(row.departure_id), subscriber: toSubscriber(row) }))
+  }
+
+  async forgetDeparture(departureId: string): Promise<void> {
+    await this.#records.query((db) =>
+      db.deleteFrom('subscriber_departures').where('departure_id', '=', BigInt(departureId)).execute(),
+    )
   }
 
   async unannounced(limit: number): Promise<readonly Subscriber[]> {
@@ -111,6 +114,17 @@ export class Subscribers implements SubscriberRepository {
         .selectFrom('subscribers')
         .selectAll()
         .where('announced_at', 'is', null)
+        .where((eb) =>
+          eb.not(
+            eb.exists(
+              eb
+                .selectFrom('subscriber_departures as departure')
+                .select('departure.departure_id')
+                .whereRef('departure.app_id', '=', 'subscribers.app_id')
+                .whereRef('departure.subscriber_id', '=', 'subscribers.subscriber_id'),
+            ),
+          ),
+        )
         .orderBy('created_at')
         .orderBy('app_id')
         .orderBy('subscriber_id')
@@ -136,15 +150,74 @@ export class Subscribers implements SubscriberRepository {
   }
 }
 
-/** The shard that app and network have in common; each is null when there is none. */
-function sharedShard({ app, network }: { readonly app: Shard | null; readonly network: Shard | null }): Shard {
-  if (app === null) throw new GatewayError('app_not_found')
-  if (network === null) throw new GatewayError('network_not_found')
+/**
+ * Inserts the assignment, or replaces the one that there is. What becomes of that depends on its network, so
+ * it is read first, and locked; a row that comes or goes in between is met in the next round.
+ */
+async function insertOrReplace(
+  transaction: Transaction<Schema>,
+  values: Row,
+): Promise<{ readonly row: Row; readonly created: boolean }> {
+  for (;;) {
+    const existing = await transaction
+      .selectFrom('subscribers')
+      .selectAll()
+      .where('app_id', '=', values.app_id)
+      .where('subscriber_id', '=', values.subscriber_id)
+      .forUpdate()
+      .executeTakeFirst()
+    if (existing !== undefined) return { row: await replace(transaction, existing, values), created: false }
+    const row = await transaction
+      .insertInto('subscribers')
+      .values(values)
+      .onConflict((conflict) => conflict.columns(['app_id', 'subscriber_id']).doNothing())
+      .returningAll()
+      .executeTakeFirst()
+    if (row !== undefined) return { row, created: true }
+  }
+}
+
+async function replace(transaction: Transaction<Schema>, existing: Row, values: Row): Promise<Row> {
+  const hasMoved = existing.network_id !== values.network_id
+  if (hasMoved) await recordDeparture(transaction, existing)
+  // The log tells assignments apart by their times.
+  const movedAt = new Date(Math.max(values.created_at.getTime(), existing.created_at.getTime() + 1))
+  return transaction
+    .updateTable('subscribers')
+    .set({
+      network_id: values.network_id,
+      subscriber_number: values.subscriber_number,
+      subscriber_name: values.subscriber_name,
+      subscriber_account_id: values.subscriber_account_id,
+      ...(hasMoved && { created_at: movedAt, announced_at: null }),
+    })
+    .where('app_id', '=', existing.app_id)
+    .where('subscriber_id', '=', existing.subscriber_id)
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+/** Leaves the word that the app is still to be told, in the transaction that ends the assignment. */
+async function recordDeparture(transaction: Transaction<Schema>, { shard: _shard, ...row }: Row): Promise<void> {
+  await transaction.insertInto('subscriber_departures').values(row).execute()
+}
+
+/**
+ * Reads the app so that it cannot be removed before the transaction ends. First of all: whoever removes an
+ * app locks it and then its subscribers, and the other way round the two would wait for each other.
+ */
+const lockApp = (transaction: Transaction<Schema>, appId: AppId) =>
+  transaction.selectFrom('apps').select('shard').where('app_id', '=', appId).forKeyShare().executeTakeFirst()
+
+/** The shard that app and network have in common; each is undefined when there is none. */
+function sharedShard(app: Shard | undefined, network: Shard | undefined): Shard {
+  if (app === undefined) throw new GatewayError('app_not_found')
+  if (network === undefined) throw new GatewayError('network_not_found')
   if (app !== network) throw new GatewayError('shard_conflict', { fields: { app_shard: app, network_shard: network } })
   return app
 }
 
-const toSubscriber = (row: Selectable<Schema['subscribers']>): Subscriber => ({
+const toSubscriber = (row: Omit<Row, 'shard'>): Subscriber => ({
   appId: row.app_id,
   networkId: row.network_id,
   subscriberId: row.subscriber_id,
