@@ -1,37 +1,108 @@
 /**
- * Receives Callhalf's webhooks, verifies them, and prints one line per event.
+ * Receives Callhalf's webhooks the way it should be done, and prints one line per event.
  *
- *   node examples/webhook-receiver.ts --secret whsec_… --port 9000
+ *   node examples/webhook-receiver.ts --secret whsec_… [--secret whsec_…] [--public-key whpk_…] [--port 9000]
  *
- * Needs nothing but Node. Any Standard Webhooks library does the same as `isAuthentic`.
+ * What it shows: verify over the raw body, answer at once and work afterwards, drop repetitions, never let
+ * an older event overwrite what is known of a call, do not act on what came too late, and answer the
+ * challenge that proves that this URL wants the webhooks. Needs nothing but Node.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { parseArgs } from 'node:util'
+import { verifyWebhook, WebhookError } from './verify-webhook.ts'
+import type { WebhookMessage } from './verify-webhook.ts'
 
-const { values } = parseArgs({ options: { secret: { type: 'string' }, port: { type: 'string', default: '9000' } } })
-if (values.secret === undefined) {
-  process.stderr.write('usage: node examples/webhook-receiver.ts --secret whsec_… [--port 9000]\n')
+const { values } = parseArgs({
+  options: {
+    secret: { type: 'string', multiple: true, default: [] },
+    'public-key': { type: 'string', multiple: true, default: [] },
+    port: { type: 'string', default: '9000' },
+  },
+})
+const { secret: secrets, 'public-key': publicKeys } = values
+if (secrets.length + publicKeys.length === 0) {
+  process.stderr.write(
+    'usage: node examples/webhook-receiver.ts --secret whsec_… [--public-key whpk_…] [--port 9000]\n',
+  )
   process.exit(2)
 }
-const key = Buffer.from(values.secret.replace(/^whsec_/, ''), 'base64')
-const BODY_BYTES_MAX = 65_536
-const TOLERANCE_SECONDS = 300
 
-/** The last ids seen: a webhook may come more than once, always with the same id. */
+const BODY_BYTES_MAX = 262_144
+const REMEMBERED_MAX = 10_000
+
+/**
+ * The ids of what was taken in. A webhook may come more than once, always with the same id; a replay has it,
+ * too. A real receiver keeps them where a restart does not lose them, in the transaction that does the
+ * work, for some days.
+ */
 const seen = new Set<string>()
 
-function isAuthentic(id: string, timestamp: string, signatures: string, body: string): boolean {
-  if (!(Math.abs(Date.now() / 1_000 - Number(timestamp)) <= TOLERANCE_SECONDS)) return false
-  const expected = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest()
-  return signatures.split(' ').some((entry) => {
-    const given = Buffer.from(entry.replace(/^v1,/, ''), 'base64')
-    return entry.startsWith('v1,') && given.length === expected.length && timingSafeEqual(given, expected)
-  })
+/** Where each live call's newest event stands, by subscriber and call. */
+const newest = new Map<string, Place>()
+type Place = { readonly epoch: number; readonly sequence: number }
+
+async function receive(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  const message = verifyWebhook({ headers: req.headers, body: await readBody(req), secrets, publicKeys })
+  const challenge = challengeIn(message)
+  if (challenge !== undefined) {
+    // Whoever can verify and echo this owns the URL.
+    res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ challenge }))
+    return
+  }
+  // A repetition is answered like the first: the sender only wants to know that it arrived.
+  const isRepetition = seen.has(message.id)
+  remember(message.id)
+  // 202: taken in. The sender waits for nothing but this, and the next event of the call waits for it, too.
+  res.writeHead(202).end()
+  if (!isRepetition) work(message)
 }
 
-async function readBody(req: IncomingMessage): Promise<string> {
+/** What takes long belongs here, behind the answer; in a real receiver behind a queue of its own. */
+function work(message: WebhookMessage): void {
+  const { type, payload, skipped, expiresAt } = message
+  // Our own queue may have been slow, or this was replayed. A phone that rang an hour ago needs no pop-up.
+  if (expiresAt !== undefined && Date.now() > expiresAt) return print(message, 'expired: not acted on')
+  if (!type.startsWith('call.')) return print(message)
+  // Between two attempts nothing passes within a call, so what is out of order says so; but a process of
+  // ours may have taken two events in at once. An older state never overwrites a newer one.
+  if (!keepIfNewer(message)) return print(message, 'older than what is known: kept for the history only')
+  // Nothing is missing that matters for the state, because each event has the whole call. Whoever needs
+  // every single change asks for those skipped with POST /apps/{app_id}/deliveries/{delivery_id}/replay.
+  if (skipped.length > 0) return print(message, `not delivered before: ${skipped.join(', ')}`)
+  if (textOf(payload, 'state') === 'ringing') return print(message, 'somebody should answer')
+  print(message)
+}
+
+/** Whether the event is newer than what is known of its call; it is the newest from then on. */
+function keepIfNewer({ payload, position, sequence = 0 }: WebhookMessage): boolean {
+  const key = `${textOf(payload, 'network_id')} ${textOf(payload, 'subscriber_id')} ${textOf(payload, 'call_id')}`
+  // Sequence numbers begin anew with a new epoch (when the gateway had to read its calls again), so the
+  // epoch counts first. Holes in the numbers are no loss: a filter leaves out, too.
+  const place = { epoch: position?.epoch ?? 0, sequence }
+  const known = newest.get(key)
+  const isNewer =
+    known === undefined || place.epoch > known.epoch || (place.epoch === known.epoch && place.sequence > known.sequence)
+  if (!isNewer) return false
+  newest.delete(key)
+  newest.set(key, place)
+  if (newest.size > REMEMBERED_MAX) newest.delete(newest.keys().next().value ?? '')
+  return true
+}
+
+function remember(id: string): void {
+  seen.add(id)
+  if (seen.size > REMEMBERED_MAX) seen.delete(seen.keys().next().value ?? '')
+}
+
+/** The text to echo when this is no event but the question whether the URL wants webhooks at all. */
+function challengeIn({ payload }: WebhookMessage): string | undefined {
+  if (fieldOf(payload, 'type') !== 'webhook.challenge') return undefined
+  const challenge = fieldOf(fieldOf(payload, 'data'), 'challenge')
+  return typeof challenge === 'string' ? challenge : undefined
+}
+
+async function readBody(req: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of req) {
@@ -40,38 +111,32 @@ async function readBody(req: IncomingMessage): Promise<string> {
     if (bytes > BODY_BYTES_MAX) throw new Error('the body is too large')
     chunks.push(chunk)
   }
-  return Buffer.concat(chunks).toString()
+  return Buffer.concat(chunks)
 }
 
-function print(event: string, body: string): void {
-  const payload: unknown = JSON.parse(body)
-  const text = (name: string): string => {
-    const value: unknown = typeof payload === 'object' && payload !== null ? Reflect.get(payload, name) : undefined
-    return typeof value === 'string' ? value : '-'
-  }
-  const call = `${text('call_id')} #${text('sequence_number')} ${text('direction')} ${text('remote_number')}`
-  const subject = event === 'subscriber.assigned' ? text('subscriber_number') : call
-  process.stdout.write(`${new Date().toISOString()} ${event} ${text('subscriber_id')} ${subject}\n`)
+function print({ type, payload, sequence }: WebhookMessage, remark = ''): void {
+  const text = (name: string): string => textOf(payload, name)
+  const call = `${text('call_id')} #${sequence ?? '-'} ${text('direction')} ${text('remote_number')}`
+  const subject = type === 'subscriber.assigned' ? text('subscriber_number') : call
+  process.stdout.write(
+    `${`${new Date().toISOString()} ${type} ${text('subscriber_id')} ${subject} ${remark}`.trim()}\n`,
+  )
 }
 
-async function receive(req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const header = (name: string): string => String(req.headers[name] ?? '')
-  const body = await readBody(req)
-  const id = header('webhook-id')
-  if (!isAuthentic(id, header('webhook-timestamp'), header('webhook-signature'), body)) {
-    res.writeHead(401).end()
-    return
-  }
-  // Answer first: work that takes long belongs after the answer.
-  res.writeHead(200).end()
-  if (seen.has(id)) return
-  seen.add(id)
-  if (seen.size > 10_000) seen.delete([...seen][0] ?? '')
-  print(header('callhalf-event'), body)
+const fieldOf = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
+
+function textOf(payload: unknown, name: string): string {
+  const value = fieldOf(payload, name)
+  return typeof value === 'string' ? value : '-'
 }
 
 const server = createServer((req, res) => {
-  receive(req, res).catch(() => res.headersSent || res.writeHead(400).end())
+  receive(req, res).catch((error: unknown) => {
+    process.stderr.write(`refused: ${error instanceof Error ? error.message : String(error)}\n`)
+    // 401 tells the sender to try again later; a wrong secret of ours is mended without losing anything.
+    if (!res.headersSent) res.writeHead(error instanceof WebhookError ? 401 : 400).end()
+  })
 })
 server.listen(Number(values.port), () => {
   const address = server.address()

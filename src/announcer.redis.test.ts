@@ -7,7 +7,7 @@ import { Announcer } from './announcer.ts'
 import { systemClock } from './core/clock.ts'
 import { toNetworkId, toSubscriberId } from './core/ids.ts'
 import { silentLogger } from './core/logger.ts'
-import type { Subscriber } from './core/subscriber.ts'
+import type { Departure, Subscriber } from './core/subscriber.ts'
 import type { RedisEventLog } from './state/event-log.ts'
 
 let redis: TestRedis
@@ -32,10 +32,20 @@ const subscriberOf = (book: EndpointBook, name: string, extra: Partial<Subscribe
   ...extra,
 })
 
-/** What the records answer: the assignments that no mark was made for. */
-const recordsOf = (waiting: readonly Subscriber[], marked: Subscriber[], failOnce = false) => {
+/** What the records answer: the assignments that no mark was made for, and the departures not forgotten. */
+const recordsOf = (waiting: readonly Subscriber[], marked: Subscriber[], failOnce = false, left: Departure[] = []) => {
   let fails = failOnce
   return {
+    departures: (limit: number) => Promise.resolve(left.slice(0, limit)),
+    forgetDeparture: (departureId: string) => {
+      if (fails) {
+        fails = false
+        return Promise.reject(new Error('the database went away'))
+      }
+      const index = left.findIndex((one) => one.departureId === departureId)
+      if (index !== -1) left.splice(index, 1)
+      return Promise.resolve()
+    },
     unannounced: (limit: number) => Promise.resolve(waiting.filter((one) => !marked.includes(one)).slice(0, limit)),
     markAnnounced: (subscriber: Subscriber) => {
       if (fails) {
@@ -131,4 +141,47 @@ test('an assignment made later is announced as soon as the directory changes', a
   book.add('https://hooks.example.net/')
   await until('it marked', () => marked.length === 1, 2_000)
   expect(await entriesOf(book)).toHaveLength(1)
+})
+
+test('a departure is told once, with what the app knew, in the order of the subscriber', async () => {
+  const book = new EndpointBook()
+  const subscriber = subscriberOf(book, 'one', { subscriberName: 'Example', announcedAt: 2 })
+  const left = [{ departureId: '7', subscriber }]
+  const records = recordsOf([], [], true, left)
+  await start(book, records)
+  await until('one entry', async () => (await entriesOf(book)).length === 1)
+  await Promise.all([start(book, records), start(book, records)])
+  await until('it was forgotten', () => left.length === 0)
+  expect(
+    (await entriesOf(book)).map(({ type, orderKey, subscriberId, payload }) => ({
+      type,
+      orderKey,
+      subscriberId,
+      payload: JSON.parse(payload),
+    })),
+  ).toEqual([
+    {
+      type: 'subscriber.unassigned',
+      orderKey: 'subscriber:network-1:one@example.net',
+      subscriberId: 'one@example.net',
+      payload: {
+        app_id: book.app.appId,
+        subscriber_id: 'one@example.net',
+        subscriber_number: '+15550100',
+        network_id: 'network-1',
+      },
+    },
+  ])
+})
+
+test('a departure before its assignment was announced tells both, and a late announcer adds nothing', async () => {
+  const book = new EndpointBook()
+  const subscriber = subscriberOf(book, 'one')
+  await start(book, recordsOf([], [], false, [{ departureId: '7', subscriber }]))
+  await until('both', async () => (await entriesOf(book)).length === 2)
+  // It had read the assignment before it was removed.
+  const marked: Subscriber[] = []
+  await start(book, recordsOf([subscriber], marked))
+  await until('it marked', () => marked.length === 1)
+  expect((await entriesOf(book)).map(({ type }) => type)).toEqual(['subscriber.assigned', 'subscriber.unassigned'])
 })

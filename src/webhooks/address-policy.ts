@@ -21,6 +21,7 @@ export type AddressPolicy = {
 export function createAddressPolicy(openedRanges: readonly string[]): AddressPolicy {
   const opened = openedRanges.map(parseRange)
   const isOpened = (address: string): boolean => {
+    // Not through NAT64: a private address behind it is in the network of the translator, not in ours.
     const parsed = parseAddress(address)
     return parsed !== undefined && opened.some((range) => contains(range, parsed))
   }
@@ -36,18 +37,33 @@ export function createAddressPolicy(openedRanges: readonly string[]): AddressPol
  * range, IPv6 must in addition be in 2000::/3, the only block from which global unicast is assigned.
  */
 function isPublic(address: string): boolean {
-  const parsed = parseAddress(address)
+  const found = parseAddress(address)
+  const parsed = found !== undefined && contains(NAT64, found) ? behindNat64(found) : found
   if (parsed === undefined || parsed.range() !== 'unicast') return false
+  if (NOT_PUBLIC.some((range) => contains(range, parsed))) return false
   return parsed.kind() === 'ipv4' || contains(GLOBAL_UNICAST, parsed)
 }
 
 const GLOBAL_UNICAST: Network = [ipaddr.parse('2000::'), 3]
+
+/** What looks public and is not, and is in no registry of special addresses (or no longer). */
+const NOT_PUBLIC: readonly Network[] = [
+  // Azure's channel between a virtual machine and its host: DNS, DHCP, credentials of extensions.
+  [ipaddr.parse('168.63.129.16'), 32],
+  // IBM Cloud's services for its own machines.
+  [ipaddr.parse('161.26.0.0'), 16],
+  [ipaddr.parse('166.8.0.0'), 14],
+  // The 6bone, returned and never assigned again (RFC 3701).
+  [ipaddr.parse('3ffe::'), 16],
+]
 const NAT64: Network = [ipaddr.parse('64:ff9b::'), 96]
 
+/** The IPv4 address that a translator would send to (RFC 6052). */
+const behindNat64 = (address: Address): Address => new ipaddr.IPv4(address.toByteArray().slice(12))
+
 /**
- * The address that packets would reach: IPv4-mapped and NAT64 forms are unwrapped. The other ways to
- * hide an IPv4 address (6to4, Teredo, IPv4-compatible, local NAT64 prefixes) stay what they are and are
- * not public.
+ * The address that is dialled: the IPv4-mapped form is unwrapped. The other ways to hide an IPv4 address
+ * (6to4, Teredo, IPv4-compatible, local NAT64 prefixes) stay what they are and are not public.
  */
 function parseAddress(text: string): Address | undefined {
   // A zone (`fe80::1%eth0`) never belongs to a public address; the strict four-part form keeps the
@@ -55,9 +71,7 @@ function parseAddress(text: string): Address | undefined {
   if (text.includes('%') || !(ipaddr.IPv6.isValid(text) || ipaddr.IPv4.isValidFourPartDecimal(text))) return undefined
   const address = ipaddr.parse(inHex(text))
   if (!(address instanceof ipaddr.IPv6)) return address
-  if (address.isIPv4MappedAddress()) return address.toIPv4Address()
-  if (contains(NAT64, address)) return new ipaddr.IPv4(address.toByteArray().slice(12))
-  return address
+  return address.isIPv4MappedAddress() ? address.toIPv4Address() : address
 }
 
 /**

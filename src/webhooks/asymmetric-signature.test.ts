@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest'
-import { importPrivateKey, importPublicKey, signAsymmetric, verifyAsymmetric } from './asymmetric-signature.ts'
+import {
+  generateKeyPair,
+  importPrivateKey,
+  importPublicKey,
+  signAsymmetric,
+  verifyAsymmetric,
+} from './asymmetric-signature.ts'
 
 /** The example of the Standard Webhooks specification (v1a). */
 const SEED_AND_PUBLIC = '6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=='
@@ -38,4 +44,15 @@ test.each([
 
 test.each(['whpk_', 'whpk_AAAA', PUBLIC.slice(0, -8)])('%s is not a public key', (text) => {
   expect(() => importPublicKey(text)).toThrow('not an ed25519 key')
+})
+
+test('a generated pair belongs together, and no two are the same', () => {
+  const [one, other] = [generateKeyPair(), generateKeyPair()]
+  expect(one.privateKey).toMatch(/^whsk_[A-Za-z0-9+/]{43}=$/)
+  expect(one.publicKey).toMatch(/^whpk_[A-Za-z0-9+/]{43}=$/)
+  const signature = signAsymmetric({ ...CONTENT, payload: Buffer.from('äöü') }, importPrivateKey(one.privateKey))
+  const judgeWith = (publicKey: string) =>
+    verifyAsymmetric({ ...HEADERS, signature }, 'äöü', { key: importPublicKey(publicKey), nowSeconds: 1614265330 })
+  expect(judgeWith(one.publicKey)).toBe('valid')
+  expect(judgeWith(other.publicKey)).toBe('no_match')
 })

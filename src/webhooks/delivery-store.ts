@@ -1,94 +1,93 @@
 import type { Redis } from 'ioredis'
 import * as v from 'valibot'
+import type { EndedStatus } from '../core/delivery-record.ts'
 import type { AppId, EndpointId } from '../core/ids.ts'
 import { AppIdSchema, EndpointIdSchema } from '../core/ids.ts'
 import { formatPosition, parsePosition } from '../core/position.ts'
 import type { Position } from '../core/position.ts'
-import type { Lane, StoredEvent } from './delivery.ts'
+import { parseToken } from './delivery.ts'
+import type { EndpointRef, Lane, LaneRules, StoredEvent, WakeUp } from './delivery.ts'
 import { APPS_KEY, COUNTS_KEY, cursorsKey, endpointKeys, laneKeys } from './keys.ts'
+import type { AttemptFact } from './record-log.ts'
 import { Script } from './script-runner.ts'
-import { BEGIN, JUMP, OPEN, POSTPONE, REMOVE, SETTLE, SWEEP, TAKE } from './scripts.ts'
+import { JUMP, OPEN, REPLAY, TAKE } from './scripts/intake.ts'
+import { BEGIN, POSTPONE, RENEW, SETTLE } from './scripts/turn.ts'
+import { REMOVE, REOPEN, SWEEP, WARN } from './scripts/upkeep.ts'
+import {
+  BeginReply,
+  BreakerSchema,
+  PostponeReply,
+  RemoveReply,
+  ReopenReply,
+  ReplayReply,
+  SettleReply,
+  SweepReply,
+  TakeReply,
+  readTurn,
+  reopening,
+  wakesOf,
+  wakesOfApp,
+} from './store-replies.ts'
+import type { EndpointStatus, Health, Turn } from './store-replies.ts'
 
 export type StoreLimits = {
-  /** Lanes of one endpoint that are worked on at a time, over all instances. */
-  readonly slots: number
   /** Events pending for one endpoint; beyond that they stay in the log. */
   readonly backlogMax: number
-  /** How long a slot outlives its owner's last sign; longer than an attempt can take. */
+  /** How long a slot outlives its owner's last sign (see `renew`). */
   readonly leaseMs: number
-  /** How long a slot given together with a wake-up waits for the job to start. */
+  /** How long a slot given together with a wake-up waits for the work to start. */
   readonly wakeLeaseMs: number
-  /** How long events and lanes are kept at most; longer than the retry horizon. */
+  /** How long events and lanes are kept at most; longer than any event lives. */
   readonly ttlMs: number
+  /**
+   * Entries of the records that wait for the recorder; beyond that the newest are only counted, and beyond a tenth
+   * of it receivers' answers, which are the most of an entry, are left out.
+   */
+  readonly recordsMax: number
 }
 
 export const STORE_LIMITS: StoreLimits = {
-  slots: 10,
   backlogMax: 100_000,
-  leaseMs: 15_000,
+  leaseMs: 5_000,
   wakeLeaseMs: 3_000,
   ttlMs: 96 * 3_600_000,
+  recordsMax: 100_000,
 }
 
 /** Consecutive entries of an app's log, and what each endpoint wants of them. */
 export type Batch = {
   readonly appId: AppId
-  readonly events: readonly (StoredEvent & { readonly position: Position })[]
+  readonly events: readonly (StoredEvent & { readonly position: Position; readonly orderKey: string })[]
   readonly last: Position
   readonly endpoints: readonly {
     readonly endpointId: EndpointId
+    readonly rules: LaneRules
     /** In log order; `place` counts `events` from 0. */
-    readonly wanted: readonly { readonly place: number; readonly orderKey: string }[]
+    readonly wanted: readonly { readonly place: number; readonly token: string }[]
   }[]
 }
 
-/** The answer to asking for a lane's next event. */
-type Turn =
-  | { readonly kind: 'idle'; readonly wakes: readonly Lane[] }
-  | { readonly kind: 'full' | 'lost' }
-  | { readonly kind: 'later'; readonly due: number; readonly wakes: readonly Lane[] }
-  /** The event is no longer stored: it can only be settled. */
-  | { readonly kind: 'gone'; readonly eventId: string; readonly attempts: number }
-  | { readonly kind: 'due'; readonly event: StoredEvent; readonly attempts: number }
+type LaneCall = { readonly now: number; readonly rules: LaneRules }
 
-const texts = v.array(v.string())
-const TakeReply = v.tuple([texts, texts])
-const BeginReply = v.variant('0', [
-  v.object({ 0: v.literal('idle'), 1: texts }),
-  v.object({ 0: v.picklist(['full', 'lost']) }),
-  v.object({ 0: v.literal('later'), 1: v.number(), 2: texts }),
-  v.object({ 0: v.literal('gone'), 1: v.string(), 2: v.number() }),
-  v.object({
-    0: v.literal('due'),
-    1: v.string(),
-    2: v.number(),
-    3: v.string(),
-    4: v.pipe(v.string(), v.toNumber()),
-    5: v.string(),
-    6: v.string(),
-  }),
-])
-const LeaveReply = v.union([
-  v.tuple([v.picklist(['idle', 'ok']), texts]),
-  v.pipe(
-    v.tuple([v.picklist(['more', 'lost'])]),
-    v.transform(([kind]): ['more' | 'lost', string[]] => [kind, []]),
-  ),
-])
-const RemoveReply = v.tuple([v.number(), v.number()])
+/** Keeps one call of the removing script short. */
+const EVENTS_PER_REMOVAL = 1_000
 
-/** Lanes, slots and cursors in Redis: the typed face of `scripts.ts`, where the rules are. */
+/** Lanes, slots, gates and cursors in Redis: the typed face of `scripts/`, where the rules are. */
 export class DeliveryStore {
   readonly #redis: Redis
   readonly #limits: StoreLimits
   readonly #open = new Script(OPEN)
   readonly #jump = new Script(JUMP)
   readonly #take = new Script(TAKE)
+  readonly #replay = new Script(REPLAY)
   readonly #begin = new Script(BEGIN)
   readonly #settle = new Script(SETTLE)
   readonly #postpone = new Script(POSTPONE)
+  readonly #renew = new Script(RENEW)
+  readonly #reopen = new Script(REOPEN)
   readonly #sweep = new Script(SWEEP)
   readonly #remove = new Script(REMOVE)
+  readonly #warn = new Script(WARN)
 
   constructor(redis: Redis, limits: StoreLimits = STORE_LIMITS) {
     this.#redis = redis
@@ -96,8 +95,7 @@ export class DeliveryStore {
   }
 
   /** Starts an endpoint at `position`, unless it has started; resolves with where it is. */
-  async open(endpoint: { readonly appId: AppId; readonly endpointId: EndpointId }, position: Position) {
-    const { appId, endpointId } = endpoint
+  async open({ appId, endpointId }: EndpointRef, position: Position): Promise<Position> {
     const keys = [cursorsKey(appId), APPS_KEY]
     const cursor = await this.#open.run(this.#redis, keys, [endpointId, formatPosition(position), appId])
     return parsePosition(v.parse(v.string(), cursor)) ?? position
@@ -119,82 +117,184 @@ export class DeliveryStore {
   }
 
   /** Moves a cursor from one position to another; false when it was not at `from`. */
-  async jump(appId: AppId, endpointId: EndpointId, move: { readonly from: Position; readonly to: Position }) {
+  async jump(
+    { appId, endpointId }: EndpointRef,
+    move: { readonly from: Position; readonly to: Position },
+  ): Promise<boolean> {
     const args = [endpointId, formatPosition(move.from), formatPosition(move.to)]
     return (await this.#jump.run(this.#redis, [cursorsKey(appId)], args)) === 1
   }
 
   /** Puts entries into the lanes of those endpoints whose cursor is before them, and moves the cursors. */
   async take({ appId, events, last, endpoints }: Batch, now: number) {
-    const { ttlMs, backlogMax, slots, wakeLeaseMs } = this.#limits
-    const args: (string | number)[] = [last.epoch, now, ttlMs, backlogMax, slots, wakeLeaseMs, last.offset]
-    args.push(events.length)
-    for (const { position, eventId, type, sequence = '', payload } of events) {
-      args.push(position.offset, eventId, type, sequence, payload)
+    const args: (string | number)[] = [...this.#common(now), appId, last.epoch, last.offset, events.length]
+    for (const { position, eventId, type, orderKey, about, payload } of events) {
+      args.push(position.offset, eventId, type, orderKey, JSON.stringify(about), payload)
     }
-    for (const { endpointId, wanted } of endpoints) {
-      args.push(endpointId, wanted.length)
-      for (const { place, orderKey } of wanted) args.push(place + 1, orderKey)
+    for (const { endpointId, rules, wanted } of endpoints) {
+      args.push(endpointId, ...ruleArgs(rules), wanted.length)
+      for (const { place, token } of wanted) args.push(place + 1, token, parseToken(token).expiresAt)
     }
-    const reply = await this.#take.run(this.#redis, [cursorsKey(appId), COUNTS_KEY], args)
-    const [wakes, full] = v.parse(TakeReply, reply)
-    return { wakes: pairs(appId, wakes), full: full.map((id) => v.parse(EndpointIdSchema, id)) }
+    const reply = await this.#take.run(this.#redis, [cursorsKey(appId)], args)
+    const [wakes, full, reopens] = v.parse(TakeReply, reply)
+    return {
+      wakes: wakesOfApp(appId, wakes),
+      full: full.map((id) => v.parse(EndpointIdSchema, id)),
+      reopens: pairs(reopens).map(([id, at]) => ({
+        endpoint: { appId, endpointId: v.parse(EndpointIdSchema, id) },
+        at: Number(at),
+      })),
+    }
+  }
+
+  /**
+   * Puts recorded events into lanes once more, except for those that wait in one for the same reason already
+   * (`passed`); both together are fewer when the backlog is full. Undefined when the endpoint has no place in the
+   * log: it has not started, or was removed meanwhile.
+   */
+  async replay(
+    endpoint: EndpointRef,
+    replay: LaneCall & {
+      readonly events: readonly { readonly event: StoredEvent; readonly orderKey: string; readonly token: string }[]
+    },
+  ) {
+    const args = this.#endpointArgs(endpoint, replay)
+    for (const { event, orderKey, token } of replay.events) {
+      const { eventId, type, about, payload } = event
+      args.push(eventId, type, orderKey, JSON.stringify(about), payload, token, parseToken(token).expiresAt)
+    }
+    const reply = await this.#replay.run(this.#redis, [COUNTS_KEY, cursorsKey(endpoint.appId)], args)
+    const [taken, wakes, reopen, passed] = v.parse(ReplayReply, reply)
+    if (taken < 0) return undefined
+    return { taken, passed, wakes: wakesOf(endpoint, wakes), ...reopening(reopen) }
   }
 
   /** Asks for the next event of a lane for `owner`; `fresh` for its first question. */
-  async begin(lane: Lane, ask: { readonly owner: string; readonly fresh: boolean; readonly now: number }) {
-    const { slots, leaseMs, ttlMs, wakeLeaseMs } = this.#limits
-    const args = [...idsOf(lane), ask.owner, ask.fresh ? '1' : '0', ask.now, slots, leaseMs, ttlMs, wakeLeaseMs]
-    return readTurn(lane, v.parse(BeginReply, await this.#begin.run(this.#redis, keysOf(lane), args)))
+  async begin(lane: Lane, ask: LaneCall & { readonly owner: string; readonly fresh: boolean }): Promise<Turn> {
+    const wakes: WakeUp[] = []
+    for (;;) {
+      const args = [...this.#laneArgs(lane, ask), ask.owner, ask.fresh ? '1' : '0']
+      const reply = await this.#begin.run(this.#redis, [laneKeys(lane).pending], args)
+      const turn = readTurn(lane, v.parse(BeginReply, reply))
+      if (turn.kind === 'busy' || turn.kind === 'lost') return turn
+      wakes.push(...turn.wakes)
+      if (turn.kind !== 'again') return { ...turn, wakes }
+    }
   }
 
-  /** Takes a delivered or given-up event off its lane. `more`: the lane is not empty yet. */
-  async settle(lane: Lane, eventId: string, now: number) {
-    const args = [...idsOf(lane), eventId, now, this.#limits.slots, this.#limits.wakeLeaseMs]
-    return this.#leave(lane, await this.#settle.run(this.#redis, keysOf(lane).slice(0, 3), args))
-  }
-
-  /** Leaves the first event until `due` and gives the slot back; `count` says whether it was attempted. */
-  async postpone(
+  /** Takes an event off its lane that has come to an end. `more`: the lane is not empty yet, and still ours. */
+  async settle(
     lane: Lane,
-    turn: {
-      readonly owner: string
-      readonly eventId: string
-      readonly due: number
-      readonly count: boolean
-      readonly now: number
+    end: LaneCall & {
+      readonly token: string
+      readonly result: EndedStatus
+      readonly attempts: readonly AttemptFact[]
     },
   ) {
-    const { slots, leaseMs, wakeLeaseMs } = this.#limits
-    const args = [...idsOf(lane), turn.owner, turn.eventId, turn.due, turn.count ? 1 : 0, turn.now]
-    const keys = keysOf(lane).slice(0, 4)
-    const reply = await this.#postpone.run(this.#redis, keys, [...args, slots, leaseMs, wakeLeaseMs])
-    return this.#leave(lane, reply)
+    const args = [...this.#laneArgs(lane, end), end.token, end.result, ...end.attempts.flatMap(toTexts)]
+    const reply = await this.#settle.run(this.#redis, [laneKeys(lane).pending], args)
+    const [kind, wakes, reopen] = v.parse(SettleReply, reply)
+    return { kind, wakes: wakesOf(lane, wakes), ...reopening(reopen) }
   }
 
-  /** Lanes of an endpoint that need a wake-up although nothing new came; at most `limit`. */
-  async sweep(
-    endpoint: { readonly appId: AppId; readonly endpointId: EndpointId },
-    { now, putOffMs, limit }: { readonly now: number; readonly putOffMs: number; readonly limit: number },
-  ): Promise<readonly Lane[]> {
-    const { lanes, running, waiting } = endpointKeys(endpoint.endpointId)
-    const { slots, wakeLeaseMs } = this.#limits
-    const args = [endpoint.endpointId, now, slots, wakeLeaseMs, putOffMs, limit]
-    const wakes = v.parse(texts, await this.#sweep.run(this.#redis, [lanes, running, waiting], args))
-    return wakes.map((orderKey) => ({ ...endpoint, orderKey }))
+  /**
+   * Leaves the first event until `due` and gives the slot back. Resolves with when the lane is really due,
+   * which is earlier when the next event has waited for long enough by then.
+   */
+  async postpone(
+    lane: Lane,
+    turn: LaneCall & {
+      readonly owner: string
+      readonly token: string
+      readonly due: number
+      readonly attempts: readonly AttemptFact[]
+      /** Whether it was a failure; false when it is handed back. */
+      readonly failed: boolean
+      /** The whole endpoint asked to be left alone until then. */
+      readonly pausedUntil?: number
+    },
+  ) {
+    const { owner, token, due, attempts, failed, pausedUntil = 0 } = turn
+    const args = [...this.#laneArgs(lane, turn), owner, token, due, attempts.length, failed ? '1' : '0', pausedUntil]
+    args.push(...attempts.flatMap(toTexts))
+    const reply = await this.#postpone.run(this.#redis, [laneKeys(lane).pending], args)
+    const [kind, dueAt, wakes, reopen, since, failures, breaker] = v.parse(PostponeReply, reply)
+    const health: Health = { failures, breaker, ...(since !== 0 && { failingSince: since }) }
+    return { kind, due: dueAt, wakes: wakesOf(lane, wakes), ...reopening(reopen), health }
   }
 
-  /** Forgets an endpoint and everything pending for it; resolves with how many events that were. */
-  async remove({ appId, endpointId }: { readonly appId: AppId; readonly endpointId: EndpointId }): Promise<number> {
-    const { lanes, running, waiting } = endpointKeys(endpointId)
-    const keys = [cursorsKey(appId), APPS_KEY, lanes, running, waiting]
+  /** Prolongs the leases of lanes in work, for those who still own them. */
+  async renew(lanes: readonly { readonly lane: Lane; readonly owner: string }[], now: number): Promise<void> {
+    if (lanes.length === 0) return
+    const args = lanes.flatMap(({ lane, owner }) => [lane.endpointId, lane.orderKey, owner])
+    await this.#renew.run(this.#redis, [COUNTS_KEY], [...this.#common(now), ...args])
+  }
+
+  /** Hands slots to lanes that wait, because the gate should have opened. */
+  async reopen(endpoint: EndpointRef, call: LaneCall) {
+    const args = this.#endpointArgs(endpoint, call)
+    const reply = await this.#reopen.run(this.#redis, [endpointKeys(endpoint.endpointId).waiting], args)
+    const [wakes, reopen] = v.parse(ReopenReply, reply)
+    return { wakes: wakesOf(endpoint, wakes), ...reopening(reopen) }
+  }
+
+  /**
+   * Ends what has expired in lanes that wait, and finds lanes that need a wake-up although nothing new came.
+   * `waitingSince` tells for each class when the oldest event that waits for a slot or behind the gate was
+   * taken; replays wait as records do.
+   */
+  async sweep(endpoint: EndpointRef, call: LaneCall & { readonly putOffMs: number; readonly limit: number }) {
+    const args = [...this.#endpointArgs(endpoint, call), call.putOffMs, call.limit]
+    const reply = await this.#sweep.run(this.#redis, [endpointKeys(endpoint.endpointId).lanes], args)
+    const [wakes, reopen, expired, waitingSince] = v.parse(SweepReply, reply)
+    return { wakes: wakesOf(endpoint, wakes), expired, waitingSince, ...reopening(reopen) }
+  }
+
+  /** Forgets an endpoint and everything pending for it, which is dropped; resolves with how many events that were. */
+  async remove({ appId, endpointId }: EndpointRef, now: number): Promise<number> {
+    const keys = [cursorsKey(appId), APPS_KEY]
+    const args = [...this.#common(now), endpointId, appId, EVENTS_PER_REMOVAL]
     let dropped = 0
     for (;;) {
-      const reply = await this.#remove.run(this.#redis, keys, [endpointId, appId, LANES_PER_REMOVAL])
-      const [count, left] = v.parse(RemoveReply, reply)
+      const [count, left] = v.parse(RemoveReply, await this.#remove.run(this.#redis, keys, args))
       dropped += count
       if (left === 0) return dropped
     }
+  }
+
+  /** True for the first caller since the endpoint began to fail; false when it does not. */
+  async markWarned({ endpointId }: EndpointRef): Promise<boolean> {
+    return (await this.#warn.run(this.#redis, [endpointKeys(endpointId).gate], [])) === 1
+  }
+
+  /** Undoes {@link markWarned}: nobody was told, so the next failure is to tell. */
+  async unmarkWarned({ endpointId }: EndpointRef): Promise<void> {
+    await this.#redis.hdel(endpointKeys(endpointId).gate, 'warned')
+  }
+
+  /** Starts an endpoint's failures, breaker and pause anew. */
+  async forgetFailures({ endpointId }: EndpointRef): Promise<void> {
+    await this.#redis.del(endpointKeys(endpointId).gate)
+  }
+
+  /** How endpoints fare; one that has nothing in the store is idle and well. */
+  async status(endpointIds: readonly EndpointId[]): Promise<ReadonlyMap<EndpointId, EndpointStatus>> {
+    const pipeline = this.#redis.pipeline()
+    for (const endpointId of endpointIds) {
+      const { gate, running } = endpointKeys(endpointId)
+      pipeline.hmget(gate, 'state', 'until', 'paused', 'since', 'failures')
+      pipeline.zcard(running)
+      pipeline.hget(COUNTS_KEY, endpointId)
+    }
+    const replies = (await pipeline.exec()) ?? []
+    const read = v.array(v.tuple([v.null(), v.unknown()]))
+    const values = v.parse(read, replies).map(([, value]) => value)
+    return new Map(
+      endpointIds.map((endpointId, i) => {
+        const [gate, running, count] = v.parse(StatusReply, values.slice(3 * i, 3 * i + 3))
+        return [endpointId, toStatus(gate, running, count)]
+      }),
+    )
   }
 
   /** How many events are pending over all endpoints. */
@@ -202,57 +302,52 @@ export class DeliveryStore {
     return (await this.#redis.hvals(COUNTS_KEY)).reduce((sum, count) => sum + Number(count), 0)
   }
 
-  #leave(lane: Lane, raw: unknown): { readonly kind: 'done' | 'more' | 'lost'; readonly wakes: readonly Lane[] } {
-    const [kind, wakes] = v.parse(LeaveReply, raw)
-    return kind === 'more' || kind === 'lost' ? { kind, wakes: [] } : { kind: 'done', wakes: siblings(lane, wakes) }
+  #common(now: number): (string | number)[] {
+    const { ttlMs, wakeLeaseMs, leaseMs, recordsMax, backlogMax } = this.#limits
+    return [now, ttlMs, wakeLeaseMs, leaseMs, recordsMax, backlogMax]
+  }
+
+  #endpointArgs({ endpointId }: EndpointRef, { now, rules }: LaneCall): (string | number)[] {
+    return [...this.#common(now), endpointId, ...ruleArgs(rules)]
+  }
+
+  #laneArgs(lane: Lane, call: LaneCall): (string | number)[] {
+    return [...this.#endpointArgs(lane, call), lane.orderKey]
   }
 }
 
-/** Keeps one call of the removing script short. */
-const LANES_PER_REMOVAL = 200
+const ruleArgs = ({ slots, ratePerSecond = 0, orderHoldMs, coalesce }: LaneRules) => [
+  slots,
+  ratePerSecond,
+  orderHoldMs,
+  coalesce ? '1' : '0',
+]
 
-const idsOf = ({ endpointId, orderKey }: Lane): readonly string[] => [endpointId, orderKey]
-
-function keysOf(lane: Lane): readonly string[] {
-  const { pending, turn } = laneKeys(lane)
-  const { lanes, running, waiting } = endpointKeys(lane.endpointId)
-  return [pending, turn, lanes, running, waiting]
+/** The answer apart, because it may be left out. */
+function toTexts({ attempt: { response = '', ...attempt }, ...fact }: AttemptFact): readonly [string, string] {
+  return [JSON.stringify({ ...fact, attempt }), response]
 }
 
-const siblings = ({ appId, endpointId }: Lane, orderKeys: readonly string[]): readonly Lane[] =>
-  orderKeys.map((orderKey) => ({ appId, endpointId, orderKey }))
-
-function pairs(appId: AppId, flat: readonly string[]): readonly Lane[] {
-  const lanes: Lane[] = []
-  for (let i = 0; i + 1 < flat.length; i += 2) {
-    lanes.push({ appId, endpointId: v.parse(EndpointIdSchema, flat[i]), orderKey: flat[i + 1] ?? '' })
-  }
-  return lanes
+function pairs(flat: readonly (string | number)[]): readonly (readonly [string | number, string | number])[] {
+  return flat.flatMap((value, i) => (i % 2 === 0 ? [[value, flat[i + 1] ?? ''] as const] : []))
 }
 
-function readTurn(lane: Lane, reply: v.InferOutput<typeof BeginReply>): Turn {
-  switch (reply[0]) {
-    case 'idle':
-      return { kind: 'idle', wakes: siblings(lane, reply[1]) }
-    case 'full':
-    case 'lost':
-      return { kind: reply[0] }
-    case 'later':
-      return { kind: 'later', due: reply[1], wakes: siblings(lane, reply[2]) }
-    case 'gone':
-      return { kind: 'gone', eventId: reply[1], attempts: reply[2] }
-    case 'due':
-      break
-  }
+const text = v.nullable(v.string())
+const StatusReply = v.tuple([v.tuple([text, text, text, text, text]), v.number(), text])
+
+function toStatus(
+  [state, until, paused, since, failures]: v.InferOutput<typeof StatusReply>[0],
+  running: number,
+  count: string | null,
+): EndpointStatus {
+  const breaker = v.parse(BreakerSchema, state ?? 'closed')
   return {
-    kind: 'due',
-    attempts: reply[2],
-    event: {
-      eventId: reply[1],
-      type: reply[3],
-      acceptedAt: reply[4],
-      ...(reply[5] !== '' && { sequence: reply[5] }),
-      payload: reply[6],
-    },
+    breaker,
+    pending: Number(count ?? 0),
+    inFlight: running,
+    failures: Number(failures ?? 0),
+    ...(since !== null && { failingSince: Number(since) }),
+    ...(paused !== null && { pausedUntil: Number(paused) }),
+    ...(breaker === 'open' && until !== null && { openUntil: Number(until) }),
   }
 }

@@ -1,25 +1,99 @@
 import { createHash } from 'node:crypto'
+import * as v from 'valibot'
+import type { DeliveryClass } from '../core/delivery-policy.ts'
+import type { EndpointDelivery } from '../core/endpoint.ts'
 import type { AppId, EndpointId } from '../core/ids.ts'
 import type { Position } from '../core/position.ts'
 
+export type EndpointRef = { readonly appId: AppId; readonly endpointId: EndpointId }
+
 /** The queue of one endpoint's events that must arrive in order: the unit of work and of wake-ups. */
-export type Lane = {
-  readonly appId: AppId
-  readonly endpointId: EndpointId
-  readonly orderKey: string
+export type Lane = EndpointRef & { readonly orderKey: string }
+
+/** That a lane is to be worked on, now or at a time (milliseconds since the epoch). */
+export type WakeUp = { readonly lane: Lane; readonly at?: number }
+
+/** By what an endpoint's lanes are worked off. */
+export type LaneRules = {
+  /** Lanes worked on at a time, over all instances. */
+  readonly slots: number
+  readonly ratePerSecond?: number
+  readonly orderHoldMs: number
+  readonly coalesce: boolean
 }
+
+export const rulesOf = (endpoint: EndpointDelivery): LaneRules => ({
+  slots: endpoint.maxInFlight,
+  ...(endpoint.ratePerSecond !== undefined && { ratePerSecond: endpoint.ratePerSecond }),
+  orderHoldMs: endpoint.orderHoldMs,
+  coalesce: endpoint.coalesce,
+})
+
+/** What the engine itself needs to know of a payload; read from it once. */
+export const EventAboutSchema = v.object({
+  /** The call's `sequence_number`, for events that have one. */
+  sequence: v.exactOptional(v.string()),
+  callId: v.exactOptional(v.string()),
+  subscriberId: v.exactOptional(v.string()),
+  direction: v.exactOptional(v.string()),
+  /** By the payload's `timestamp`, or when it was taken from the log. */
+  occurredAt: v.number(),
+})
+export type EventAbout = v.InferOutput<typeof EventAboutSchema>
 
 /** An event of an app as it is kept until every endpoint has it. */
 export type StoredEvent = {
   /** `<app id>:<epoch>-<offset>`, unique for ever. */
   readonly eventId: string
   readonly type: string
-  /** When the dispatcher took it from the log, in milliseconds since the epoch. */
-  readonly acceptedAt: number
-  /** The call's `sequence_number`, for events that have one. */
-  readonly sequence?: string
+  readonly about: EventAbout
   /** The body exactly as it is sent. */
   readonly payload: string
+}
+
+/** An event's place in a lane; `token` is the text that stands there, by which it is named. */
+export type PendingEvent = {
+  readonly token: string
+  readonly eventId: string
+  readonly class: DeliveryClass
+  /** When it was put into the lane, in milliseconds since the epoch. */
+  readonly takenAt: number
+  /** No attempt begins later. */
+  readonly expiresAt: number
+  /** Attempts that were made before it was put here: those before a replay. */
+  readonly attemptsBefore: number
+  readonly isReplay: boolean
+  /** It held up its lane and goes on in one of its own, out of order. */
+  readonly isParked: boolean
+}
+
+const CLASS_LETTERS = { act_now: 'a', state: 's', record: 'r' } as const
+const CLASS_OF_LETTER: Readonly<Record<string, DeliveryClass>> = { a: 'act_now', s: 'state', r: 'record' }
+
+/** `event id|class|taken at|expires at|label|attempts before|flags`; the scripts read the parts by place. */
+export function formatToken(
+  pending: Omit<PendingEvent, 'token' | 'isParked'> & { readonly sequence: string | undefined },
+): string {
+  const { eventId, takenAt, expiresAt, attemptsBefore, isReplay, sequence } = pending
+  // What `callhalf-skipped` calls it: the sequence number, or its position for an event that has none.
+  const label = sequence !== undefined && /^\d{1,15}$/.test(sequence) ? sequence : `"${positionOf(eventId)}"`
+  const flags = isReplay ? 'r' : '-'
+  return [eventId, CLASS_LETTERS[pending.class], takenAt, expiresAt, label, attemptsBefore, flags].join('|')
+}
+
+export function parseToken(token: string): PendingEvent {
+  // From the right: nothing but the event id may hold a `|`.
+  const [flags = '', attemptsBefore, , expiresAt, takenAt, letter = '', ...eventId] = token.split('|').toReversed()
+  return {
+    token,
+    eventId: eventId.toReversed().join('|'),
+    class: CLASS_OF_LETTER[letter] ?? 'record',
+    takenAt: Number(takenAt),
+    expiresAt: Number(expiresAt),
+    attemptsBefore: Number(attemptsBefore),
+    isReplay: flags.includes('r'),
+    isParked: flags.includes('p'),
+  }
 }
 
 export const eventIdOf = (appId: AppId, { epoch, offset }: Position): string => `${appId}:${epoch}-${offset}`

@@ -1,49 +1,75 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
-import type { Directory } from '../core/directory.ts'
-import type { EndpointRepository } from '../core/endpoint.ts'
-import type { Logger } from '../core/logger.ts'
+import { DEFAULT_POLICIES, policyFor } from '../core/delivery-policy.ts'
+import type { DeliveryPolicy } from '../core/delivery-policy.ts'
+import type { AttemptRecord, EndedStatus } from '../core/delivery-record.ts'
+import type { EndpointSummary } from '../core/directory.ts'
+import type { Endpoint } from '../core/endpoint.ts'
+import { GatewayError } from '../core/errors.ts'
+import type { AttemptReport, Credentials } from './attempt.ts'
+import { logAttempts } from './attempt-log.ts'
+import type { AttemptSequel } from './attempt-log.ts'
+import { toAttemptRecord } from './attempt-record.ts'
+import type { CredentialCache } from './credential-cache.ts'
 import type { Deliverer } from './deliverer.ts'
-import { messageIdOf, positionOf } from './delivery.ts'
-import type { Lane, StoredEvent } from './delivery.ts'
+import { messageIdOf, rulesOf } from './delivery.ts'
+import type { EndpointRef, Lane, LaneRules, PendingEvent, WakeUp } from './delivery.ts'
 import type { DeliveryStore } from './delivery-store.ts'
+import { EndpointFinder } from './endpoint-finder.ts'
+import type { EndpointFinderOptions } from './endpoint-finder.ts'
+import { forgetEndpoint } from './endpoint-removal.ts'
+import type { FailureWatch } from './failure-watch.ts'
 import type { WebhookMetrics } from './metrics.ts'
 import type { Outcome } from './outcome.ts'
-import { nextAttemptAt } from './retry-schedule.ts'
-import type { RetrySchedule } from './retry-schedule.ts'
-import type { SecretCache } from './secret-cache.ts'
+import type { AttemptFact } from './record-log.ts'
+import { nextAttemptAt } from './retry.ts'
+import type { Health, Turn } from './store-replies.ts'
+import { composeHeaders, toTarget } from './target.ts'
 
-export type DrainerOptions = {
+export type DrainerOptions = EndpointFinderOptions & {
   readonly store: DeliveryStore
-  readonly deliverer: Deliverer
-  readonly secrets: SecretCache
-  readonly directory: Pick<Directory, 'endpointsOf'>
-  readonly endpoints: Pick<EndpointRepository, 'find' | 'update'>
-  readonly schedule: RetrySchedule
-  /** Adds jobs for lanes that were given a slot. */
-  readonly wake: (lanes: readonly Lane[]) => Promise<void>
+  readonly deliverer: Pick<Deliverer, 'attempt'>
+  readonly credentials: Pick<CredentialCache, 'of'>
+  readonly failureWatch: FailureWatch
+  /** Sees to it that other lanes are worked on. */
+  readonly wake: (wakes: readonly WakeUp[]) => Promise<void>
+  /** Sees to it that the endpoint's gate is opened at a time. */
+  readonly reopen: (endpoint: EndpointRef, at: number) => Promise<void>
   readonly metrics: WebhookMetrics
-  readonly log: Logger
-  readonly clock: Clock
+  readonly clock: Pick<Clock, 'now'>
+  /** Uniform in [0, 1), for jitter. */
   readonly random: () => number
 }
 
 /** An event that its owner may now send. */
-type Work = { readonly lane: Lane; readonly owner: string; readonly event: StoredEvent; readonly attempts: number }
+type Work = {
+  readonly lane: Lane
+  readonly owner: string
+  readonly endpoint: EndpointSummary | Endpoint
+  readonly rules: LaneRules
+  readonly policy: DeliveryPolicy
+  readonly turn: Extract<Turn, { kind: 'due' }>
+}
 
-/** What to do after an event: go on with the lane, or leave it, to come back at `again` if given. */
-type Next = { readonly kind: 'continue' } | { readonly kind: 'leave'; readonly again?: number }
+/**
+ * What to do after an event: go on with the lane, which is still ours unless `fresh`, or leave it, to come
+ * back at `again` if given.
+ */
+type Next = { readonly kind: 'continue'; readonly fresh: boolean } | { readonly kind: 'leave'; readonly again?: number }
 
 const LEAVE: Next = { kind: 'leave' }
 /**
  * Also after `lost`: a former owner may have taken the event off, and then the lane and its slot are still
  * ours. `begin` knows, and ends it if somebody else owns the lane.
  */
-const CONTINUE: Next = { kind: 'continue' }
+const CONTINUE: Next = { kind: 'continue', fresh: false }
+const BEGIN_AGAIN: Next = { kind: 'continue', fresh: true }
+
 /** Until the records can be read again. */
 const RECORDS_RETRY_MS = 1_000
-/** From this many failures on, a failed attempt is a warning. */
-const WARN_FROM_ATTEMPT = 5
+
+/** What a 429 without, or with an excessive, Retry-After means. */
+const PAUSE_MS = { default: 1_000, max: 3_600_000 }
 
 /**
  * Works off lanes: sends the first event, again and again until it is delivered or given up, then the
@@ -51,11 +77,13 @@ const WARN_FROM_ATTEMPT = 5
  */
 export class Drainer {
   readonly #options: DrainerOptions
+  readonly #finder: EndpointFinder
   readonly #aborting = new AbortController()
   #stopping = false
 
   constructor(options: DrainerOptions) {
     this.#options = options
+    this.#finder = new EndpointFinder(options)
   }
 
   /** Starts no more attempts; those under way go on until `deadline` and are handed back after it. */
@@ -65,150 +93,286 @@ export class Drainer {
     deadline.addEventListener('abort', () => this.#aborting.abort(), { once: true })
   }
 
-  /** Sends what is due in a lane; see {@link DrainLane}. Rejects when a store fails. */
-  async drain(lane: Lane): Promise<number | undefined> {
-    const { store, clock, wake } = this.#options
-    const owner = randomUUID()
-    for (let fresh = true; ; fresh = false) {
-      const turn = await store.begin(lane, { owner, fresh, now: clock.now() })
-      switch (turn.kind) {
-        case 'full':
-        case 'lost':
-          return undefined
-        case 'idle':
-          await wake(turn.wakes)
-          return undefined
-        case 'later':
-          await wake(turn.wakes)
-          return turn.due
-        case 'gone': {
-          const next = await this.#giveUp(lane, turn.eventId, { reason: 'payload_expired', attempts: turn.attempts })
-          if (next.kind === 'leave') return next.again
-          break
-        }
-        case 'due': {
-          const next = await this.#send({ lane, owner, event: turn.event, attempts: turn.attempts })
-          if (next.kind === 'leave') return next.again
-          break
-        }
-      }
+  /**
+   * Sends what is due in a lane, as `owner`, whose lease somebody renews meanwhile. Resolves with when to
+   * come again, or undefined when a wake-up will tell. Rejects when a store fails.
+   */
+  async drain(lane: Lane, owner: string): Promise<number | undefined> {
+    const { store, clock } = this.#options
+    for (let fresh = true; ;) {
+      const endpoint = await this.#finder.find(lane)
+      if (endpoint === 'unknown') return clock.now() + RECORDS_RETRY_MS
+      if (endpoint === undefined) return this.#forget(lane)
+      if (fresh && this.#stopping) return clock.now()
+      const rules = rulesOf(endpoint)
+      const turn = await store.begin(lane, { owner, fresh, now: clock.now(), rules })
+      if (turn.kind === 'lost') return undefined
+      if (turn.kind === 'busy') return turn.until
+      await this.#follow(lane, turn)
+      if (turn.kind === 'later') return turn.due
+      if (turn.kind !== 'due') return undefined
+      const policy = policyFor(turn.event.type, endpoint.policies)
+      const next = await this.#send({ lane, owner, endpoint, rules, policy, turn })
+      if (next.kind === 'leave') return next.again
+      fresh = next.fresh
     }
+  }
+
+  /** Sends what waits behind an endpoint's gate on its way, as far as it has opened. Rejects when a store fails. */
+  async reopen(ref: EndpointRef): Promise<void> {
+    const endpoint = await this.#finder.find(ref)
+    if (endpoint === 'unknown') throw new GatewayError('store_unavailable')
+    // What is pending for one that is no more is dropped by the sweeper.
+    if (endpoint === undefined) return
+    const { store, clock } = this.#options
+    await this.#follow(ref, await store.reopen(ref, { now: clock.now(), rules: rulesOf(endpoint) }))
   }
 
   async #send(work: Work): Promise<Next> {
-    const { deliverer, metrics, clock } = this.#options
-    const { lane, event, attempts } = work
-    if (this.#stopping) return this.#postpone(work, { due: clock.now(), count: false })
-    const target = await this.#findTarget(work)
-    if (target === undefined) return this.#forget(lane, 'endpoint_removed')
-    if (target === 'unknown') return this.#postpone(work, { due: clock.now() + RECORDS_RETRY_MS, count: false })
-
-    const startedAt = clock.monotonic()
-    metrics.inFlight.inc()
-    const outcome = await deliverer
-      .attempt(
-        {
-          ...target,
-          messageId: messageIdOf(lane.endpointId, event.eventId),
-          type: event.type,
-          position: positionOf(event.eventId),
-          ...(event.sequence !== undefined && { sequence: event.sequence }),
-          number: attempts + 1,
-          payload: event.payload,
-        },
-        this.#aborting.signal,
-      )
-      .finally(() => metrics.inFlight.dec())
+    const { clock } = this.#options
+    if (this.#stopping) return this.#handBack(work, clock.now())
+    const credentials = await this.#findCredentials(work)
+    if (credentials === 'unknown') return this.#handBack(work, clock.now() + RECORDS_RETRY_MS)
+    if (credentials === undefined) {
+      const again = await this.#forget(work.lane)
+      return again === undefined ? LEAVE : this.#handBack(work, again)
+    }
+    // The answer may have taken its time.
+    if (clock.now() >= work.turn.pending.expiresAt) return this.#settle(work, 'expired', [])
+    const reports = await this.#attempt(work)
+    const last = reports.at(-1)
     // Cut off by our own stop: nobody knows whether it arrived, so it does not count as failed.
-    if (outcome === undefined) return this.#postpone(work, { due: clock.now(), count: false })
-
-    metrics.attemptSeconds.observe((clock.monotonic() - startedAt) / 1_000)
-    metrics.attempts.inc({ outcome: outcome.kind === 'failed' ? outcome.reason : outcome.kind })
-    return this.#conclude(work, outcome)
+    if (last === undefined) return this.#handBack(work, clock.now())
+    const { attemptsBefore, isReplay } = work.turn.pending
+    const records = reports.map((report, i) =>
+      toAttemptRecord(report, { number: attemptsBefore + work.turn.attempts + 1 + i, isReplay }),
+    )
+    this.#measure(work, records)
+    return this.#conclude(work, records, last.outcome)
   }
 
-  async #conclude(work: Work, outcome: Outcome): Promise<Next> {
-    const { metrics, clock, schedule, random } = this.#options
-    const { lane, event } = work
-    if (outcome.kind === 'delivered') {
-      metrics.deliverySeconds.observe((clock.now() - event.acceptedAt) / 1_000)
-      this.#options.log.debug({ ...this.#about(work), status: outcome.status }, 'event delivered')
-      return this.#settle(lane, event.eventId)
-    }
-    if (outcome.kind === 'gone') {
-      await this.#options.endpoints.update(lane.appId, lane.endpointId, { enabled: false })
-      this.#options.log.warn(this.#about(work), 'endpoint disabled because it answered 410')
-      return this.#forget(lane, 'endpoint_gone')
-    }
-    const { reason, status, notBefore } = outcome
-    const failed = work.attempts + 1
-    const due = nextAttemptAt(schedule, {
-      failed,
-      acceptedAt: event.acceptedAt,
-      now: clock.now(),
-      random,
-      ...(notBefore !== undefined && { notBefore }),
-    })
-    if (due === undefined) return this.#giveUp(lane, event.eventId, { reason: 'retries_exhausted', attempts: failed })
-    const fields = { ...this.#about(work), reason, status, due }
-    if (failed < WARN_FROM_ATTEMPT) this.#options.log.info(fields, 'attempt failed')
-    else this.#options.log.warn(fields, 'attempt failed again')
-    return this.#postpone(work, { due, count: true })
-  }
-
-  /**
-   * Where to send and how to sign. Undefined when the endpoint was removed or disabled: the records decide
-   * that, because the directory may be some seconds behind. `unknown` when the records do not answer.
-   */
-  async #findTarget({ lane }: Work) {
-    const { directory, endpoints, secrets, log } = this.#options
-    try {
-      const listed = directory.endpointsOf(lane.appId).find(({ endpointId }) => endpointId === lane.endpointId)
-      const keys = await secrets.keysOf(lane.endpointId)
-      if (listed?.enabled === true && keys.length > 0) return { url: listed.url, keys }
-      const recorded = await endpoints.find(lane.appId, lane.endpointId)
-      if (recorded === undefined || !recorded.enabled) return undefined
-      return keys.length === 0 ? ('unknown' as const) : { url: recorded.url, keys }
-    } catch (error) {
-      log.warn({ endpoint_id: lane.endpointId, err: error }, 'endpoint could not be read')
-      return 'unknown' as const
-    }
-  }
-
-  async #settle(lane: Lane, eventId: string): Promise<Next> {
-    const { kind, wakes } = await this.#options.store.settle(lane, eventId, this.#options.clock.now())
-    await this.#options.wake(wakes)
-    return kind === 'done' ? LEAVE : CONTINUE
-  }
-
-  async #postpone(work: Work, { due, count }: { readonly due: number; readonly count: boolean }): Promise<Next> {
-    const { store, clock, wake } = this.#options
-    const { owner, event } = work
+  async #attempt(work: Work): Promise<readonly AttemptReport[]> {
+    const { deliverer, credentials, metrics, clock } = this.#options
+    const { lane, endpoint, policy, turn } = work
+    const { pending, event, skipped } = turn
     const now = clock.now()
-    const { kind, wakes } = await store.postpone(work.lane, { owner, eventId: event.eventId, due, count, now })
-    await wake(wakes)
+    const message = {
+      messageId: messageIdOf(lane.endpointId, event.eventId),
+      payload: event.payload,
+      number: pending.attemptsBefore + turn.attempts + 1,
+      timeoutMs: policy.timeoutMs,
+      expiresInMs: pending.expiresAt - now,
+      headers: composeHeaders({ pending, event, skipped, now }),
+    }
+    metrics.inFlight.inc()
+    try {
+      const target = toTarget(endpoint, () => credentials.of(endpoint))
+      return await deliverer.attempt(target, message, this.#aborting.signal)
+    } finally {
+      metrics.inFlight.dec()
+    }
+  }
+
+  #conclude(work: Work, records: readonly AttemptRecord[], outcome: Outcome): Promise<Next> {
+    if (outcome.kind === 'failed') return this.#fail(work, records, outcome)
+    if (outcome.kind === 'gone') return this.#retire(work, records, outcome.status)
+    this.#log(work, records, { ended: 'delivered' })
+    return this.#settle(work, 'delivered', toFacts(work, records))
+  }
+
+  async #fail(
+    work: Work,
+    records: readonly AttemptRecord[],
+    { notBefore, throttled }: Extract<Outcome, { kind: 'failed' }>,
+  ): Promise<Next> {
+    const { clock, random } = this.#options
+    const { policy, turn } = work
+    const { expiresAt } = turn.pending
+    const now = clock.now()
+    const url = urlOf(work, records)
+    if (await this.#hasLeft(work, url)) return this.#sendElsewhere(work, records, now)
+    const pause = throttled === true ? (notBefore ?? now + PAUSE_MS.default) : undefined
+    const earliest = notBefore ?? pause
+    const due = nextAttemptAt(patienceOf(turn.pending, policy), {
+      failed: turn.failed + 1,
+      expiresAt,
+      now,
+      random,
+      ...(earliest !== undefined && { notBefore: earliest }),
+    })
+    const pausedUntil = pause === undefined ? undefined : Math.min(pause, now + PAUSE_MS.max)
+    this.#log(work, records, due === undefined ? { ended: 'expired' } : { next_attempt_at: due })
+    const postponed = await this.#postpone(work, {
+      // Should the rest not happen, it expires then by itself.
+      due: due ?? expiresAt,
+      failed: true,
+      attempts: toFacts(work, records, due),
+      ...(pausedUntil !== undefined && { pausedUntil }),
+    })
+    if (await this.#isOver(work.lane, { ...postponed.health, url })) return LEAVE
+    if (postponed.kind === 'lost') return CONTINUE
+    if (due !== undefined) return { kind: 'leave', again: postponed.due }
+    const next = await this.#settle(work, 'expired', [])
+    return next.kind === 'leave' ? next : BEGIN_AGAIN
+  }
+
+  /** Whether the endpoint has other URLs by now than the one that was sent to. */
+  async #hasLeft({ lane }: Work, url: string): Promise<boolean> {
+    const endpoint = await this.#finder.find(lane)
+    return typeof endpoint === 'object' && endpoint.url !== url && endpoint.failoverUrl !== url
+  }
+
+  /** What a URL that is no more the endpoint's answers counts for nothing: on to the one that it has. */
+  async #sendElsewhere(work: Work, records: readonly AttemptRecord[], now: number): Promise<Next> {
+    this.#log(work, records, { next_attempt_at: now })
+    const { kind, due } = await this.#postpone(work, {
+      due: now,
+      failed: false,
+      attempts: toFacts(work, records, now),
+    })
     return kind === 'lost' ? CONTINUE : { kind: 'leave', again: due }
   }
 
-  async #giveUp(
-    lane: Lane,
-    eventId: string,
-    why: { readonly reason: string; readonly attempts: number },
-  ): Promise<Next> {
-    this.#options.metrics.dropped.inc({ reason: why.reason })
-    this.#options.log.error({ endpoint_id: lane.endpointId, event_id: eventId, ...why }, 'event given up')
-    return this.#settle(lane, eventId)
-  }
-
-  async #forget(lane: Lane, reason: string): Promise<Next> {
-    const dropped = await this.#options.store.remove(lane)
-    this.#options.metrics.dropped.inc({ reason }, dropped)
-    this.#options.log.warn({ endpoint_id: lane.endpointId, reason, dropped }, 'pending events of an endpoint dropped')
+  /** The receiver wants nothing more, this event perhaps included; if it still is the receiver. */
+  async #retire(work: Work, records: readonly AttemptRecord[], status: number): Promise<Next> {
+    const { failureWatch, log } = this.#options
+    const { lane, turn } = work
+    const isDelivered = status >= 200 && status < 300
+    const details = { status, type: turn.event.type }
+    const isDisabled = await failureWatch
+      .disable(lane, { reason: 'gone', details, onlyIfUrl: urlOf(work, records) })
+      .catch((error: unknown) => {
+        // Its next event will be answered likewise.
+        log.error({ endpoint_id: lane.endpointId, err: error }, 'endpoint could not be disabled')
+        return undefined
+      })
+    if (isDisabled === false && !isDelivered) {
+      return this.#fail(work, records, { kind: 'failed', reason: 'http_status', status })
+    }
+    const result = isDelivered ? 'delivered' : 'dropped'
+    this.#log(work, records, { ended: result })
+    const next = await this.#settle(work, result, toFacts(work, records))
+    if (isDisabled !== true) return next
+    await failureWatch.drop(lane, 'gone')
     return LEAVE
   }
 
-  #about({ lane, event, attempts }: Work) {
-    const { appId, endpointId } = lane
-    return { app_id: appId, endpoint_id: endpointId, event_id: event.eventId, type: event.type, attempt: attempts + 1 }
+  /** Whether the endpoint was disabled because it has failed for too long. */
+  async #isOver(lane: Lane, health: Health & { readonly url: string }): Promise<boolean> {
+    const { failureWatch, log } = this.#options
+    try {
+      return await failureWatch.observe(lane, health)
+    } catch (error) {
+      // Its next failure will tell again.
+      log.error({ endpoint_id: lane.endpointId, err: error }, 'failing endpoint could not be seen to')
+      return false
+    }
   }
+
+  async #settle(work: Work, result: EndedStatus, attempts: readonly AttemptFact[]): Promise<Next> {
+    const { store, clock } = this.#options
+    const { lane, rules, turn } = work
+    const settled = await store.settle(lane, {
+      token: turn.pending.token,
+      result,
+      attempts,
+      now: clock.now(),
+      rules,
+    })
+    await this.#follow(lane, settled)
+    return settled.kind === 'idle' ? LEAVE : CONTINUE
+  }
+
+  async #postpone(
+    { lane, owner, rules, turn }: Work,
+    how: {
+      readonly due: number
+      readonly failed: boolean
+      readonly attempts: readonly AttemptFact[]
+      readonly pausedUntil?: number
+    },
+  ) {
+    const { store, clock } = this.#options
+    const { token } = turn.pending
+    const postponed = await store.postpone(lane, { owner, token, rules, now: clock.now(), ...how })
+    await this.#follow(lane, postponed)
+    return postponed
+  }
+
+  /** Gives the lane back as if nothing had been tried. */
+  async #handBack(work: Work, due: number): Promise<Next> {
+    const { kind, due: again } = await this.#postpone(work, { due, failed: false, attempts: [] })
+    return kind === 'lost' ? CONTINUE : { kind: 'leave', again }
+  }
+
+  /** Does what an answer of the store asks for. */
+  async #follow(
+    { appId, endpointId }: EndpointRef,
+    { wakes, reopenAt }: { readonly wakes: readonly WakeUp[]; readonly reopenAt?: number },
+  ): Promise<void> {
+    if (wakes.length > 0) await this.#options.wake(wakes)
+    if (reopenAt !== undefined) await this.#options.reopen({ appId, endpointId }, reopenAt)
+  }
+
+  /** As {@link EndpointFinder.find}. */
+  async #findCredentials({ endpoint }: Work): Promise<Credentials | 'unknown' | undefined> {
+    try {
+      return await this.#options.credentials.of(endpoint)
+    } catch (error) {
+      this.#options.log.warn({ endpoint_id: endpoint.endpointId, err: error }, 'credentials could not be read')
+      return 'unknown'
+    }
+  }
+
+  /** Of an endpoint that is no more; resolves with when to come again should it have come back. */
+  async #forget({ appId, endpointId }: Lane): Promise<number | undefined> {
+    const { log, clock } = this.#options
+    const dropped = await forgetEndpoint(this.#options, { appId, endpointId })
+    if (dropped === undefined) return clock.now() + RECORDS_RETRY_MS
+    log.warn({ app_id: appId, endpoint_id: endpointId, dropped }, 'pending events of a removed endpoint dropped')
+    return undefined
+  }
+
+  #measure({ turn }: Work, records: readonly AttemptRecord[]): void {
+    const { class: kind, isReplay } = turn.pending
+    for (const { number, startedAt, timing, outcome, reused } of records) {
+      const { occurredAt } = turn.event.about
+      this.#options.metrics.countAttempt({
+        class: kind,
+        number,
+        isReplay,
+        occurredAt,
+        startedAt,
+        timing,
+        outcome,
+        reused,
+      })
+    }
+  }
+
+  #log({ lane, turn }: Work, records: readonly AttemptRecord[], sequel: AttemptSequel): void {
+    logAttempts(this.#options.log, { lane, turn, records, sequel })
+  }
+}
+
+/**
+ * How long to wait before each retry. What was replayed lives for an hour at least, in which the short waits
+ * of an event that had only seconds would make hundreds of requests.
+ */
+const patienceOf = (pending: PendingEvent, policy: DeliveryPolicy): Pick<DeliveryPolicy, 'delaysMs'> =>
+  pending.isReplay && pending.class !== 'record' ? DEFAULT_POLICIES.record : policy
+
+/** Where the last attempt went. */
+const urlOf = ({ endpoint: { url, failoverUrl = url } }: Work, records: readonly AttemptRecord[]): string =>
+  records.at(-1)?.target === 'failover' ? failoverUrl : url
+
+/** What to record; when it is tried again belongs to the last one. */
+function toFacts({ lane, turn }: Work, records: readonly AttemptRecord[], due?: number): readonly AttemptFact[] {
+  const deliveryId = messageIdOf(lane.endpointId, turn.event.eventId)
+  return records.map((attempt, i) => ({
+    attemptId: randomUUID(),
+    deliveryId,
+    attempt,
+    ...(due !== undefined && i === records.length - 1 && { nextAttemptAt: due }),
+  }))
 }

@@ -1,25 +1,31 @@
-import * as v from 'valibot'
 import type { Clock } from '../core/clock.ts'
 import type { Directory, EndpointSummary } from '../core/directory.ts'
 import { wantsEvent } from '../core/endpoint.ts'
 import type { EventLog, LogEntry, LogSlice } from '../core/event-log.ts'
-import type { AppRef, EndpointId } from '../core/ids.ts'
+import { classOf, policyFor } from '../core/delivery-policy.ts'
+import type { AppId, AppRef, EndpointId } from '../core/ids.ts'
 import type { Logger } from '../core/logger.ts'
+import type { OperatorEventRepository } from '../core/operator-event.ts'
 import type { Position } from '../core/position.ts'
 import { formatPosition } from '../core/position.ts'
 import { Waker } from '../core/waker.ts'
-import { eventIdOf } from './delivery.ts'
-import type { Lane } from './delivery.ts'
-import type { DeliveryStore } from './delivery-store.ts'
+import { eventIdOf, formatToken, rulesOf } from './delivery.ts'
+import type { EndpointRef, StoredEvent, WakeUp } from './delivery.ts'
+import type { Batch, DeliveryStore } from './delivery-store.ts'
+import { describePayload } from './event-about.ts'
 import type { WebhookMetrics } from './metrics.ts'
+import { reportToOperator } from './operator-report.ts'
 
 export type FollowerOptions = {
   readonly app: AppRef
   readonly store: DeliveryStore
   readonly eventLog: EventLog
   readonly directory: Pick<Directory, 'endpointsOf'>
-  /** Adds jobs for lanes that have something to send. */
-  readonly wake: (lanes: readonly Lane[]) => Promise<void>
+  /** Sees to it that lanes that have something to send are worked on. */
+  readonly wake: (wakes: readonly WakeUp[]) => Promise<void>
+  /** Sees to it that the endpoint's gate is opened at a time. */
+  readonly reopen: (endpoint: EndpointRef, at: number) => Promise<void>
+  readonly events: Pick<OperatorEventRepository, 'append'>
   readonly metrics: WebhookMetrics
   readonly log: Logger
   readonly clock: Clock
@@ -31,8 +37,6 @@ type Group = { readonly from: Position; readonly endpoints: readonly EndpointSum
 /** Wake-ups may be lost: what was appended is found at the next look. */
 const POLL_MS = 1_000
 const ENTRIES_PER_READ = 100
-
-const SequencedPayload = v.object({ sequence_number: v.string() })
 
 /**
  * Takes an app's log for its endpoints. Each endpoint has a cursor of its own in the store, which moves in
@@ -125,32 +129,14 @@ export class Follower {
 
   /** Resolves with how many of the endpoints had a full backlog. */
   async #take(endpoints: readonly EndpointSummary[], entries: readonly LogEntry[], last: Position): Promise<number> {
-    const { app, store, wake, clock } = this.#options
-    const { appId } = app
-    const wanted = entries.filter(({ type }) => endpoints.some(({ eventTypes }) => wantsEvent(eventTypes, type)))
-    const { wakes, full } = await store.take(
-      {
-        appId,
-        last,
-        events: wanted.map(({ position, type, payload }) => ({
-          position,
-          eventId: eventIdOf(appId, position),
-          type,
-          acceptedAt: clock.now(),
-          payload,
-          ...sequenceOf(payload),
-        })),
-        endpoints: endpoints.map(({ endpointId, eventTypes }) => ({
-          endpointId,
-          wanted: wanted
-            .map(({ type, orderKey }, place) => ({ type, orderKey, place }))
-            .filter(({ type }) => wantsEvent(eventTypes, type)),
-        })),
-      },
-      clock.now(),
-    )
-    this.#reportFull(endpoints, full)
+    const { app, store, wake, reopen, clock } = this.#options
+    const now = clock.now()
+    const batch = composeBatch({ appId: app.appId, endpoints, entries, last }, now)
+    const { wakes, full, reopens } = await store.take(batch, now)
     await wake(wakes)
+    for (const { endpoint, at } of reopens) await reopen(endpoint, at)
+    // Last: records that are away hold up nothing that could be sent.
+    await this.#reportFull(endpoints, full)
     return full.length
   }
 
@@ -163,22 +149,28 @@ export class Follower {
     const to = gap.oldest
     if (formatPosition(to) === formatPosition(from)) return false
     for (const { endpointId } of endpoints) {
-      if (!(await store.jump(app.appId, endpointId, { from, to }))) continue
+      if (!(await store.jump({ appId: app.appId, endpointId }, { from, to }))) continue
       metrics.gaps.inc({ reason: gap.reason })
+      const range = { from: formatPosition(from), to: formatPosition(to) }
       // A new epoch follows every restart of Redis and rarely means that something is missing; the calls are
       // read again then. Trimmed entries were never delivered.
-      const level = gap.reason === 'epoch_changed' ? 'warn' : 'error'
-      log[level]({ app_id: app.appId, endpoint_id: endpointId, reason: gap.reason, from, to }, 'gap in the app log')
+      if (gap.reason === 'epoch_changed') {
+        log.warn({ app_id: app.appId, endpoint_id: endpointId, ...range }, 'app log has begun a new epoch')
+      } else {
+        const details = { reason: gap.reason, ...range }
+        await reportToOperator(this.#options, { type: 'webhook.log_gap', appId: app.appId, endpointId, details })
+      }
     }
     return true
   }
 
-  #reportFull(endpoints: readonly EndpointSummary[], full: readonly EndpointId[]): void {
+  async #reportFull(endpoints: readonly EndpointSummary[], full: readonly EndpointId[]): Promise<void> {
+    const { appId } = this.#options.app
     for (const { endpointId } of endpoints) {
       if (!full.includes(endpointId)) this.#full.delete(endpointId)
       else if (!this.#full.has(endpointId)) {
         this.#full.add(endpointId)
-        this.#options.log.error({ endpoint_id: endpointId }, 'endpoint has too many pending events, log is held back')
+        await reportToOperator(this.#options, { type: 'webhook.backlog_full', appId, endpointId, details: {} })
       }
     }
   }
@@ -202,7 +194,55 @@ function groupByPosition(
   )
 }
 
-function sequenceOf(payload: string): { readonly sequence?: string } {
-  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), SequencedPayload), payload)
-  return parsed.success ? { sequence: parsed.output.sequence_number } : {}
+/** What each endpoint wants of consecutive log entries, ready to be stored. */
+function composeBatch(
+  {
+    appId,
+    endpoints,
+    entries,
+    last,
+  }: {
+    readonly appId: AppId
+    readonly endpoints: readonly EndpointSummary[]
+    readonly entries: readonly LogEntry[]
+    readonly last: Position
+  },
+  takenAt: number,
+): Batch {
+  const candidates = entries.map(({ position, type, orderKey, payload, at = takenAt }) => {
+    const about = describePayload(payload, takenAt)
+    const takers = endpoints.filter((endpoint) => wantsEvent(endpoint, { type, ...about }))
+    const event = { position, eventId: eventIdOf(appId, position), type, orderKey, about, payload }
+    // Of the two clocks, the one that has the event live shorter.
+    return { takers, event, bornAt: Math.min(at, takenAt) }
+  })
+  const wanted = candidates.filter(({ takers }) => takers.length > 0)
+  return {
+    appId,
+    last,
+    events: wanted.map(({ event }) => event),
+    endpoints: endpoints.map((endpoint) => ({
+      endpointId: endpoint.endpointId,
+      rules: rulesOf(endpoint),
+      wanted: wanted.flatMap(({ takers, event, bornAt }, place) =>
+        takers.includes(endpoint) ? [{ place, token: tokenFor(endpoint, event, { takenAt, bornAt }) }] : [],
+      ),
+    })),
+  }
 }
+
+/** What has waited in the log, because the gateway was down or the backlog full, has lived for as long. */
+const tokenFor = (
+  { policies }: EndpointSummary,
+  { eventId, type, about }: StoredEvent,
+  { takenAt, bornAt }: { readonly takenAt: number; readonly bornAt: number },
+): string =>
+  formatToken({
+    eventId,
+    class: classOf(type),
+    takenAt,
+    expiresAt: bornAt + policyFor(type, policies).ttlMs,
+    attemptsBefore: 0,
+    isReplay: false,
+    sequence: about.sequence,
+  })

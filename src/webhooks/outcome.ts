@@ -1,26 +1,14 @@
+import type { AttemptOutcome } from '../core/delivery-record.ts'
 import { isGatewayError } from '../core/errors.ts'
 import { parseRetryAfter } from '../core/retry-after.ts'
 
-/**
- * Why an attempt failed, coarse on purpose: the receiver's owner may see it, and must not learn from it
- * what is open behind an address that is not theirs.
- */
-export type FailureReason =
-  | 'http_status'
-  | 'redirect'
-  | 'timeout'
-  | 'dns_error'
-  | 'connect_refused'
-  | 'connection_lost'
-  | 'tls_error'
-  | 'blocked_address'
-  | 'bad_response'
-  | 'error'
+/** Why an attempt failed. */
+export type FailureReason = Exclude<AttemptOutcome, 'delivered' | 'gone'>
 
 /** What an attempt means for the event. */
 export type Outcome =
   | { readonly kind: 'delivered'; readonly status: number }
-  /** The receiver says that it is gone for good (410): the endpoint is to be disabled. */
+  /** The receiver wants nothing more (410, or `webhook-delivery: disable`): the endpoint is to be disabled. */
   | { readonly kind: 'gone'; readonly status: number }
   | {
       readonly kind: 'failed'
@@ -28,18 +16,34 @@ export type Outcome =
       readonly status?: number
       /** The receiver asks not to be tried again earlier, in milliseconds since the epoch. */
       readonly notBefore?: number
+      /** It asks so for everything that is sent to it (429). */
+      readonly throttled?: true
     }
 
+/** The one word that records and metrics have for an outcome. */
+export const nameOf = (outcome: Outcome): AttemptOutcome => (outcome.kind === 'failed' ? outcome.reason : outcome.kind)
+
+/** The parts of an answer that decide. */
+export type Answer = {
+  readonly status: number
+  readonly retryAfter: string | undefined
+  /** The header `webhook-delivery`. */
+  readonly delivery: string | undefined
+}
+
 /** Judges a response (Standard Webhooks 1.0.0, "Deliverability and reliability"); redirects are never followed. */
-export function classifyResponse(
-  { status, retryAfter }: { readonly status: number; readonly retryAfter: string | undefined },
-  now: number,
-): Outcome {
+export function classifyResponse({ status, retryAfter, delivery }: Answer, now: number): Outcome {
+  if (status === 410 || delivery?.trim().toLowerCase() === 'disable') return { kind: 'gone', status }
   if (status >= 200 && status < 300) return { kind: 'delivered', status }
-  if (status === 410) return { kind: 'gone', status }
   if (status >= 300 && status < 400) return { kind: 'failed', reason: 'redirect', status }
   const notBefore = status === 429 || status === 503 ? parseRetryAfter(retryAfter, now) : undefined
-  return { kind: 'failed', reason: 'http_status', status, ...(notBefore !== undefined && { notBefore }) }
+  return {
+    kind: 'failed',
+    reason: 'http_status',
+    status,
+    ...(notBefore !== undefined && { notBefore }),
+    ...(status === 429 && { throttled: true as const }),
+  }
 }
 
 /** Judges an attempt that brought no response. */
@@ -54,7 +58,9 @@ function reasonOf(error: unknown): FailureReason {
   // undici's parser errors carry a code only where the parser gave one.
   if (error.name === 'HTTPParserError') return 'bad_response'
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
-  return REASONS[code] ?? (/^(?:ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_)/.test(code) ? 'tls_error' : 'error')
+  // undici ends the socket itself when a 100 or a 101 comes that nobody asked for.
+  if (code === 'UND_ERR_SOCKET' && error.message.startsWith('bad ')) return 'bad_response'
+  return REASONS[code] ?? (/^(?:ERR_TLS_|ERR_SSL_|ERR_OSSL_|CERT_|UNABLE_TO_)/.test(code) ? 'tls_error' : 'error')
 }
 
 const REASONS: Readonly<Record<string, FailureReason>> = {
@@ -66,7 +72,10 @@ const REASONS: Readonly<Record<string, FailureReason>> = {
   EHOSTUNREACH: 'connect_refused',
   ENETUNREACH: 'connect_refused',
   EADDRNOTAVAIL: 'connect_refused',
+  EHOSTDOWN: 'connect_refused',
+  ENETDOWN: 'connect_refused',
   ECONNRESET: 'connection_lost',
+  ECONNABORTED: 'connection_lost',
   EPIPE: 'connection_lost',
   UND_ERR_SOCKET: 'connection_lost',
   EPROTO: 'tls_error',

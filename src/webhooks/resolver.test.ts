@@ -10,13 +10,13 @@ const IPV6 = '26064700000000000000000000001111'
 
 /**
  * A name server (RFC 1035): `both` has an address of each family, `four` only an IPv4 one, `none` does
- * not exist, and about `slow` it says nothing.
+ * not exist, about `slow` it says nothing, and about `half` nothing but its IPv4 address.
  */
 const server = createSocket('udp4', (query, peer) => {
   const nameEnd = query.indexOf(0, 12)
   const label = query.subarray(13, 13 + (query[12] ?? 0)).toString()
   const type = query.readUInt16BE(nameEnd + 1)
-  if (label === 'slow') return
+  if (label === 'slow' || (label === 'half' && type === TYPE_AAAA)) return
   const hasAnswer = (type === TYPE_A && label !== 'none') || (type === TYPE_AAAA && label === 'both')
   const header = Buffer.from(query.subarray(0, 12))
   header.writeUInt16BE(label === 'none' ? 0x8183 : 0x8180, 2)
@@ -44,6 +44,12 @@ test('all addresses of both families are found', async () => {
 
 test('one family is enough', async () => {
   expect(await resolve('four.example.net')).toEqual([{ address: '8.8.8.8', family: 4 }])
+})
+
+test('a family about which the name server says nothing is not waited for once the other has been answered', async () => {
+  const startedAt = performance.now()
+  expect(await resolve('half.example.net')).toEqual([{ address: '8.8.8.8', family: 4 }])
+  expect(performance.now() - startedAt).toBeLessThan(300)
 })
 
 test('a name that does not exist is refused', async () => {

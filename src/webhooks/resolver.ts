@@ -1,4 +1,5 @@
 import { lookup, Resolver } from 'node:dns/promises'
+import { setTimeout } from 'node:timers/promises'
 import { GatewayError } from '../core/errors.ts'
 import { isLocalName } from './url-policy.ts'
 
@@ -7,9 +8,12 @@ export type ResolvedAddress = { readonly address: string; readonly family: 4 | 6
 /** All addresses of a host name. Rejects with `webhook_url_refused` (reason `unresolvable`) when there are none. */
 export type Resolve = (hostname: string) => Promise<readonly ResolvedAddress[]>
 
+/** How long after the addresses of one family those of the other are waited for. */
+const GRACE_MS = 100
+
 /**
- * Resolves public names with queries of our own, which end after about `timeoutMs` and run beside each
- * other: the system's resolver has four threads for the whole process, and four slow name servers of
+ * Resolves public names with queries of our own, which end after about `timeoutMs`, or shortly after one
+ * family has been answered, and run beside each other: the system's resolver has four threads for the whole process, and four slow name servers of
  * one tenant would stop everybody. Names of the local network (`localhost`, a container's name) are only
  * known to the system's resolver; they are asked only when `localNames` says that any could be reached.
  */
@@ -39,7 +43,18 @@ async function resolvePublic(
   // The second try waits longer than the first: both together take about timeoutMs.
   const resolver = new Resolver({ timeout: Math.ceil(timeoutMs / 4), tries: 2, maxTimeout: timeoutMs })
   if (servers !== undefined) resolver.setServers(servers)
-  const [four, six] = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)])
+  const queries = [resolver.resolve4(hostname), resolver.resolve6(hostname)] as const
+  // Some name servers say nothing about the family that a name does not have.
+  const grace = new AbortController()
+  const endGrace = async () => {
+    await Promise.any(queries)
+    await setTimeout(GRACE_MS, undefined, { signal: grace.signal })
+    resolver.cancel()
+  }
+  // Without an answer, or when both have come, there is nothing to be given up.
+  endGrace().catch(() => undefined)
+  const [four, six] = await Promise.allSettled(queries)
+  grace.abort()
   if (four.status === 'rejected' && six.status === 'rejected') throw unresolvable(four.reason)
   return [
     ...(six.status === 'fulfilled' ? six.value : []).map((address) => ({ address, family: 6 as const })),

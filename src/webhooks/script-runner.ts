@@ -4,14 +4,14 @@ import type { Redis } from 'ioredis'
 /** A Lua script, sent by its hash and in full only to a server that does not know it. */
 export class Script {
   readonly #lua: string
-  readonly #sha: string
+  #sha: string | undefined
 
   constructor(lua: string) {
     this.#lua = lua
-    this.#sha = createHash('sha1').update(lua).digest('hex')
   }
 
   async run(redis: Redis, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    this.#sha ??= createHash('sha1').update(this.#lua).digest('hex')
     try {
       return await redis.evalsha(this.#sha, keys.length, ...keys, ...args)
     } catch (error) {

@@ -2,7 +2,12 @@ import * as fc from 'fast-check'
 import { Webhook } from 'standardwebhooks'
 import { Webhook as SvixWebhook } from 'svix'
 import { expect, test } from 'vitest'
-import { createSigningKey, generateSecret, sign, verify } from './signature.ts'
+import { generateKeyPair } from './asymmetric-signature.ts'
+import { createSigningKey, generateSecret, signatureList, toKeyring, verify } from './signature.ts'
+import type { SignedContent } from './signed-message.ts'
+
+/** Signed with `v1` secrets only. */
+const sign = (content: SignedContent, secrets: readonly string[]) => signatureList(content, toKeyring(secrets))
 
 /** The conformance constants of the Standard Webhooks libraries' own suites. */
 const VECTOR_A = {
@@ -24,7 +29,7 @@ test.each([
   ['A', VECTOR_A],
   ['B', VECTOR_B],
 ])('conformance vector %s is signed as published', (_name, { secret, content, signature }) => {
-  expect(sign(content, [createSigningKey(secret)])).toBe(signature)
+  expect(sign(content, [secret])).toBe(signature)
 })
 
 const key = createSigningKey(VECTOR_A.secret)
@@ -50,7 +55,7 @@ test.each([
   ['another version', judge({ signature: VECTOR_A.signature.replace('v1,', 'v2,') }), 'no_match'],
   ['another id', judge({ id: 'msg_other' }), 'no_match'],
   ['another body', judge({}, timestamp, `${payload} `), 'no_match'],
-  ['another key', judge({ signature: sign(VECTOR_A.content, [other]) }), 'no_match'],
+  ['another key', judge({ signature: sign(VECTOR_A.content, [VECTOR_B.secret]) }), 'no_match'],
 ])('a message with %s is refused', (_name, verdict, expected) => {
   expect(verdict).toBe(expected)
 })
@@ -65,17 +70,17 @@ test.each([
 
 test('an empty body is signed and accepted like any other', () => {
   const content = { id, timestamp, payload: '' }
-  const headers = { ...valid, signature: sign(content, [key]) }
+  const headers = { ...valid, signature: sign(content, [VECTOR_A.secret]) }
   expect(verify(headers, '', { keys: [key], nowSeconds: timestamp })).toBe('valid')
 })
 
 test('a secret means the same with and without its prefix', () => {
-  const bare = createSigningKey(VECTOR_A.secret.slice('whsec_'.length))
+  const bare = VECTOR_A.secret.slice('whsec_'.length)
   expect(sign(VECTOR_A.content, [bare])).toBe(VECTOR_A.signature)
 })
 
 test('during a rotation the old and the new secret both accept the message', () => {
-  const signature = sign(VECTOR_A.content, [other, key])
+  const signature = sign(VECTOR_A.content, [VECTOR_B.secret, VECTOR_A.secret])
   expect(signature.split(' ')).toHaveLength(2)
   for (const held of [key, other]) {
     expect(verify({ ...valid, signature }, payload, { keys: [held], nowSeconds: timestamp })).toBe('valid')
@@ -89,8 +94,31 @@ test.each([
   ['longer than 64 bytes', `whsec_${Buffer.alloc(65).toString('base64')}`],
   ['not base64', `whsec_${'ä'.repeat(40)}`],
   ['base64 with a hole', `whsec_${'AAAA AAAA'.repeat(5)}`],
+  ['base64 with one character too many', `whsec_${'A'.repeat(33)}`],
+  ['base64 without its padding', `whsec_${'A'.repeat(34)}`],
+  ['base64 with padding that it needs not', `whsec_${'A'.repeat(32)}==`],
+  ['base64 with bits that belong to no byte', `whsec_${'A'.repeat(33)}B==`],
 ])('a secret that is %s is refused', (_name, secret) => {
   expect(() => createSigningKey(secret)).toThrow('24 to 64 bytes')
+})
+
+test('the bytes of a body are signed like its text', () => {
+  const { content, signature, secret } = VECTOR_A
+  expect(sign({ ...content, payload: Buffer.from(content.payload) }, [secret])).toBe(signature)
+  expect(verify(valid, Buffer.from(payload), { keys: [key], nowSeconds: timestamp })).toBe('valid')
+})
+
+test('the signatures of both schemes stand in one list, v1 first, whatever the order of the secrets', () => {
+  const { privateKey } = generateKeyPair()
+  const keyring = toKeyring([privateKey, VECTOR_A.secret, VECTOR_B.secret])
+  const list = signatureList(VECTOR_A.content, keyring)
+  expect(list).toMatch(/^v1,g0hM9SsE\+OTPJTGt\/tmIKtSyZlE3uFJELVlNIOLJ1OE= v1,\S{44} v1a,\S{88}$/)
+  expect(judge({ signature: list })).toBe('valid')
+})
+
+test('a secret that is neither kind makes no keyring', () => {
+  expect(() => toKeyring(['whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4='])).toThrow('24 to 64 bytes')
+  expect(() => toKeyring(['whsk_AAAA'])).toThrow('not an ed25519 key')
 })
 
 test('a generated secret has 32 random bytes', () => {
@@ -111,7 +139,7 @@ test('the reference libraries accept whatever is signed', () => {
     fc.property(secrets, bodies, fc.stringMatching(/^msg_[\w-]{1,40}$/), (secret, body, messageId) => {
       const seconds = Math.floor(Date.now() / 1_000)
       const content = { id: messageId, timestamp: seconds, payload: body }
-      const signature = sign(content, [createSigningKey(secret)])
+      const signature = sign(content, [secret])
       const headers = {
         'webhook-id': messageId,
         'webhook-timestamp': String(seconds),

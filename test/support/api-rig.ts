@@ -5,17 +5,21 @@ import { NetworkSupervisor } from '../../src/control/network-supervisor.ts'
 import type { Call } from '../../src/core/call.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import { GatewayError } from '../../src/core/errors.ts'
+import type { AppId, EndpointId } from '../../src/core/ids.ts'
 import { ShardSchema, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { Authenticator } from '../../src/http/authentication.ts'
 import { createHttpApp } from '../../src/http/app.ts'
 import { StreamAuthenticator } from '../../src/http/stream-authentication.ts'
+import type { ReadWebhookStatus } from '../../src/http/webhook-ports.ts'
 import { Ingest } from '../../src/ingest.ts'
 import { Apps } from '../../src/records/apps.ts'
+import { Deliveries } from '../../src/records/deliveries.ts'
 import { RecordsDirectory } from '../../src/records/directory.ts'
 import { Endpoints } from '../../src/records/endpoints.ts'
 import { IdempotencyLog } from '../../src/records/idempotency.ts'
 import { Networks } from '../../src/records/networks.ts'
+import { OperatorEvents } from '../../src/records/operator-events.ts'
 import { Subscribers } from '../../src/records/subscribers.ts'
 import { RedisCalls } from '../../src/state/calls.ts'
 import { StoreConnection } from '../../src/state/connection.ts'
@@ -25,13 +29,26 @@ import { RedisStreamTokens } from '../../src/state/stream-tokens.ts'
 import { Hub } from '../../src/streams/hub.ts'
 import { StreamMetrics } from '../../src/streams/metrics.ts'
 import { StreamTokens } from '../../src/streams/tokens.ts'
+import { createAddressPolicy } from '../../src/webhooks/address-policy.ts'
+import { generateKeyPair } from '../../src/webhooks/asymmetric-signature.ts'
+import { CredentialCache } from '../../src/webhooks/credential-cache.ts'
+import { Deliverer } from '../../src/webhooks/deliverer.ts'
+import { DeliveryStore } from '../../src/webhooks/delivery-store.ts'
+import type { WakeUp } from '../../src/webhooks/delivery.ts'
+import { EndpointState } from '../../src/webhooks/endpoint-state.ts'
+import { checkEndpointUrl } from '../../src/webhooks/registration.ts'
+import type { Resolve } from '../../src/webhooks/resolver.ts'
+import { Replayer } from '../../src/webhooks/replayer.ts'
 import { generateSecret } from '../../src/webhooks/signature.ts'
+import { Tester } from '../../src/webhooks/tester.ts'
+import { Verifier } from '../../src/webhooks/verifier.ts'
 import { checkedRequest, textField } from './checked-request.ts'
 import type { ApiResponse, RequestOptions } from './checked-request.ts'
 import { startTestRecords } from './records.ts'
 import type { TestRecords } from './records.ts'
 import { startTestRedis } from './redis.ts'
 import { ScriptedAdapterType } from './scripted-adapter.ts'
+import { unusedPorts } from './unused-ports.ts'
 
 export const ADMIN_KEY = 'admin-key-of-the-tests'
 export const COMMAND_TIMEOUT_MS = 500
@@ -44,9 +61,14 @@ export type RigTenant = {
   readonly subscriberId: string
 }
 
+/** The one thing about a rig that is decided when it starts. */
+export type RigOptions = { readonly requiresVerification?: boolean }
+
 /**
  * The whole HTTP API over real records (PGlite) and a real Redis; only the provider's network is a
- * script. Every answer is checked against the schema that its operation documents.
+ * script. Webhooks can be registered for any name under example.net and for receivers on 127.0.0.1, and
+ * tests, challenges and replays are those of the gateway; nothing follows the logs, so that no event is
+ * sent. Every answer is checked against the schema that its operation documents.
  */
 export class ApiRig {
   readonly provider = new ScriptedAdapterType()
@@ -59,6 +81,11 @@ export class ApiRig {
   readonly supervisor: NetworkSupervisor
   readonly calls: RedisCalls
   readonly control: CallControl
+  readonly endpoints: Endpoints
+  readonly deliveries: Deliveries
+  readonly operatorEvents: OperatorEvents
+  /** Wake-ups that replays asked for. */
+  readonly woken: WakeUp[] = []
   readonly app: ReturnType<typeof createHttpApp>
   readonly request: (method: string, path: string, options?: RequestOptions) => Promise<ApiResponse>
   isReady = true
@@ -66,19 +93,25 @@ export class ApiRig {
   readonly #redis: Awaited<ReturnType<typeof startTestRedis>>
   readonly #store: StoreConnection
   readonly #ingest: Ingest
+  readonly #deliverer: Deliverer
   #tenants = 0
   #sequence = 0
 
-  static async start(): Promise<ApiRig> {
+  static async start(options: RigOptions = {}): Promise<ApiRig> {
     const [records, redis] = await Promise.all([startTestRecords('pglite'), startTestRedis()])
-    const rig = new ApiRig(records, redis)
+    const rig = new ApiRig(records, redis, options)
+    rig.#deliverer.start()
     await rig.#store.start()
     await rig.directory.start()
     await rig.supervisor.start()
     return rig
   }
 
-  private constructor(records: TestRecords, redis: Awaited<ReturnType<typeof startTestRedis>>) {
+  private constructor(
+    records: TestRecords,
+    redis: Awaited<ReturnType<typeof startTestRedis>>,
+    { requiresVerification = false }: RigOptions,
+  ) {
     this.#records = records
     this.#redis = redis
     const { clock } = records
@@ -99,8 +132,7 @@ export class ApiRig {
       adapterTypes: [this.provider],
       portsFor: () => ({
         sink: this.#ingest,
-        leases: { tryAcquire: unused },
-        generations: { generationOf: unused },
+        ...unusedPorts,
         applicationId: 'callhalf-tests',
         log,
         clock: systemClock,
@@ -130,6 +162,25 @@ export class ApiRig {
       random: Math.random,
     })
     const tokens = new StreamTokens(new RedisStreamTokens(general))
+    this.endpoints = new Endpoints(records.records, this.directory)
+    this.deliveries = new Deliveries(records.records)
+    this.operatorEvents = new OperatorEvents(records.records)
+    const policy = createAddressPolicy(['127.0.0.1/32'])
+    // Names are known for registration only: nothing outside this machine is ever connected to.
+    this.#deliverer = new Deliverer({ policy, resolve: resolveNothing, clock: systemClock, userAgent: 'Callhalf/test' })
+    const sending = { deliverer: this.#deliverer, credentials: new CredentialCache(this.endpoints, clock), clock }
+    const run = <Result>(work: (store: DeliveryStore) => Promise<Result>) =>
+      general.run((redisClient) => work(new DeliveryStore(redisClient)))
+    const state = new EndpointState((work) => general.run(work), eventLog)
+    this.openEndpoint = async (appId, endpointId) => {
+      const ref = this.directory.app(appId)
+      if (ref !== undefined) await state.open(ref, endpointId)
+    }
+    this.resetFailures = (appId, endpointId) => state.forgetFailures({ appId, endpointId })
+    this.forgetEndpoint = (appId, endpointId) =>
+      state.forget({ appId, endpointId }, { endpoints: this.endpoints, clock })
+    this.webhookStatus = (ids) => state.status(ids)
+    this.withDeliveryStore = run
     const { apps, directory } = this
     const authenticator = new Authenticator({ apps, directory, adminKey: ADMIN_KEY })
     this.app = createHttpApp({
@@ -140,10 +191,28 @@ export class ApiRig {
       networks: this.networks,
       networkControl: this.supervisor,
       subscribers: this.subscribers,
-      endpoints: new Endpoints(records.records, directory),
-      checkEndpointUrl: refuseLocalUrl,
+      endpoints: this.endpoints,
+      checkEndpointUrl: (url) => checkEndpointUrl(url, { policy, resolve: resolveExample }),
       generateSecret,
-      openEndpoint: () => this.openEndpoint(),
+      generateKeyPair,
+      requiresVerification,
+      openEndpoint: (appId, endpointId) => this.openEndpoint(appId, endpointId),
+      resetFailures: (appId, endpointId) => this.resetFailures(appId, endpointId),
+      forgetEndpoint: (appId, endpointId) => this.forgetEndpoint(appId, endpointId),
+      webhookStatus: (ids) => this.webhookStatus(ids),
+      deliveries: this.deliveries,
+      operatorEvents: this.operatorEvents,
+      replayer: new Replayer({
+        run: (work) => general.run(work),
+        records: this.deliveries,
+        directory,
+        wake: (wakes) => this.wake(wakes),
+        reopen: () => Promise.resolve(),
+        clock,
+        log,
+      }),
+      tester: new Tester({ ...sending, random: Math.random }),
+      verifier: new Verifier({ ...sending, endpoints: this.endpoints }),
       streams: { hub, authenticator: new StreamAuthenticator({ authenticator, apps, directory, tokens }), tokens },
       readiness: () => ({
         ready: this.isReady,
@@ -157,15 +226,30 @@ export class ApiRig {
     this.request = checkedRequest(this.app)
   }
 
-  /** What fixing a webhook's place in the log does. */
-  openEndpoint: () => Promise<void> = () => Promise.resolve()
+  /** What is done with the webhooks' store; a test may put another one, such as a failure, in its place. */
+  openEndpoint: (appId: AppId, endpointId: EndpointId) => Promise<void>
+  resetFailures: (appId: AppId, endpointId: EndpointId) => Promise<void>
+  forgetEndpoint: (appId: AppId, endpointId: EndpointId) => Promise<void>
+  webhookStatus: ReadWebhookStatus
+  wake = (wakes: readonly WakeUp[]): Promise<void> => {
+    this.woken.push(...wakes)
+    return Promise.resolve()
+  }
+  /** Works on the lanes as a dispatcher would. */
+  readonly withDeliveryStore: <Result>(work: (store: DeliveryStore) => Promise<Result>) => Promise<Result>
 
   async stop(): Promise<void> {
     const deadline = AbortSignal.timeout(5_000)
     await this.supervisor.stop(deadline)
+    await this.#deliverer.stop()
     await this.directory.stop()
     await this.#store.stop()
     await this.#records.stop()
+    await this.#redis.stop()
+  }
+
+  /** Takes the gateway's Redis away. */
+  async stopRedis(): Promise<void> {
     await this.#redis.stop()
   }
 
@@ -219,9 +303,6 @@ export class ApiRig {
   }
 }
 
-/** Ports that only a real network uses. */
-const unused = () => Promise.reject(new GatewayError('internal', { detail: 'not part of this rig' }))
-
 const noIngestMetrics = {
   observed: () => undefined,
   conflicted: () => undefined,
@@ -229,9 +310,9 @@ const noIngestMetrics = {
   ghostReleased: () => undefined,
 }
 
-/** The URL policy is tested where it is; here one refusal is enough. */
-function refuseLocalUrl(url: string): Promise<string> {
-  const parsed = URL.parse(url)
-  if (parsed?.protocol === 'https:' && parsed.hostname !== 'localhost') return Promise.resolve(parsed.href)
-  return Promise.reject(new GatewayError('webhook_url_refused', { detail: 'The host is not on the public internet' }))
-}
+/** A public address for every name under example.net, which is judged and never connected to. */
+const resolveExample: Resolve = (hostname) =>
+  hostname.endsWith('.example.net') ? Promise.resolve([{ address: '93.184.215.14', family: 4 }]) : resolveNothing()
+
+const resolveNothing = () =>
+  Promise.reject(new GatewayError('webhook_url_refused', { fields: { reason: 'unresolvable' } }))

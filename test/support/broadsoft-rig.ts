@@ -4,7 +4,16 @@ import type { Adapter } from '../../src/core/adapter.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import type { NetworkRef, SubscriberId } from '../../src/core/ids.ts'
 import { ShardSchema, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
-import type { GenerationStore, Lease, LeaseStore } from '../../src/core/lease.ts'
+import type { InstanceId, InstanceRegistry } from '../../src/core/instances.ts'
+import { toInstanceId } from '../../src/core/instances.ts'
+import type {
+  Confirmation,
+  ConfirmationBook,
+  GenerationStore,
+  HeldLease,
+  Lease,
+  LeaseStore,
+} from '../../src/core/lease.ts'
 import type { Logger } from '../../src/core/logger.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import type { DeliveryOutcome, Fence, Observation, ObservationSink } from '../../src/core/observation.ts'
@@ -67,40 +76,130 @@ export class RecordingSink implements ObservationSink {
   }
 }
 
+type Grant = {
+  readonly holder: AbortController
+  readonly token: number
+  note?: string | undefined
+  claimedBy?: InstanceId | undefined
+}
+
 /** Leases of several adapters in one process, to be taken away at will. */
 export class LeaseBook implements LeaseStore {
   /** The names of all that were granted, in order. */
   readonly granted: string[] = []
-  readonly #held = new Map<string, { readonly holder: AbortController; readonly token: number }>()
+  readonly #held = new Map<string, Grant>()
+  /** Notes of holders that did not give the lease back. */
+  readonly #leftBehind = new Map<string, string>()
   #token = 0
 
   async tryAcquire(_network: NetworkRef, name: string): Promise<Lease | undefined> {
     if (this.#held.has(name)) return undefined
     this.#token += 1
-    const grant = { holder: new AbortController(), token: this.#token }
+    const grant: Grant = { holder: new AbortController(), token: this.#token }
+    const leftBehind = this.#leftBehind.get(name)
+    this.#leftBehind.delete(name)
     this.#held.set(name, grant)
     this.granted.push(name)
     return {
       fence: { lease: name, token: grant.token },
       lost: grant.holder.signal,
+      leftBehind,
+      get claimedBy() {
+        return grant.claimedBy
+      },
+      describe: async (note) => {
+        grant.note = note
+      },
       release: async () => {
         if (this.#held.get(name) === grant) this.#held.delete(name)
       },
     }
   }
 
-  /** Somebody else has it: whoever holds it now loses it. */
+  async look(_network: NetworkRef, name: string): Promise<HeldLease | undefined> {
+    const grant = this.#held.get(name)
+    if (grant === undefined) return undefined
+    return { renewedMsAgo: 0, ...(grant.note === undefined ? {} : { note: grant.note }) }
+  }
+
+  async claim(_network: NetworkRef, name: string, by: InstanceId): Promise<void> {
+    const grant = this.#held.get(name)
+    if (grant !== undefined) grant.claimedBy = by
+  }
+
+  /** Somebody else has it, with a channel of its own: whoever holds it now loses it. */
   seize(name: string): void {
     this.#held.get(name)?.holder.abort()
-    this.#held.set(name, { holder: new AbortController(), token: 0 })
+    this.#held.set(name, { holder: new AbortController(), token: 0, note: 'somebody’s channel' })
   }
 
   free(name: string): void {
     this.#held.delete(name)
   }
 
+  /** The holder is dead: the lease is free, and its note stays. */
+  orphan(name: string): void {
+    const grant = this.#held.get(name)
+    if (grant?.note !== undefined) this.#leftBehind.set(name, grant.note)
+    this.#held.delete(name)
+  }
+
   holds(name: string): boolean {
     return this.#held.has(name)
+  }
+}
+
+/** What is confirmed, for several adapters in one process. */
+export class DoubtBook implements ConfirmationBook {
+  doubts = 0
+  confirmed: string | undefined
+
+  async read(): Promise<Confirmation> {
+    return { isConfirmed: this.confirmed === String(this.doubts), doubts: String(this.doubts) }
+  }
+
+  async doubt(): Promise<string> {
+    this.doubts += 1
+    return String(this.doubts)
+  }
+
+  async confirm(_network: NetworkRef, doubts: string): Promise<void> {
+    this.confirmed = doubts
+  }
+}
+
+/** Instances that come and go as a test says; their order is that of the list, unless `order` says otherwise. */
+class InstanceList {
+  order: (ids: readonly InstanceId[], key: string) => readonly InstanceId[] = (ids) => ids
+  readonly #listeners = new Set<() => void>()
+  #ids: readonly InstanceId[] = []
+  /** For how long every instance has been known. */
+  steadyMs = 0
+
+  /** Adds an instance, by default as the last in line. */
+  join(name: string, place = this.#ids.length): InstanceRegistry {
+    const self = { instanceId: toInstanceId(name), roles: ['channels'] }
+    this.set(this.#ids.toSpliced(place, 0, self.instanceId))
+    return {
+      self,
+      live: () => this.#ids.map((instanceId) => ({ instanceId, roles: ['channels'] })),
+      ranked: (_role, key) => this.order(this.#ids, key),
+      steadyMs: () => this.steadyMs,
+      onChange: (listener) => {
+        this.#listeners.add(listener)
+        return () => this.#listeners.delete(listener)
+      },
+    }
+  }
+
+  /** One is dead. */
+  drop(name: string): void {
+    this.set(this.#ids.filter((id) => id !== name))
+  }
+
+  set(ids: readonly InstanceId[]): void {
+    this.#ids = ids
+    for (const listener of this.#listeners) listener()
   }
 }
 
@@ -150,6 +249,7 @@ export type LedgerEntry = {
 
 type ListedChannel = {
   readonly channel_id: string
+  readonly priority: number
   readonly xsp_index: number
   readonly opened_at: number
   readonly last_heartbeat_at: number
@@ -157,6 +257,7 @@ type ListedChannel = {
 }
 type ListedSubscription = {
   readonly subscription_id: string
+  readonly expires_at: number
   readonly target: { readonly type: string; readonly id: string }
   readonly application_id: string
 }
@@ -180,6 +281,8 @@ export class BroadsoftRig implements AsyncDisposable {
   readonly simulator: Simulator
   readonly leases = new LeaseBook()
   readonly generations = new GenerationBook()
+  readonly confirmations = new DoubtBook()
+  readonly instances = new InstanceList()
   readonly wanted: WantedList
   readonly #adapters: Adapter[] = []
 
@@ -204,8 +307,14 @@ export class BroadsoftRig implements AsyncDisposable {
     return rig
   }
 
-  /** Starts an adapter; `config` may break the schema's bounds, to make time short. */
-  async startAdapter(config: Partial<BroadsoftConfig> = {}, log: Logger = silentLogger): Promise<Instance> {
+  /**
+   * Starts an adapter, by default as the last in line; `config` may break the schema's bounds, to make time
+   * short.
+   */
+  async startAdapter(
+    config: Partial<BroadsoftConfig> = {},
+    { log = silentLogger, place }: { readonly log?: Logger | undefined; readonly place?: number } = {},
+  ): Promise<Instance> {
     const registry = new Registry()
     const sink = new RecordingSink()
     const parsed = v.parse(BroadsoftConfigSchema, {
@@ -220,6 +329,8 @@ export class BroadsoftRig implements AsyncDisposable {
       wanted: this.wanted,
       leases: this.leases,
       generations: this.generations,
+      confirmations: this.confirmations,
+      instances: this.instances.join(`instance-${this.#adapters.length + 1}`, place),
       channelSetId: 'set-1',
       applicationId: 'app-1',
       log,

@@ -16,6 +16,7 @@ import { silentLogger } from '../../src/core/logger.ts'
 import type { CallChange, DeliveryOutcome, Fence, Observation } from '../../src/core/observation.ts'
 import { Ingest } from '../../src/ingest.ts'
 import { RedisCalls } from '../../src/state/calls.ts'
+import { RedisConfirmations } from '../../src/state/confirmations.ts'
 import { StoreConnection } from '../../src/state/connection.ts'
 import { RedisEventLog } from '../../src/state/event-log.ts'
 import { RedisGenerations } from '../../src/state/generations.ts'
@@ -72,13 +73,17 @@ export class StateRig {
   readonly calls: RedisCalls
   readonly log: RedisEventLog
   readonly leases: RedisLeases
+  readonly confirmations: RedisConfirmations
   readonly generations: RedisGenerations
   readonly watch: StoreWatch
   readonly ingest: Ingest
   /** Grows, so that two epochs begun in one millisecond differ for certain. */
   #draws = 0
 
-  constructor(socketPath: string, options: { clock?: Clock; logLengthMax?: number; times?: LeaseTimes } = {}) {
+  constructor(
+    socketPath: string,
+    options: { clock?: Clock; logLengthMax?: number; logAgeMaxMs?: number; times?: LeaseTimes } = {},
+  ) {
     const clock = options.clock ?? systemClock
     this.connection = new StoreConnection({ address: { socketPath }, log: silentLogger })
     const { commit, general, subscriber } = this.connection
@@ -89,7 +94,10 @@ export class StateRig {
       random: () => (this.#draws += 0.001) % 1,
       log: silentLogger,
     }
-    const bound = options.logLengthMax === undefined ? {} : { logLengthMax: options.logLengthMax }
+    const bound = {
+      ...(options.logLengthMax === undefined ? {} : { logLengthMax: options.logLengthMax }),
+      ...(options.logAgeMaxMs === undefined ? {} : { logAgeMaxMs: options.logAgeMaxMs }),
+    }
     const assign = (toApp: AppRef, subscriberId: typeof anna) => ({
       app: toApp,
       network,
@@ -101,6 +109,7 @@ export class StateRig {
     this.calls = new RedisCalls({ ...shared, ...bound, commit })
     this.log = new RedisEventLog({ ...shared, ...bound, subscriber })
     this.leases = new RedisLeases({ ...shared, ...(options.times === undefined ? {} : { times: options.times }) })
+    this.confirmations = new RedisConfirmations({ general })
     this.generations = new RedisGenerations({ general, clock: systemClock })
     this.watch = new StoreWatch({ ...shared, pollMs: 20 })
     this.ingest = new Ingest({

@@ -4,16 +4,24 @@ import { WebSocket } from 'ws'
 import type { Position } from '../../src/core/position.ts'
 import { PositionSchema } from '../../src/core/position.ts'
 
+/** As on the wire, without the brands. */
+export type StreamFilter = { readonly subscriber_ids?: readonly string[]; readonly event_types?: readonly string[] }
+
 const DEADLINE_MS = 10_000
 
-const FrameSchema = v.looseObject({
+export const FrameSchema = v.looseObject({
   type: v.string(),
   recovered: v.optional(v.boolean()),
   reason: v.optional(v.unknown()),
   position: v.optional(PositionSchema),
+  request_id: v.optional(v.string()),
+  status: v.optional(v.number()),
+  dropped: v.optional(v.number()),
   event: v.optional(v.string()),
   snapshot: v.optional(v.array(v.looseObject({ call_id: v.string(), state: v.string() }))),
-  data: v.optional(v.looseObject({ n: v.optional(v.number()), state: v.optional(v.string()) })),
+  data: v.optional(
+    v.looseObject({ n: v.optional(v.number()), state: v.optional(v.string()), call_id: v.optional(v.string()) }),
+  ),
 })
 export type ReceivedFrame = v.InferOutput<typeof FrameSchema>
 
@@ -24,12 +32,16 @@ export class StreamClient {
   readonly socket: WebSocket
   readonly frames: ReceivedFrame[] = []
   readonly closed: Promise<Closed>
+  /** Called with each frame as it comes. */
+  onFrame: (frame: ReceivedFrame) => void = () => undefined
   #changed: () => void = () => undefined
 
   private constructor(socket: WebSocket) {
     this.socket = socket
     socket.on('message', (data: Buffer) => {
-      this.frames.push(v.parse(FrameSchema, JSON.parse(data.toString())))
+      const frame = v.parse(FrameSchema, JSON.parse(data.toString()))
+      this.frames.push(frame)
+      this.onFrame(frame)
       this.#changed()
     })
     // A connection that is cut off also ends with 'close'.
@@ -52,8 +64,12 @@ export class StreamClient {
     return client
   }
 
-  subscribe(after: Position | null): void {
-    this.socket.send(JSON.stringify({ op: 'subscribe', after }))
+  subscribe(after: Position | null, filter?: StreamFilter): void {
+    this.send({ op: 'subscribe', after, ...(filter !== undefined && { filter }) })
+  }
+
+  send(message: object): void {
+    this.socket.send(JSON.stringify(message))
   }
 
   /** The first frame, already there or still to come, that fits. */

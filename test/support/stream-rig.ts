@@ -5,7 +5,7 @@ import { Registry } from 'prom-client'
 import type { Caller } from '../../src/core/app.ts'
 import type { Call, CallState } from '../../src/core/call.ts'
 import { systemClock } from '../../src/core/clock.ts'
-import type { Assignment, Directory } from '../../src/core/directory.ts'
+import type { Assignment } from '../../src/core/directory.ts'
 import type { AppRef, NetworkRef } from '../../src/core/ids.ts'
 import { ShardSchema, toAppId, toCallId, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/logger.ts'
@@ -15,6 +15,7 @@ import { HttpMetrics } from '../../src/http/metrics.ts'
 import { observeRequests } from '../../src/http/observe.ts'
 import { operationFactory } from '../../src/http/operation.ts'
 import { toProblemResponse } from '../../src/http/problem.ts'
+import { addEventRoutes } from '../../src/http/routes/events.ts'
 import { addStreamRoutes } from '../../src/http/routes/stream.ts'
 import { HttpServer } from '../../src/http/server.ts'
 import { StreamAuthenticator } from '../../src/http/stream-authentication.ts'
@@ -24,9 +25,11 @@ import { RedisEventLog } from '../../src/state/event-log.ts'
 import { logKey, metaKey } from '../../src/state/keys.ts'
 import { StateMetrics } from '../../src/state/metrics.ts'
 import { RedisStreamTokens } from '../../src/state/stream-tokens.ts'
+import type { RefreshableDirectory } from '../../src/streams/app-log.ts'
+import type { CommandRunner } from '../../src/streams/commands.ts'
 import { Hub } from '../../src/streams/hub.ts'
+import type { HubLimits } from '../../src/streams/limits.ts'
 import { StreamMetrics } from '../../src/streams/metrics.ts'
-import type { SessionLimits } from '../../src/streams/session.ts'
 import { StreamTokens } from '../../src/streams/tokens.ts'
 import * as v from 'valibot'
 import type { TestRedis } from './redis.ts'
@@ -36,7 +39,14 @@ const network: NetworkRef = { networkId: toNetworkId('network-1'), shard }
 
 export const ADMIN_KEY = 'admin-key-of-the-rig'
 
-/** An app of the rig with one of its keys; its only subscriber is `<app id>@example.net`. */
+/** What a rig can do differently. */
+export type RigOptions = Partial<HubLimits> & {
+  readonly commands?: CommandRunner
+  readonly origins?: readonly string[]
+  readonly drainDelayMs?: number
+}
+
+/** An app of the rig with one of its keys; it begins with one subscriber, `<app id>@example.net`. */
 export type RigApp = AppRef & { readonly keyId: string; readonly key: string; readonly subscriberId: string }
 
 /** Streams over real sockets and a real Redis: log, calls, tokens, hub and HTTP server, for apps of its own. */
@@ -49,13 +59,16 @@ export class StreamRig {
   readonly tokens: StreamTokens
   readonly registry = new Registry()
   readonly web = new Hono<HttpEnv>()
+  readonly directory: RefreshableDirectory
   readonly #redis: Redis
   readonly #apps = new Map<string, RigApp>()
+  /** By app; a list is another one after each change. */
+  readonly #assignments = new Map<string, readonly Assignment[]>()
   /** By the text of the key. */
   readonly #keys = new Map<string, Required<Caller>>()
   readonly #directoryListeners = new Set<() => void>()
 
-  constructor(redis: TestRedis, limits: Partial<SessionLimits> = {}) {
+  constructor(redis: TestRedis, { commands, origins, drainDelayMs, ...limits }: RigOptions = {}) {
     this.#redis = redis.connect()
     // Some tests stop the server under it.
     this.#redis.on('error', () => undefined)
@@ -65,7 +78,8 @@ export class StreamRig {
     this.log = new RedisEventLog({ general, subscriber, ...common })
     this.calls = new RedisCalls({ general, commit, metrics: new StateMetrics(this.registry), ...common })
     this.tokens = new StreamTokens(new RedisStreamTokens(general))
-    const directory = this.#directory()
+    this.directory = this.#composeDirectory()
+    const { directory } = this
     this.hub = new Hub({
       log: this.log,
       calls: this.calls,
@@ -74,15 +88,18 @@ export class StreamRig {
       logger: silentLogger,
       clock: systemClock,
       random: Math.random,
+      commands,
       limits,
     })
     const apps = this.#repository()
     const authenticator = new Authenticator({ apps, directory, adminKey: ADMIN_KEY })
     const { hub, tokens } = this
-    const streams = { hub, tokens, authenticator: new StreamAuthenticator({ authenticator, apps, directory, tokens }) }
+    const access = { authenticator, apps, directory, tokens, ...(origins !== undefined && { origins }) }
+    const streams = { hub, tokens, authenticator: new StreamAuthenticator(access) }
     const metrics = new HttpMetrics(this.registry)
     this.web.use(observeRequests({ clock: systemClock, log: silentLogger, metrics }))
     addStreamRoutes(this.web, operationFactory(authenticator), streams)
+    addEventRoutes(this.web, operationFactory(authenticator), streams)
     this.web.onError((error) => toProblemResponse(error, 'request-1'))
     this.server = new HttpServer({
       acceptsStreams: true,
@@ -90,6 +107,7 @@ export class StreamRig {
       streams,
       host: '127.0.0.1',
       port: 0,
+      ...(drainDelayMs !== undefined && { drainDelayMs }),
       log: silentLogger,
     })
   }
@@ -109,8 +127,27 @@ export class StreamRig {
 
   addApp(): RigApp {
     const appId = toAppId(randomUUID())
-    return this.addKey({ appId, shard, subscriberId: `${appId}@example.net` })
+    const app = this.addKey({ appId, shard, subscriberId: `${appId}@example.net` })
+    this.assign(app, app.subscriberId)
+    return app
   }
+
+  /** Makes a subscriber the app's. */
+  assign(app: AppRef, subscriberId: string): void {
+    const others = this.#assignments.get(app.appId) ?? []
+    this.#assignments.set(app.appId, [...others, toAssignment(app, subscriberId)])
+    this.#notifyDirectory()
+  }
+
+  /** Takes a subscriber away from the app. */
+  unassign(app: AppRef, subscriberId: string): void {
+    const others = (this.#assignments.get(app.appId) ?? []).filter((known) => known.subscriberId !== subscriberId)
+    this.#assignments.set(app.appId, others)
+    this.#notifyDirectory()
+  }
+
+  /** What the directory is to do when it is asked to follow the newest changes. */
+  onRefresh: () => Promise<void> = () => Promise.resolve()
 
   /** The app with another key. */
   addKey({ appId, subscriberId }: Omit<RigApp, 'keyId' | 'key'>): RigApp {
@@ -130,6 +167,7 @@ export class StreamRig {
 
   removeApp(app: RigApp): void {
     this.#apps.delete(app.appId)
+    this.#assignments.delete(app.appId)
     for (const [key, { appId }] of this.#keys) if (appId === app.appId) this.#keys.delete(key)
     this.#notifyDirectory()
   }
@@ -138,15 +176,26 @@ export class StreamRig {
     return `${this.server.url}/apps/${app.appId}/stream`
   }
 
-  /** Appends an entry that holds `n`; entries of one app are told apart by it. */
+  eventsUrl(app: AppRef): string {
+    return `${this.server.url}/apps/${app.appId}/events`
+  }
+
+  /** Appends an entry that holds `n` and is about no subscriber; entries of one app are told apart by it. */
   async append(app: AppRef, n: number, padding = 0): Promise<void> {
     const payload = JSON.stringify({ app_id: app.appId, n, ...(padding > 0 && { padding: 'x'.repeat(padding) }) })
     await this.log.append(app, { id: String(n), type: 'subscriber.assigned', orderKey: String(n), payload })
   }
 
-  /** Stores a call of the app's subscriber and appends its event, in one commit. */
-  async commitCall(app: RigApp, id: string, state: CallState): Promise<void> {
-    const subscriberId = toSubscriberId(app.subscriberId)
+  /** Appends an entry that holds `n` and is about a subscriber. */
+  async appendAbout(app: AppRef, n: number, about: { subscriberId: string; type: string }): Promise<void> {
+    const subscriberId = toSubscriberId(about.subscriberId)
+    const payload = JSON.stringify({ app_id: app.appId, subscriber_id: subscriberId, n })
+    await this.log.append(app, { id: String(n), type: about.type, orderKey: subscriberId, subscriberId, payload })
+  }
+
+  /** Stores a call of a subscriber and appends its event to the app's log, in one commit. */
+  async commitCall(app: RigApp, id: string, state: CallState, of = app.subscriberId): Promise<void> {
+    const subscriberId = toSubscriberId(of)
     const stored = await this.calls.read(network, subscriberId)
     const now = Date.now()
     const callId = toCallId(id)
@@ -207,16 +256,20 @@ export class StreamRig {
     return [...this.#keys.values()].find((known) => known.keyId === keyId)
   }
 
-  #directory(): Directory {
+  #composeDirectory(): RefreshableDirectory {
     return {
       apps: () => [...this.#apps.values()],
       app: (appId) => this.#apps.get(appId),
       network: () => network,
       key: (keyId) => this.#findKey(keyId),
-      assignmentsOf: () => [...this.#apps.values()].map(assignmentOf),
-      assignmentsOfApp: (appId) => [...this.#apps.values()].filter((app) => app.appId === appId).map(assignmentOf),
-      subscribersOf: () => [...this.#apps.values()].map((app) => toSubscriberId(app.subscriberId)),
+      assignmentsOf: (_, subscriberId) => {
+        const all = [...this.#assignments.values()].flat()
+        return all.filter((known) => known.subscriberId === subscriberId)
+      },
+      assignmentsOfApp: (appId) => this.#assignments.get(appId) ?? NONE,
+      subscribersOf: () => [...this.#assignments.values()].flat().map(({ subscriberId }) => subscriberId),
       endpointsOf: () => [],
+      refresh: () => this.onRefresh(),
       onChange: (listener) => {
         this.#directoryListeners.add(listener)
         return () => this.#directoryListeners.delete(listener)
@@ -229,10 +282,12 @@ export class StreamRig {
   }
 }
 
-const assignmentOf = (app: RigApp): Assignment => ({
-  app,
+const NONE: readonly Assignment[] = []
+
+const toAssignment = ({ appId, shard: ofApp }: AppRef, subscriberId: string): Assignment => ({
+  app: { appId, shard: ofApp },
   network,
-  subscriberId: toSubscriberId(app.subscriberId),
+  subscriberId: toSubscriberId(subscriberId),
   subscriberNumber: '+15550100',
   subscriberName: 'Ann',
 })
