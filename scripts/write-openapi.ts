@@ -6,26 +6,31 @@ import { systemClock } from '../src/core/clock.ts'
 import { ShardSchema } from '../src/core/ids.ts'
 import { silentLogger } from '../src/core/logger.ts'
 import { createHttpApp } from '../src/http/app.ts'
+import { generateAsyncApi } from '../src/http/asyncapi.ts'
 import { generateOpenApi } from '../src/http/openapi.ts'
 
-const FILE = join(import.meta.dirname, '../docs/openapi.json')
+const DOCUMENTS = [
+  { name: 'docs/openapi.json', describe: describeApi },
+  { name: 'docs/asyncapi.json', describe: generateAsyncApi },
+]
 
 /**
- * Writes docs/openapi.json. With `--check` writes nothing and fails if the file differs from what the
- * code says, so that a changed contract shows in the change that makes it.
+ * Writes docs/openapi.json and docs/asyncapi.json. With `--check` writes nothing and fails if a file differs
+ * from what the code says, so that a changed contract shows in the change that makes it.
  */
 async function main(): Promise<void> {
-  const text = `${JSON.stringify(await describeApi(), null, 2)}\n`
-  if (!process.argv.includes('--check')) {
-    await writeFile(FILE, text)
-    return
+  for (const { name, describe } of DOCUMENTS) {
+    const file = join(import.meta.dirname, '..', name)
+    const text = `${JSON.stringify(await describe(), null, 2)}\n`
+    if (!process.argv.includes('--check')) {
+      await writeFile(file, text)
+      continue
+    }
+    const recorded = await readFile(file, 'utf8').catch(() => '')
+    if (recorded === text) continue
+    process.stderr.write(`${name} is not what the code says: run \`npm run openapi\` and look at the difference\n`)
+    process.exitCode = 1
   }
-  const recorded = await readFile(FILE, 'utf8').catch(() => '')
-  if (recorded === text) return
-  process.stderr.write(
-    'docs/openapi.json is not what the code says: run `npm run openapi` and look at the difference\n',
-  )
-  process.exitCode = 1
 }
 
 /** The routes are described without being served, so what they would call is left out. */
@@ -44,6 +49,16 @@ async function describeApi() {
     checkEndpointUrl: absent,
     openEndpoint: absent,
     generateSecret: absent,
+    generateKeyPair: absent,
+    requiresVerification: false,
+    resetFailures: absent,
+    forgetEndpoint: absent,
+    webhookStatus: absent,
+    deliveries: absent,
+    replayer: absent,
+    tester: absent,
+    verifier: absent,
+    operatorEvents: absent,
     streams: { hub: absent, authenticator: absent, tokens: absent },
     readiness: absent,
     registry: new Registry(),

@@ -3,33 +3,43 @@ import type { Registry } from 'prom-client'
 import type { CallControl } from '../control/call-control.ts'
 import type { AppRepository } from '../core/app.ts'
 import type { Clock } from '../core/clock.ts'
-import type { EndpointRepository } from '../core/endpoint.ts'
+import type { DeliveryRecords } from '../core/delivery-record.ts'
+import type { EndpointRepository, SigningKeyPair } from '../core/endpoint.ts'
 import { GatewayError, isGatewayError } from '../core/errors.ts'
 import type { AppId, EndpointId, Shard } from '../core/ids.ts'
 import type { Logger } from '../core/logger.ts'
 import type { NetworkControl, NetworkLifecycle } from '../core/network-control.ts'
 import type { NetworkRepository } from '../core/network.ts'
+import type { OperatorEventRepository } from '../core/operator-event.ts'
 import type { SubscriberRepository } from '../core/subscriber.ts'
 import type { Hub } from '../streams/hub.ts'
 import type { StreamTokens } from '../streams/tokens.ts'
 import type { Authenticator } from './authentication.ts'
 import type { HttpContext, HttpEnv } from './context.ts'
+import { InFlightLimit } from './in-flight-limit.ts'
 import { HttpMetrics } from './metrics.ts'
 import { observeRequests } from './observe.ts'
 import { operationFactory, specOf } from './operation.ts'
 import { toProblemResponse } from './problem.ts'
 import { addAppRoutes } from './routes/admin-apps.ts'
+import { addOperatorEventRoutes } from './routes/admin-events.ts'
 import { addNetworkRoutes } from './routes/admin-networks.ts'
 import { addSubscriberRoutes } from './routes/admin-subscribers.ts'
+import { addAdminWebhookRoutes } from './routes/admin-webhooks.ts'
+import { addAsyncApiRoute } from './routes/asyncapi.ts'
 import { addCallRoutes } from './routes/calls.ts'
+import { addDeliveryRoutes } from './routes/deliveries.ts'
 import { addDocsRoutes } from './routes/docs.ts'
+import { addEventRoutes } from './routes/events.ts'
 import { addHealthRoutes } from './routes/health.ts'
 import type { Readiness } from './routes/health.ts'
 import { addMetricsRoute } from './routes/metrics.ts'
 import { addOpenApiRoute } from './routes/openapi.ts'
 import { addStreamRoutes } from './routes/stream.ts'
+import { addWebhookActionRoutes } from './routes/webhook-actions.ts'
 import { addWebhookRoutes } from './routes/webhooks.ts'
 import type { StreamAuthenticator } from './stream-authentication.ts'
+import type { DeliveryReplayer, DeliveryTester, OwnershipVerifier, ReadWebhookStatus } from './webhook-ports.ts'
 
 /** What the HTTP side needs of the rest: ports, and the few objects of http itself that need ports, too. */
 export type HttpDeps = {
@@ -46,8 +56,25 @@ export type HttpDeps = {
   readonly checkEndpointUrl: (url: string) => Promise<string>
   /** A new signing secret, `whsec_…`. */
   readonly generateSecret: () => string
-  /** Fixes where in the app's log a webhook starts; from then on it misses nothing. */
+  /** A new key pair for `v1a` signatures. */
+  readonly generateKeyPair: () => SigningKeyPair
+  /** Whether whoever receives at a new URL must prove that they want it before anything is sent there. */
+  readonly requiresVerification: boolean
+  /**
+   * Fixes where in the app's log a webhook starts, unless it has started; from then on it misses nothing. What
+   * waits for it is sent on its way, as far as it may be by now.
+   */
   readonly openEndpoint: (appId: AppId, endpointId: EndpointId) => Promise<void>
+  /** Forgets that a webhook has failed: its breaker is closed and it is not about to be disabled. */
+  readonly resetFailures: (appId: AppId, endpointId: EndpointId) => Promise<void>
+  /** Drops what is pending for a webhook, and where it is: should it be enabled again, it starts anew. */
+  readonly forgetEndpoint: (appId: AppId, endpointId: EndpointId) => Promise<void>
+  readonly webhookStatus: ReadWebhookStatus
+  readonly deliveries: Pick<DeliveryRecords, 'list' | 'find'>
+  readonly replayer: DeliveryReplayer
+  readonly tester: DeliveryTester
+  readonly verifier: OwnershipVerifier
+  readonly operatorEvents: Pick<OperatorEventRepository, 'list'>
   readonly streams: {
     readonly hub: Hub
     readonly authenticator: StreamAuthenticator
@@ -60,6 +87,9 @@ export type HttpDeps = {
   readonly clock: Clock
   readonly log: Logger
 }
+
+/** Tests, verifications and replays of one app under way on this instance. */
+const WEBHOOK_ACTIONS_MAX = 5
 
 /** Every HTTP route of the gateway but the WebSocket upgrade. Serve its `fetch`. */
 export function createHttpApp(deps: HttpDeps): Hono<HttpEnv> {
@@ -75,11 +105,18 @@ export function createHttpApp(deps: HttpDeps): Hono<HttpEnv> {
   if (!deps.servesApi) return app
   addCallRoutes(app, define, deps.calls)
   addWebhookRoutes(app, define, deps)
+  const limit = new InFlightLimit(WEBHOOK_ACTIONS_MAX)
+  addWebhookActionRoutes(app, define, { ...deps, limit })
+  addDeliveryRoutes(app, define, { ...deps, limit })
   addStreamRoutes(app, define, deps.streams)
+  addEventRoutes(app, define, deps.streams)
   addNetworkRoutes(app, define, deps)
   addAppRoutes(app, define, deps)
   addSubscriberRoutes(app, define, deps)
+  addAdminWebhookRoutes(app, define, deps)
+  addOperatorEventRoutes(app, define, deps.operatorEvents)
   addDocsRoutes(app, define)
+  addAsyncApiRoute(app, define)
   addOpenApiRoute(app, define)
   return app
 }

@@ -8,8 +8,12 @@ const OperationSchema = v.looseObject({
   tags: v.array(v.string()),
   description: v.optional(v.string()),
   security: v.optional(v.array(v.record(v.string(), v.array(v.string())))),
-  responses: v.record(v.string(), v.looseObject({ description: v.string() })),
+  responses: v.record(
+    v.string(),
+    v.looseObject({ description: v.string(), headers: v.optional(v.record(v.string(), v.unknown())) }),
+  ),
 })
+const HeaderSchema = v.looseObject({ name: v.string(), in: v.literal('header'), required: v.optional(v.boolean()) })
 const DocumentSchema = v.looseObject({
   openapi: v.literal('3.1.0'),
   paths: v.record(v.string(), v.record(v.string(), OperationSchema)),
@@ -27,6 +31,11 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
 const statusesOf = (name: string) =>
   Object.keys(operations.find((each) => each.name === name)?.operation.responses ?? {})
 
+const headersOf = (name: string) =>
+  v
+    .parse(v.array(HeaderSchema), document.webhooks[name]?.post['parameters'])
+    .map(({ name: header, required }) => (required === true ? header : `${header}?`))
+
 describe('the OpenAPI document', () => {
   it('has the operations of the calls API document, marked as such, with its statuses', () => {
     const marked = operations
@@ -41,7 +50,10 @@ describe('the OpenAPI document', () => {
       'PUT /apps/{app_id}/calls/{call_id}/hold 204',
       'PUT /apps/{app_id}/calls/{call_id}/resume 204',
     ])
-    expect(Object.keys(document.webhooks)).toEqual(['callEvent', 'subscriberEvent'])
+    const parts = Object.values(document.webhooks).filter(({ post }) =>
+      post.description?.startsWith('Part of the calls API document'),
+    )
+    expect(parts.map(({ post }) => post.operationId)).toEqual(['callEvent', 'subscriberEvent'])
   })
 
   it('has exactly these paths', () => {
@@ -52,20 +64,33 @@ describe('the OpenAPI document', () => {
       '/admin/apps/{app_id}/keys/{key_id}',
       '/admin/apps/{app_id}/subscribers',
       '/admin/apps/{app_id}/subscribers/{subscriber_id}',
+      '/admin/deliveries',
+      '/admin/events',
       '/admin/networks',
       '/admin/networks/{network_id}',
       '/admin/networks/{network_id}/channels',
       '/admin/networks/{network_id}/channels/restart',
+      '/admin/webhooks',
       '/apps/{app_id}/calls',
       '/apps/{app_id}/calls/{call_id}',
       '/apps/{app_id}/calls/{call_id}/answer',
       '/apps/{app_id}/calls/{call_id}/hold',
       '/apps/{app_id}/calls/{call_id}/resume',
+      '/apps/{app_id}/deliveries',
+      '/apps/{app_id}/deliveries/{delivery_id}',
+      '/apps/{app_id}/deliveries/{delivery_id}/replay',
+      '/apps/{app_id}/events',
       '/apps/{app_id}/stream',
       '/apps/{app_id}/stream-tokens',
       '/apps/{app_id}/subscribers/{subscriber_id}/calls',
       '/apps/{app_id}/webhooks',
       '/apps/{app_id}/webhooks/{webhook_id}',
+      '/apps/{app_id}/webhooks/{webhook_id}/deliveries',
+      '/apps/{app_id}/webhooks/{webhook_id}/replay',
+      '/apps/{app_id}/webhooks/{webhook_id}/rotate-secret',
+      '/apps/{app_id}/webhooks/{webhook_id}/test',
+      '/apps/{app_id}/webhooks/{webhook_id}/verify',
+      '/asyncapi.json',
       '/docs',
       '/healthz',
       '/metrics',
@@ -98,19 +123,51 @@ describe('the OpenAPI document', () => {
     expect(parameters.map(({ name, in: place }) => `${place} ${name}`)).toEqual([
       'path app_id',
       'query after',
+      'query subscriber_id',
+      'query event_type',
       'query token',
       'header Last-Event-ID',
     ])
   })
 
-  it("says what a receiver's answer does", () => {
-    for (const { post } of Object.values(document.webhooks)) {
-      expect(Object.entries(post.responses).map(([status, { description }]) => [status, description])).toEqual([
-        ['200', 'Received. Any other 2xx says the same.'],
-        ['410', 'Gone: the webhook is disabled and what is pending for it is dropped.'],
-        ['default', 'Not received: it is tried again for 72 hours, redirects included.'],
+  it.each(['callEvent', 'subscriberEvent', 'subscriberDeparture'])(
+    "says what a receiver's answer to %s does",
+    (name) => {
+      const responses = Object.entries(document.webhooks[name]?.post.responses ?? {})
+      expect(
+        responses.map(([status, { description, headers }]) => [status, description, Object.keys(headers ?? {})]),
+      ).toEqual([
+        ['200', 'Received. Any other 2xx says the same.', ['webhook-delivery']],
+        ['410', 'Gone: the webhook is disabled and what is pending for it is dropped.', []],
+        [
+          '429',
+          'Not received, and nothing is to be sent to this webhook for a while.',
+          ['Retry-After', 'webhook-delivery'],
+        ],
+        ['503', 'Not received: this event is not to be sent for a while.', ['Retry-After', 'webhook-delivery']],
+        ['default', 'Not received: it is tried again until it expires, redirects included.', ['webhook-delivery']],
       ])
-    }
+    },
+  )
+
+  it('has every header that a webhook carries', () => {
+    const message = ['id', 'timestamp', 'signature'].map((name) => `webhook-${name}`)
+    const always = [...message, 'callhalf-event', 'callhalf-attempt', 'callhalf-target?']
+    const event = ['callhalf-position', 'callhalf-age-ms', 'callhalf-expires', 'callhalf-replay?', 'callhalf-test?']
+    const call = ['callhalf-sequence', 'callhalf-call-id', 'callhalf-skipped?', 'callhalf-parked?']
+    expect(headersOf('callEvent')).toEqual([...always, ...event, ...call])
+    expect(headersOf('subscriberEvent')).toEqual([...always, ...event])
+    expect(headersOf('subscriberDeparture')).toEqual([...always, ...event])
+    expect(headersOf('challenge')).toEqual(always)
+  })
+
+  it('has tags for all operations, and no others', () => {
+    const used = [
+      ...operations.map(({ operation }) => operation),
+      ...Object.values(document.webhooks).map(({ post }) => post),
+    ]
+    const names = v.parse(v.array(v.looseObject({ name: v.string() })), document['tags']).map(({ name }) => name)
+    expect(new Set(used.flatMap(({ tags }) => tags))).toEqual(new Set(names))
   })
 
   it('names every operation once', () => {
@@ -149,6 +206,9 @@ describe('the OpenAPI document', () => {
       'PlaceCall',
       'NewWebhook',
       'WebhookChange',
+      'RotateSecret',
+      'TestWebhook',
+      'ReplayFilter',
       'NewNetwork',
       'NewApp',
       'NewApiKey',

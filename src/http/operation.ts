@@ -3,7 +3,7 @@ import { resolver, uniqueSymbol } from 'hono-openapi'
 import type { DescribeRouteOptions } from 'hono-openapi'
 import * as v from 'valibot'
 import type { Caller } from '../core/app.ts'
-import { ERRORS } from '../core/errors.ts'
+import { ERRORS, GatewayError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import { invalidRequest, parseInput } from '../core/parse-input.ts'
 import type { Authenticator } from './authentication.ts'
@@ -53,6 +53,10 @@ type OperationSpec<Params extends ObjectSchema, Query extends ObjectSchema, Body
   readonly params?: Params
   readonly query?: Query
   readonly body?: Body
+  /** No body at all stands for an empty object. */
+  readonly isBodyOptional?: true
+  /** Instead of that of {@link BODY_LIMITS}. */
+  readonly bodyBytesMax?: number
   readonly headers?: readonly HeaderParameter[]
   readonly responses: Readonly<Record<number, DocumentedResponse>>
   /** Error codes beyond those that every operation of its kind can have. */
@@ -100,8 +104,7 @@ export function operationFactory(authenticator: Authenticator): DefineOperation 
       const caller = await authorize(authenticator, spec.access, c)
       const params = parseInput(spec.params ?? nothing, pathParams)
       const query = parseInput(spec.query ?? nothing, spec.query === undefined ? {} : textOnly(c.req.query()))
-      const body =
-        spec.body === undefined ? undefined : parseInput(spec.body, notList(await readJsonBody(c, BODY_LIMITS)))
+      const body = spec.body === undefined ? undefined : parseInput(spec.body, notList(await readBody(spec, c)))
       // Each was parsed by the schema that its type is inferred from; without a schema it has the default type.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
       const input = { params, query, body, caller, c } as Parameters<typeof handle>[0]
@@ -117,6 +120,13 @@ function textOnly(values: Record<string, string>): Record<string, string> {
   const bad = Object.keys(values).filter((name) => !isText(values[name] ?? ''))
   if (bad.length > 0) throw invalidRequest(bad.map((field) => ({ field, message: 'must be text' })))
   return values
+}
+
+async function readBody(spec: Pick<AnySpec, 'isBodyOptional' | 'bodyBytesMax'>, c: HttpContext): Promise<unknown> {
+  const body = await readJsonBody(c, { ...BODY_LIMITS, bytesMax: spec.bodyBytesMax ?? BODY_LIMITS.bytesMax })
+  if (body !== undefined) return body
+  if (spec.isBodyOptional === true) return {}
+  throw new GatewayError('malformed_json', { detail: 'The body is empty.' })
 }
 
 /** To valibot a list is an object, too; every body here is one with names. */
@@ -156,7 +166,10 @@ function describe(spec: AnySpec): DescribeRouteOptions {
       ...headerParameters(headers),
     ],
     ...(body !== undefined && {
-      requestBody: { required: true, content: { 'application/json': { schema: resolver(body) } } },
+      requestBody: {
+        required: spec.isBodyOptional !== true,
+        content: { 'application/json': { schema: resolver(body) } },
+      },
     }),
     responses: { ...describeResponses(spec.responses), ...describeProblems(errorsOf(spec)) },
   }

@@ -18,23 +18,36 @@ export const ProblemSchema = v.pipe(
   }),
   v.metadata({ ref: 'Problem', title: 'Problem details (RFC 9457)' }),
 )
-type Problem = v.InferOutput<typeof ProblemSchema>
+export type Problem = v.InferOutput<typeof ProblemSchema>
 
 const RETRY_AFTER_SECONDS = 5
 
-/** The answer for an error. Anything that is not a GatewayError becomes `internal` and shows nothing of itself. */
+/** The answer for an error. */
 export function toProblemResponse(error: unknown, requestId: string): Response {
-  const known = error instanceof GatewayError && error.code !== 'internal' ? error : new GatewayError('internal')
-  const problem: Problem = {
-    ...known.fields,
-    type: `urn:callhalf:problem:${known.code}`,
-    title: known.title,
-    status: known.status,
-    code: known.code,
-    ...(known.detail !== undefined && { detail: known.detail }),
-    request_id: requestId,
-  }
-  return new Response(JSON.stringify(problem), { status: known.status, headers: headersFor(known, requestId) })
+  const known = toShownError(error)
+  const headers = headersFor(known, requestId)
+  return new Response(JSON.stringify(toProblem(known, requestId)), { status: known.status, headers })
+}
+
+/** Anything that is not a GatewayError becomes `internal` and shows nothing of itself. */
+export const toShownError = (error: unknown): GatewayError =>
+  error instanceof GatewayError && error.code !== 'internal' ? error : new GatewayError('internal')
+
+/** The body of the answer for an error. */
+export const toProblem = (error: GatewayError, requestId: string): Problem => ({
+  ...error.fields,
+  type: `urn:callhalf:problem:${error.code}`,
+  title: error.title,
+  status: error.status,
+  code: error.code,
+  ...(error.detail !== undefined && { detail: error.detail }),
+  request_id: requestId,
+})
+
+/** When it makes sense to try again: a whole number of seconds, at least 1. */
+export function retryAfterSecondsOf(error: GatewayError): number | undefined {
+  const seconds = error.retryAfterSeconds ?? (error.status === 503 ? RETRY_AFTER_SECONDS : undefined)
+  return seconds === undefined ? undefined : Math.max(1, Math.ceil(seconds))
 }
 
 function headersFor(error: GatewayError, requestId: string): Record<string, string> {
@@ -43,8 +56,8 @@ function headersFor(error: GatewayError, requestId: string): Record<string, stri
     'content-type': 'application/problem+json',
     'x-request-id': requestId,
   }
-  const retryAfterSeconds = error.retryAfterSeconds ?? (error.status === 503 ? RETRY_AFTER_SECONDS : undefined)
-  if (retryAfterSeconds !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(retryAfterSeconds)))
+  const retryAfterSeconds = retryAfterSecondsOf(error)
+  if (retryAfterSeconds !== undefined) headers['retry-after'] = String(retryAfterSeconds)
   if (error.status === 401) headers['www-authenticate'] = 'Bearer realm="callhalf"'
   const allowed = error.code === 'method_not_allowed' ? error.fields['allowed'] : undefined
   if (Array.isArray(allowed)) headers['allow'] = allowed.join(', ')

@@ -93,15 +93,22 @@ describe('over a real socket', () => {
   })
 
   it.each([
-    ['', 'The body is empty.'],
     ['{"a":1', 'malformed_json'],
     ['{"a":1}{}', 'malformed_json'],
     ['{"a\\u0000b":1}', 'malformed_json'],
     ['["\\uDC00"]', 'malformed_json'],
+    ['{"a":{"__proto__":1}}', 'invalid_request'],
+    ['[{"constructor":1}]', 'invalid_request'],
+    ['{"\\u005f_proto__":1}', 'invalid_request'],
   ])('refuses %j', async (body, reason) => {
     const response = await post(body)
     expect(response.status).toBe(400)
     expect(await response.text()).toContain(reason)
+  })
+
+  it('an empty body is none, for the operation to judge', async () => {
+    const response = await post('')
+    expect([response.status, await response.json()]).toEqual([200, {}])
   })
 
   it('refuses bytes that are not UTF-8', async () => {

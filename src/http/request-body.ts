@@ -1,14 +1,19 @@
 import type { IncomingMessage } from 'node:http'
-import { GatewayError } from '../core/errors.ts'
+import { GatewayError, isGatewayError } from '../core/errors.ts'
+import { invalidRequest } from '../core/parse-input.ts'
 import type { HttpContext } from './context.ts'
 
 export type BodyLimits = { readonly bytesMax: number; readonly timeoutMs: number }
 
+/** To valibot these are nobody's names: an object would be accepted without what they name. */
+const RESERVED_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
+
 export const BODY_LIMITS: BodyLimits = { bytesMax: 64 * 1024, timeoutMs: 10_000 }
 
 /**
- * The JSON value in the body. Rejects with `unsupported_media_type`, `body_too_large`,
- * `request_timeout` or `malformed_json`; never keeps more than `bytesMax` bytes.
+ * The JSON value in the body; undefined when there is none. Rejects with `unsupported_media_type`,
+ * `body_too_large`, `request_timeout`, `malformed_json`, or `invalid_request` for a name that no object may
+ * have; never keeps more than `bytesMax` bytes.
  */
 export async function readJsonBody(c: HttpContext, limits: BodyLimits): Promise<unknown> {
   const type = c.req.header('content-type')
@@ -18,18 +23,20 @@ export async function readJsonBody(c: HttpContext, limits: BodyLimits): Promise<
   if (Number(c.req.header('content-length') ?? 0) > limits.bytesMax) throw bodyTooLarge(limits)
   const incoming = c.env?.incoming
   const bytes = await (incoming === undefined ? readStream(c.req.raw.body, limits) : readIncoming(incoming, limits))
-  if (bytes.length === 0) throw new GatewayError('malformed_json', { detail: 'The body is empty.' })
+  if (bytes.length === 0) return undefined
   try {
     return parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (cause) {
+    if (isGatewayError(cause)) throw cause
     throw new GatewayError('malformed_json', { cause })
   }
 }
 
 /** JSON can escape characters that are no text (U+0000, half a surrogate pair) and that PostgreSQL refuses. */
 function parseJson(text: string): unknown {
-  if (!/\\u(?:0000|d[89a-f])/i.test(text)) return JSON.parse(text)
+  if (!/\\u|"(?:__proto__|constructor|prototype)"/i.test(text)) return JSON.parse(text)
   return JSON.parse(text, (key, value: unknown) => {
+    if (RESERVED_NAMES.has(key)) throw invalidRequest([{ field: key, message: 'is not a name that a field may have' }])
     if (!isText(key) || (typeof value === 'string' && !isText(value))) throw new SyntaxError('not text')
     return value
   })

@@ -231,6 +231,66 @@ describe('a request that Node itself would refuse without a body', () => {
   })
 })
 
+describe('pages of other origins', () => {
+  const ours = 'https://crm.example.net'
+  let own: StreamRig
+  beforeAll(async () => {
+    own = await new StreamRig(redis, { origins: [ours] }).start()
+  })
+  afterAll(() => own.stop())
+
+  test.each([
+    ['an allowed one', ours, 101],
+    ['an allowed one in capitals', 'https://CRM.example.net', 101],
+    ['another one', 'https://evil.example.net', 403],
+    ['one that only begins alike', `${ours}.evil.example.net`, 403],
+    ['one without a name', 'null', 403],
+  ])('%s: a WebSocket gets %i', async (_, origin, status) => {
+    const app = own.addApp()
+    const headers = { Authorization: `Bearer ${app.key}`, Origin: origin, 'Sec-WebSocket-Version': '13' }
+    const { hostname, port } = new URL(own.server.url)
+    const socket = connectTcp(Number(port), hostname)
+    socket.write(upgradeRequest(`/apps/${app.appId}/stream`, headers))
+    const [data]: unknown[] = await once(socket, 'data')
+    expect(String(data)).toContain(`HTTP/1.1 ${status} `)
+    expect(String(data).includes('origin_refused')).toBe(status === 403)
+    socket.destroy()
+  })
+
+  test('server-sent events are refused as well, or may be read by the page', async () => {
+    const app = own.addApp()
+    const headers = { authorization: `Bearer ${app.key}`, accept: 'text/event-stream' }
+    const refused = await request(own.streamUrl(app), { headers: { ...headers, origin: 'https://evil.example.net' } })
+    expect(await refused.body.json()).toMatchObject({ code: 'origin_refused', status: 403 })
+    const opened = await request(own.streamUrl(app), { headers: { ...headers, origin: ours } })
+    expect(opened.statusCode).toBe(200)
+    expect(opened.headers).toMatchObject({ 'access-control-allow-origin': ours, vary: 'origin' })
+    opened.body.destroy()
+    opened.body.on('error', () => undefined)
+  })
+
+  test('a token is not used up by a page that may not use it', async () => {
+    const app = own.addApp()
+    const { token } = await own.tokens.issue({ appId: app.appId, keyId: app.keyId })
+    const url = `${own.streamUrl(app)}?token=${token}`
+    const headers = { accept: 'text/event-stream' }
+    const refused = await request(url, { headers: { ...headers, origin: 'https://evil.example.net' } })
+    expect(refused.statusCode).toBe(403)
+    await refused.body.dump()
+    const opened = await request(url, { headers: { ...headers, origin: ours } })
+    expect(opened.statusCode).toBe(200)
+    opened.body.destroy()
+    opened.body.on('error', () => undefined)
+  })
+
+  test('what is no browser sends no origin and is not asked for one', async () => {
+    const app = own.addApp()
+    const client = await StreamClient.open(own.streamUrl(app), { key: app.key })
+    expect(client.socket.readyState).toBe(WebSocket.OPEN)
+    await client.disconnect()
+  })
+})
+
 describe('stopping', () => {
   test('lets a request finish, closes idle connections and streams, and takes no more', async () => {
     const own = new StreamRig(redis)
@@ -253,6 +313,32 @@ describe('stopping', () => {
     finish.resolve()
     expect(await (await slow).body.text()).toBe('done')
     await stopped
+    await own.stop()
+  })
+
+  test('goes on for the drain delay, so that whoever spreads requests can stop sending them here', async () => {
+    const own = new StreamRig(redis, { drainDelayMs: 600 })
+    own.web.get('/hello', (c) => c.text('hello'))
+    await own.start()
+    const app = own.addApp()
+    const stream = await StreamClient.open(own.streamUrl(app), { key: app.key })
+    const url = own.server.url
+    const startedAt = performance.now()
+    const stopped = own.server.stop(AbortSignal.timeout(10_000))
+    expect(await (await request(`${url}/hello`)).body.text()).toBe('hello')
+    expect(stream.socket.readyState).toBe(WebSocket.OPEN)
+    expect(await stream.closed).toMatchObject({ code: 4001 })
+    expect(performance.now() - startedAt).toBeGreaterThan(590)
+    await stopped
+    await expect(request(`${url}/hello`)).rejects.toThrow('ECONNREFUSED')
+    await own.stop()
+  })
+
+  test('does not delay beyond the deadline', async () => {
+    const own = await new StreamRig(redis, { drainDelayMs: 60_000 }).start()
+    const startedAt = performance.now()
+    await own.server.stop(AbortSignal.timeout(50))
+    expect(performance.now() - startedAt).toBeLessThan(10_000)
     await own.stop()
   })
 

@@ -3,6 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { STATUS_CODES, createServer } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { setTimeout as wait } from 'node:timers/promises'
 import { RequestError, getRequestListener } from '@hono/node-server'
 import { WebSocketServer } from 'ws'
 import { GatewayError } from '../core/errors.ts'
@@ -29,7 +30,11 @@ const IDLE_CHECK_MS = 100
  */
 const WEBSOCKET_OPTIONS = {
   noServer: true,
+  // The hub knows them.
+  clientTracking: false,
   perMessageDeflate: false,
+  // Answered by the stream, which bounds it.
+  autoPong: false,
   maxPayload: 64 * 1024,
   maxFragments: 64,
   closeTimeout: 5_000,
@@ -45,6 +50,11 @@ export type HttpServerOptions = {
   readonly host: string
   /** 0 takes any free port. */
   readonly port: number
+  /**
+   * How long it goes on as before when it is told to stop, so that whoever spreads the requests has seen
+   * that the instance is not ready any more; 0 if absent.
+   */
+  readonly drainDelayMs?: number
   readonly log: Logger
 }
 
@@ -58,6 +68,7 @@ export class HttpServer implements Service {
   readonly #sockets = new Set<Socket>()
   readonly #webSockets: WebSocketServer
   #server: Server | undefined
+  #isStopping = false
 
   constructor(options: HttpServerOptions) {
     this.#options = options
@@ -93,8 +104,10 @@ export class HttpServer implements Service {
 
   /** Takes no more connections, sends the streams elsewhere and lets requests finish until the deadline. */
   async stop(deadline: AbortSignal): Promise<void> {
+    if (this.#server === undefined || this.#isStopping) return
+    this.#isStopping = true
+    await waitFor(this.#options.drainDelayMs ?? 0, deadline)
     const server = this.#server
-    if (server === undefined) return
     this.#server = undefined
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     this.#options.streams.hub.drain()
@@ -136,9 +149,14 @@ export class HttpServer implements Service {
       },
     )
     server.maxHeadersCount = HEADERS_MAX
+    const sockets = this.#sockets
+    // One function for all: an idle stream is little more than what is remembered here.
+    const forget = function (this: Socket): void {
+      sockets.delete(this)
+    }
     server.on('connection', (socket) => {
-      this.#sockets.add(socket)
-      socket.once('close', () => this.#sockets.delete(socket))
+      sockets.add(socket)
+      socket.on('close', forget)
     })
     server.on('checkExpectation', (_request, response) => {
       void refuseRequest(response, new GatewayError('expectation_failed'))
@@ -158,13 +176,18 @@ export class HttpServer implements Service {
     try {
       const { hub, authenticator } = this.#options.streams
       if (!this.#options.acceptsStreams) throw new GatewayError('route_not_found')
+      // Thousands may come at once, when another instance has gone.
+      await hub.pace.turn()
       if (hub.isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
       const target = readTarget(request)
       const admission = await authenticator.authenticate(target)
-      if (hub.isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
+      // Asked before the handshake, after which a refusal could not be an HTTP answer any more.
+      hub.checkRoom(admission.app)
       if (socket.destroyed) return
       socket.off('error', onError)
-      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => adoptWebSocket(webSocket, admission, hub))
+      this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
+        adoptWebSocket({ socket: webSocket, wire: socket }, admission, hub),
+      )
     } catch (error) {
       if (!(error instanceof GatewayError)) this.#options.log.error({ err: error }, 'stream not opened')
       refuse(socket, error)
@@ -185,6 +208,11 @@ export class HttpServer implements Service {
   }
 }
 
+/** Resolves after `ms`, and at once when the deadline is over. */
+async function waitFor(ms: number, deadline: AbortSignal): Promise<void> {
+  if (ms > 0) await wait(ms, undefined, { signal: deadline }).catch(() => undefined)
+}
+
 /** The app and the credentials of an upgrade request. Throws for anything but a stream's. */
 function readTarget(request: IncomingMessage): Parameters<StreamAuthenticator['authenticate']>[0] {
   if (lacksHost(request)) throw missingHost()
@@ -199,6 +227,7 @@ function readTarget(request: IncomingMessage): Parameters<StreamAuthenticator['a
     appId: decodeSegment(appId),
     authorization: request.headers.authorization,
     token: token ?? url.searchParams.get('token') ?? undefined,
+    origin: request.headers.origin,
   }
 }
 

@@ -16,6 +16,8 @@ export type StreamRequest = {
   readonly authorization?: string | undefined
   /** A stream token, from the subprotocol or the query. */
   readonly token?: string | undefined
+  /** The `Origin` header, which browsers send. */
+  readonly origin?: string | undefined
 }
 
 export type StreamAuthenticatorOptions = {
@@ -23,6 +25,8 @@ export type StreamAuthenticatorOptions = {
   readonly apps: Pick<AppRepository, 'find' | 'hasKey'>
   readonly directory: Pick<Directory, 'app'>
   readonly tokens: StreamTokens
+  /** Where the pages of browsers must come from, as `https://host[:port]`; any when it is empty or absent. */
+  readonly origins?: readonly string[]
 }
 
 /** Decides whose stream a request may open. */
@@ -35,14 +39,23 @@ export class StreamAuthenticator {
 
   /**
    * The app of the path and the key behind the request, when it has a token for the app or a key that
-   * counts for it. Rejects with `unauthorized` or `app_not_found`. A token decides alone, and is used up.
+   * counts for it. Rejects with `unauthorized`, `app_not_found` or `origin_refused`. A token decides alone,
+   * and is used up.
    */
-  async authenticate({ appId, authorization, token }: StreamRequest): Promise<Admission> {
+  async authenticate({ appId, authorization, token, origin }: StreamRequest): Promise<Admission> {
+    this.#checkOrigin(origin)
     const caller =
       token === undefined
         ? await this.#options.authenticator.requireApp(authorization, appId)
         : await this.#redeem(appId, token)
     return { app: await this.#find(caller.appId), keyId: caller.keyId }
+  }
+
+  /** Without an origin it is no browser, which could claim any. */
+  #checkOrigin(origin: string | undefined): void {
+    const { origins = [] } = this.#options
+    if (origin === undefined || origins.length === 0 || origins.includes(origin.toLowerCase())) return
+    throw new GatewayError('origin_refused')
   }
 
   /** A token is worth no more than the key that it was issued for. */

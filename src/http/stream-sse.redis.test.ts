@@ -119,6 +119,33 @@ test('resumes after ?after= when there is no Last-Event-ID', async () => {
   await client.disconnect()
 })
 
+test('sends what the filter of its query wants, and resumes past what it does not', async () => {
+  const app = rig.addApp()
+  rig.assign(app, 'bob@example.net')
+  const query = `?event_type=call.ringing&event_type=call.held&subscriber_id=${encodeURIComponent('bob@example.net')}`
+  const client = await open(app, {}, query)
+  await client.until('event: subscribed')
+  for (const [index, type] of ['call.ringing', 'call.active', 'call.held', 'call.updated'].entries()) {
+    await rig.appendAbout(app, index * 2 + 1, { subscriberId: 'bob@example.net', type })
+    await rig.appendAbout(app, index * 2 + 2, { subscriberId: app.subscriberId, type })
+  }
+  const { epoch } = await rig.log.top(app)
+  await client.until(`: ping\nid: ${epoch}:8\n\n`)
+  expect(client.numbers).toEqual([1, 5])
+  await client.disconnect()
+})
+
+test.each(['?event_type=call.rung', '?subscriber_id='])(
+  'a filter that cannot be meant is refused: %s',
+  async (query) => {
+    const app = rig.addApp()
+    const headers = { accept: 'text/event-stream', authorization: `Bearer ${app.key}` }
+    const { statusCode, body } = await request(`${rig.streamUrl(app)}${query}`, { headers })
+    expect(statusCode).toBe(400)
+    expect(await body.json()).toMatchObject({ code: 'invalid_request' })
+  },
+)
+
 test('opens with a token, since an EventSource cannot send a key', async () => {
   const app = rig.addApp()
   const { token } = await rig.tokens.issue({ appId: app.appId, keyId: app.keyId })
@@ -128,12 +155,12 @@ test('opens with a token, since an EventSource cannot send a key', async () => {
   await client.disconnect()
 })
 
-test('a quiet stream is kept alive by comments', async () => {
+test('a quiet stream is kept alive by comments that carry its position', async () => {
   const app = rig.addApp()
   const { epoch } = await rig.log.top(app)
   const client = await open(app)
   await client.until(': ping')
-  expect(client.text).toContain(`\n\n: ping ${epoch}:0\n\n`)
+  expect(client.text).toContain(`\n\n: ping\nid: ${epoch}:0\n`)
   await client.disconnect()
 })
 

@@ -1,14 +1,15 @@
 import type { Position } from '../core/position.ts'
 import type { Closing } from '../streams/close-codes.ts'
 import { CLOSE_CODES, formatCloseReason } from '../streams/close-codes.ts'
-import type { Frame } from '../streams/frame.ts'
+import type { StreamFilter } from '../streams/filter.ts'
+import type { Sendable } from '../streams/frame.ts'
 import type { Admission, Hub } from '../streams/hub.ts'
 import type { Transport } from '../streams/transport.ts'
 
 /** How long a client may take to read the rest after the stream has ended. */
 const CLOSE_TIMEOUT_MS = 5_000
 
-export const SSE_HEADERS = {
+const SSE_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-store, no-transform',
   // nginx collects responses otherwise.
@@ -17,19 +18,29 @@ export const SSE_HEADERS = {
   connection: 'close',
 }
 
+/** The response's headers; a page of another origin that may open streams may read them, too. */
+export const sseHeaders = (origin: string | undefined): Readonly<Record<string, string>> => ({
+  ...SSE_HEADERS,
+  ...(origin !== undefined && { 'access-control-allow-origin': origin, vary: 'origin' }),
+})
+
+/** What may wait to be pulled before the session has to wait. */
+const WINDOW_BYTES = 64 * 1024
+
 /**
  * A session's SSE response. The body is pulled by the server as fast as the socket takes it; what was
- * sent and not yet pulled is what counts as buffered. The end of the stream is told by an event `close`.
+ * sent and not yet pulled is what it holds. The end of the stream is told by an event `close`.
  */
 class SseTransport implements Transport {
   readonly kind = 'sse'
   readonly body: ReadableStream<Uint8Array>
   readonly #cutOff: () => void
-  readonly #queue: { readonly frame: Frame; readonly onFlushed: () => void }[] = []
+  #queue: Buffer[] = []
   #queuedBytes = 0
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined
   #isPulling = false
   #goodbye: Buffer | undefined
+  #onReady: (() => void) | undefined
   #onGone: () => void = () => undefined
 
   /** `cutOff` destroys the connection. */
@@ -40,7 +51,11 @@ class SseTransport implements Transport {
         start: (controller) => {
           this.#controller = controller
         },
-        pull: () => this.#pull(),
+        pull: () => {
+          const wasCongested = this.isCongested
+          this.#pull()
+          if (wasCongested) this.#becomeReady()
+        },
         cancel: () => {
           this.#controller = undefined
           this.#onGone()
@@ -55,14 +70,18 @@ class SseTransport implements Transport {
     this.#onGone = listener
   }
 
-  get bufferedBytes(): number {
-    return this.#queuedBytes
+  onceReady(listener: () => void): void {
+    this.#onReady = listener
   }
 
-  send(frame: Frame, onFlushed: () => void): void {
+  get isCongested(): boolean {
+    return this.#queuedBytes >= WINDOW_BYTES
+  }
+
+  send({ sse }: Sendable): void {
     if (this.#controller === undefined || this.#goodbye !== undefined) return
-    this.#queue.push({ frame, onFlushed })
-    this.#queuedBytes += frame.sse.length
+    this.#queue.push(sse)
+    this.#queuedBytes += sse.length
     if (this.#isPulling) this.#pull()
   }
 
@@ -74,7 +93,7 @@ class SseTransport implements Transport {
   close(closing: Closing): void {
     if (this.#goodbye !== undefined) return
     this.#goodbye = toGoodbye(closing)
-    this.#queue.length = 0
+    this.#queue = []
     this.#queuedBytes = 0
     if (this.#isPulling) this.#pull()
     setTimeout(() => this.#cutOff(), CLOSE_TIMEOUT_MS).unref()
@@ -83,6 +102,12 @@ class SseTransport implements Transport {
   terminate(): void {
     this.#controller = undefined
     this.#cutOff()
+  }
+
+  #becomeReady(): void {
+    const listener = this.#onReady
+    this.#onReady = undefined
+    listener?.()
   }
 
   #pull(): void {
@@ -96,10 +121,10 @@ class SseTransport implements Transport {
     }
     this.#isPulling = this.#queue.length === 0
     if (this.#isPulling) return
-    const sent = this.#queue.splice(0)
+    const [first] = this.#queue
+    controller.enqueue(this.#queue.length === 1 && first !== undefined ? first : Buffer.concat(this.#queue))
+    this.#queue = []
     this.#queuedBytes = 0
-    controller.enqueue(Buffer.concat(sent.map(({ frame }) => frame.sse)))
-    for (const { onFlushed } of sent) onFlushed()
   }
 }
 
@@ -111,18 +136,23 @@ function toGoodbye(closing: Closing): Buffer {
   return Buffer.from(`${retry}event: close\ndata: ${data}\n\n`)
 }
 
-/** Opens a session of the hub whose frames are the body returned. `cutOff` destroys the connection. Throws `draining`. */
+/** What a client of server-sent events asks for. */
+export type EventStreamRequest = {
+  readonly admission: Admission
+  readonly after: Position | null
+  readonly filter: StreamFilter | undefined
+  /** Destroys the connection. */
+  readonly cutOff: () => void
+}
+
+/** Opens a session of the hub whose frames are the body returned. Throws what {@link Hub.open} throws. */
 export function openEventStream(
   hub: Hub,
-  {
-    admission,
-    after,
-    cutOff,
-  }: { readonly admission: Admission; readonly after: Position | null; readonly cutOff: () => void },
+  { admission, after, filter, cutOff }: EventStreamRequest,
 ): ReadableStream<Uint8Array> {
   const transport = new SseTransport(cutOff)
   const session = hub.open(admission, transport)
   transport.onGone(() => session.end())
-  session.subscribe(after)
+  session.subscribe(after, filter)
   return transport.body
 }

@@ -1,40 +1,67 @@
+import type { Duplex } from 'node:stream'
 import type { Closing } from '../streams/close-codes.ts'
 import { CLOSE_CODES, formatCloseReason } from '../streams/close-codes.ts'
-import type { Frame } from '../streams/frame.ts'
+import type { Sendable } from '../streams/frame.ts'
 import type { Admission, Hub } from '../streams/hub.ts'
 import { SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX } from '../streams/protocol.ts'
+import type { Session } from '../streams/session.ts'
 import type { Transport } from '../streams/transport.ts'
 
+/** `readyState` of a WebSocket on which messages may be sent. */
+const OPEN = 1
+/** How long a client that floods us has to notice that it was closed. */
+const FLOOD_CLOSE_MS = 1_000
+
+const STREAM = Symbol('stream')
+
 /** The part of a WebSocket of `ws` that a stream uses: only server.ts knows the package. */
-export interface StreamSocket {
-  readonly bufferedAmount: number
-  send(data: Buffer, options: { readonly binary: boolean }, onFlushed: () => void): void
+interface StreamSocket {
+  readonly readyState: number
   ping(): void
+  pong(data: Buffer): void
+  pause(): void
   close(code: number, reason: string): void
   terminate(): void
-  on(event: 'message', listener: (data: unknown, isBinary: boolean) => void): unknown
-  on(event: 'pong' | 'close' | 'error', listener: () => void): unknown
+  on(event: 'message', listener: (this: StreamSocket, data: unknown, isBinary: boolean) => void): unknown
+  on(event: 'ping', listener: (this: StreamSocket, data: Buffer) => void): unknown
+  on(event: 'pong' | 'close' | 'error', listener: (this: StreamSocket) => void): unknown
+  /** Set here. */
+  [STREAM]?: Stream
 }
 
-/** A session's WebSocket. Liveness is asked by ping frames, which every client library answers by itself. */
+/** What belongs to a WebSocket: kept with it, so that all of them can share their listeners. */
+type Stream = { readonly transport: WebSocketTransport; readonly session: Session }
+
+/** A WebSocket and the connection under it. */
+export type StreamConnection = { readonly socket: StreamSocket; readonly wire: Duplex }
+
+/**
+ * A session's WebSocket. `ws` reads it, and writes its control frames; ours are whole messages already, and
+ * go to the connection as they are, any number in one write. That is safe because `ws` writes each of its
+ * frames at once, too, as long as nothing is compressed. Liveness is asked by ping frames, which every
+ * client library answers by itself.
+ */
 class WebSocketTransport implements Transport {
   readonly kind = 'websocket'
   readonly #socket: StreamSocket
+  readonly #wire: Duplex
   #hasAnswered = true
 
-  constructor(socket: StreamSocket) {
+  constructor({ socket, wire }: StreamConnection) {
     this.#socket = socket
-    socket.on('pong', () => {
-      this.#hasAnswered = true
-    })
+    this.#wire = wire
   }
 
-  get bufferedBytes(): number {
-    return this.#socket.bufferedAmount
+  get isCongested(): boolean {
+    return this.#wire.writableNeedDrain
   }
 
-  send(frame: Frame, onFlushed: () => void): void {
-    this.#socket.send(frame.json, { binary: false }, onFlushed)
+  send({ websocket }: Sendable): void {
+    if (this.#socket.readyState === OPEN) this.#wire.write(websocket)
+  }
+
+  onceReady(listener: () => void): void {
+    this.#wire.once('drain', listener)
   }
 
   probe(): boolean {
@@ -44,8 +71,23 @@ class WebSocketTransport implements Transport {
     return true
   }
 
+  /** The client has given the sign of life that {@link probe} asks for. */
+  noteAnswer(): void {
+    this.#hasAnswered = true
+  }
+
+  /** Answers a client that asks; not one that does not read, or the answers would pile up. */
+  answer(data: Buffer): void {
+    if (!this.isCongested && this.#socket.readyState === OPEN) this.#socket.pong(data)
+  }
+
   close(closing: Closing): void {
-    this.#socket.close(CLOSE_CODES[closing.name].code, formatCloseReason(closing))
+    const { code } = CLOSE_CODES[closing.name]
+    this.#socket.close(code, formatCloseReason(closing))
+    if (closing.name !== 'too_many_messages') return
+    // It is not read any more, so its own goodbye would not be seen either.
+    this.#socket.pause()
+    setTimeout(() => this.#socket.terminate(), FLOOD_CLOSE_MS).unref()
   }
 
   terminate(): void {
@@ -53,16 +95,35 @@ class WebSocketTransport implements Transport {
   }
 }
 
-/** Connects an open, authenticated WebSocket with a session of the hub. Throws `draining`. */
-export function adoptWebSocket(socket: StreamSocket, admission: Admission, hub: Hub): void {
-  const session = hub.open(admission, new WebSocketTransport(socket))
-  socket.on('message', (data, isBinary) => {
-    if (isBinary || !Buffer.isBuffer(data)) session.refuse('messages must be text')
-    else session.receive(data.toString())
-  })
-  socket.on('close', () => session.end())
+/** Connects an open, authenticated WebSocket with a session of the hub. Throws what {@link Hub.open} throws. */
+export function adoptWebSocket(connection: StreamConnection, admission: Admission, hub: Hub): void {
+  const transport = new WebSocketTransport(connection)
+  const { socket } = connection
+  socket[STREAM] = { transport, session: hub.open(admission, transport) }
+  socket.on('message', onMessage)
+  socket.on('ping', onPing)
+  socket.on('pong', onPong)
+  socket.on('close', onEnd)
   // 'close' follows; a message over the limit has been answered with 1009, broken framing with 1002.
-  socket.on('error', () => session.end())
+  socket.on('error', onEnd)
+}
+
+function onMessage(this: StreamSocket, data: unknown, isBinary: boolean): void {
+  const session = this[STREAM]?.session
+  if (isBinary || !Buffer.isBuffer(data)) session?.inbox.refuse('messages must be text')
+  else session?.inbox.receive(data.toString())
+}
+
+function onPing(this: StreamSocket, data: Buffer): void {
+  if (this[STREAM]?.session.inbox.count() === true) this[STREAM].transport.answer(data)
+}
+
+function onPong(this: StreamSocket): void {
+  if (this[STREAM]?.session.inbox.count() === true) this[STREAM].transport.noteAnswer()
+}
+
+function onEnd(this: StreamSocket): void {
+  this[STREAM]?.session.end()
 }
 
 /** What a client offers in `Sec-WebSocket-Protocol`: nothing, our protocol, or something else. */

@@ -4,7 +4,8 @@ import type { CallControl } from '../../control/call-control.ts'
 import { PlaceCallSchema, PlacedCallSchema } from '../../control/place-request.ts'
 import type { CallCommand } from '../../core/call-commands.ts'
 import { CallResourceSchema } from '../../core/call-resource.ts'
-import { invalidRequest } from '../../core/parse-input.ts'
+import { parseInput } from '../../core/parse-input.ts'
+import { IdempotencyKeySchema, placeCall, sendCommand } from '../call-operations.ts'
 import type { HttpEnv } from '../context.ts'
 import type { DefineOperation } from '../operation.ts'
 import { AppCallParams, AppParams, AppSubscriberParams } from '../schemas/parameters.ts'
@@ -76,9 +77,10 @@ function addPlaceRoute(app: Hono<HttpEnv>, define: DefineOperation, calls: CallC
         ],
       },
       async ({ params, body, c }) => {
-        const key = parseIdempotencyKey(c.req.header('idempotency-key'))
-        const { call, isReplay } = await calls.place(params.app_id, body, key)
-        return { status: 201, json: call, ...(isReplay && { headers: { 'idempotent-replayed': 'true' } }) }
+        const given = c.req.header('idempotency-key')
+        const key = parseInput(v.optional(IdempotencyKeySchema), given, 'Idempotency-Key')
+        const { isReplay, ...reply } = await placeCall(calls, { appId: params.app_id, body, idempotencyKey: key })
+        return { ...reply, ...(isReplay && { headers: { 'idempotent-replayed': 'true' } }) }
       },
     ),
   )
@@ -152,14 +154,5 @@ const defineCommand = (
       responses: { 204: { description: 'The network took the command' } },
       errors: COMMAND_ERRORS,
     },
-    async ({ params }) => {
-      await calls.command(params.app_id, params.call_id, command)
-      return { status: 204 }
-    },
+    ({ params }) => sendCommand(calls, { appId: params.app_id, callId: params.call_id, command }),
   )
-
-/** The key of a request that must not be carried out twice. Throws `invalid_request` for an unusable one. */
-function parseIdempotencyKey(header: string | undefined): string | undefined {
-  if (header === undefined || /^[\x20-\x7e]{1,255}$/.test(header)) return header
-  throw invalidRequest([{ field: 'Idempotency-Key', message: 'must have 1 to 255 printable ASCII characters' }])
-}

@@ -1,16 +1,14 @@
 import type { Hono } from 'hono'
 import * as v from 'valibot'
 import { GatewayError } from '../../core/errors.ts'
-import { invalidRequest } from '../../core/parse-input.ts'
-import type { Position } from '../../core/position.ts'
-import { parsePosition } from '../../core/position.ts'
 import type { Hub } from '../../streams/hub.ts'
 import type { StreamTokens } from '../../streams/tokens.ts'
 import type { HttpContext, HttpEnv } from '../context.ts'
 import type { DefineOperation } from '../operation.ts'
 import { AppParams } from '../schemas/parameters.ts'
 import type { StreamAuthenticator } from '../stream-authentication.ts'
-import { SSE_HEADERS, openEventStream } from '../stream-sse.ts'
+import { afterField, filterFields, readAfter, readCredentials, readFilter } from '../stream-query.ts'
+import { openEventStream, sseHeaders } from '../stream-sse.ts'
 
 const TAG = 'Stream'
 
@@ -21,7 +19,8 @@ const StreamTokenSchema = v.pipe(
 
 /** Not strict: clients of EventSource add parameters of their own, such as one against caches. */
 const StreamQuery = v.object({
-  after: v.optional(v.pipe(v.string(), v.description('The position to resume after: `epoch:offset`'))),
+  ...afterField,
+  ...filterFields,
   token: v.optional(v.pipe(v.string(), v.description('A stream token, instead of a key'))),
 })
 const lastEventId = {
@@ -54,15 +53,17 @@ export function addStreamRoutes(app: Hono<HttpEnv>, define: DefineOperation, dep
         query: StreamQuery,
         headers: [lastEventId],
         responses: { 200: { description: 'Events until one side closes', mediaType: 'text/event-stream' } },
-        errors: ['draining'],
+        errors: ['draining', 'too_many_streams', 'origin_refused'],
       },
       async ({ params, query, c }) => {
         requireEventStream(c)
         const after = readAfter(c.req.header('last-event-id') ?? query.after)
-        const authorization = c.req.header('authorization')
-        const admission = await authenticator.authenticate({ appId: params.app_id, authorization, token: query.token })
+        const filter = readFilter(c)
+        const credentials = { ...readCredentials(c), token: query.token }
+        const admission = await authenticator.authenticate({ appId: params.app_id, ...credentials })
         const cutOff = () => c.env?.incoming?.socket.destroy()
-        return { status: 200, text: openEventStream(hub, { admission, after, cutOff }), headers: SSE_HEADERS }
+        const text = openEventStream(hub, { admission, after, filter, cutOff })
+        return { status: 200, text, headers: sseHeaders(credentials.origin) }
       },
     ),
   )
@@ -93,13 +94,4 @@ function requireEventStream(c: HttpContext): void {
   throw new GatewayError('invalid_request', {
     detail: 'Open a WebSocket here, or send "Accept: text/event-stream" for server-sent events.',
   })
-}
-
-function readAfter(text: string | undefined): Position | null {
-  if (text === undefined || text === '') return null
-  const position = parsePosition(text)
-  if (position === undefined) {
-    throw invalidRequest([{ field: 'after', message: 'must be a position of this stream, as epoch:offset' }])
-  }
-  return position
 }

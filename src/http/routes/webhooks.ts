@@ -1,8 +1,6 @@
 import type { Hono } from 'hono'
 import * as v from 'valibot'
-import type { Endpoint, EndpointRepository } from '../../core/endpoint.ts'
 import { GatewayError } from '../../core/errors.ts'
-import type { AppId, EndpointId } from '../../core/ids.ts'
 import type { HttpEnv } from '../context.ts'
 import type { DefineOperation } from '../operation.ts'
 import { AppParams, AppWebhookParams } from '../schemas/parameters.ts'
@@ -13,29 +11,23 @@ import {
   WebhookResourceSchema,
   toWebhookResource,
 } from '../schemas/webhook.ts'
+import { changeWebhook, findWebhook, registerWebhook, withStatus } from '../webhook-registration.ts'
+import type { StatusDeps, WebhookRegistrationDeps } from '../webhook-registration.ts'
 
 const TAG = 'Webhooks'
-const WebhookListSchema = v.array(WebhookResourceSchema)
+/** A thousand subscriber ids are more than the usual limit takes. */
+const BODY_BYTES_MAX = 256 * 1024
 
-export type WebhookRouteDeps = {
-  readonly endpoints: EndpointRepository
-  /** The URL in its canonical form; rejects with `webhook_url_refused` for one that must not be sent to. */
-  readonly checkEndpointUrl: (url: string) => Promise<string>
-  /** A new signing secret, `whsec_…`. */
-  readonly generateSecret: () => string
-  /** Fixes where in the app's log an endpoint starts; from then on it misses nothing. */
-  readonly openEndpoint: (appId: AppId, endpointId: EndpointId) => Promise<void>
-}
+export type WebhookRouteDeps = WebhookRegistrationDeps & StatusDeps
 
 /** Registration of webhooks, which the calls API document leaves open. */
 export function addWebhookRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: WebhookRouteDeps): void {
   addWriteRoutes(app, define, deps)
-  addReadRoutes(app, define, deps.endpoints)
-  addDeleteRoute(app, define, deps.endpoints)
+  addReadRoutes(app, define, deps)
+  addDeleteRoute(app, define, deps)
 }
 
 function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: WebhookRouteDeps): void {
-  const { endpoints } = deps
   app.post(
     '/apps/:app_id/webhooks',
     define(
@@ -43,24 +35,17 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Webho
         operationId: 'registerWebhook',
         tag: TAG,
         summary: 'Register a webhook',
-        description: 'An app has 20 webhooks at most. This one gets the events from now on.',
+        description:
+          'An app has 20 webhooks at most. This one gets the events from now on, or, where the operator demands it, from its verification on.',
         access: 'app',
         params: AppParams,
         body: NewWebhookSchema,
+        bodyBytesMax: BODY_BYTES_MAX,
         responses: { 201: { description: 'Registered; the secret is shown this once', schema: CreatedWebhookSchema } },
         errors: ['webhook_url_refused', 'too_many_webhooks'],
       },
       async ({ params, body }) => {
-        const secret = deps.generateSecret()
-        const endpoint = await endpoints.create({
-          appId: params.app_id,
-          url: await deps.checkEndpointUrl(body.url),
-          ...(body.description !== undefined && { description: body.description }),
-          ...(body.event_types !== undefined && { eventTypes: body.event_types }),
-          enabled: body.enabled ?? true,
-          secret,
-        })
-        if (endpoint.enabled) await openOrRemove(deps, endpoint)
+        const { endpoint, secret } = await registerWebhook(deps, params.app_id, body)
         return { status: 201, json: { ...toWebhookResource(endpoint), secret } }
       },
     ),
@@ -72,41 +57,22 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Webho
         operationId: 'changeWebhook',
         tag: TAG,
         summary: 'Change a webhook',
+        description:
+          'A value replaces the one before as a whole; null makes it as if it had never been given. Enabled again, a webhook gets the events from now on, and its failures are forgotten. A new URL must be verified again where the operator demands it.',
         access: 'app',
         params: AppWebhookParams,
         body: WebhookChangeSchema,
+        bodyBytesMax: BODY_BYTES_MAX,
         responses: { 200: { description: 'The changed webhook', schema: WebhookResourceSchema } },
         errors: ['webhook_not_found', 'webhook_url_refused'],
       },
-      async ({ params, body }) => {
-        const endpoint = await endpoints.update(params.app_id, params.webhook_id, {
-          ...(body.url !== undefined && { url: await deps.checkEndpointUrl(body.url) }),
-          ...(body.description !== undefined && { description: body.description }),
-          ...(body.event_types !== undefined && { eventTypes: body.event_types }),
-          ...(body.enabled !== undefined && { enabled: body.enabled }),
-        })
-        if (endpoint === undefined) throw new GatewayError('webhook_not_found')
-        if (endpoint.enabled) await deps.openEndpoint(endpoint.appId, endpoint.endpointId)
-        return { status: 200, json: toWebhookResource(endpoint) }
-      },
+      async ({ params, body }) => ({ status: 200, json: toWebhookResource(await changeWebhook(deps, params, body)) }),
     ),
   )
 }
 
-/** Without its secret, which only the answer tells, an endpoint is of no use: nothing may be left of it. */
-async function openOrRemove(
-  { endpoints, openEndpoint }: WebhookRouteDeps,
-  { appId, endpointId }: Endpoint,
-): Promise<void> {
-  try {
-    await openEndpoint(appId, endpointId)
-  } catch (error) {
-    await endpoints.remove(appId, endpointId)
-    throw error
-  }
-}
-
-function addReadRoutes(app: Hono<HttpEnv>, define: DefineOperation, endpoints: EndpointRepository): void {
+function addReadRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: WebhookRouteDeps): void {
+  const { endpoints } = deps
   app.get(
     '/apps/:app_id/webhooks',
     define(
@@ -116,9 +82,12 @@ function addReadRoutes(app: Hono<HttpEnv>, define: DefineOperation, endpoints: E
         summary: "List the app's webhooks",
         access: 'app',
         params: AppParams,
-        responses: { 200: { description: 'The webhooks', schema: WebhookListSchema } },
+        responses: { 200: { description: 'The webhooks', schema: v.array(WebhookResourceSchema) } },
       },
-      async ({ params }) => ({ status: 200, json: (await endpoints.list(params.app_id)).map(toWebhookResource) }),
+      async ({ params }) => ({
+        status: 200,
+        json: await withStatus(deps, await endpoints.list(params.app_id)),
+      }),
     ),
   )
   app.get(
@@ -134,15 +103,14 @@ function addReadRoutes(app: Hono<HttpEnv>, define: DefineOperation, endpoints: E
         errors: ['webhook_not_found'],
       },
       async ({ params }) => {
-        const endpoint = await endpoints.find(params.app_id, params.webhook_id)
-        if (endpoint === undefined) throw new GatewayError('webhook_not_found')
-        return { status: 200, json: toWebhookResource(endpoint) }
+        const [webhook] = await withStatus(deps, [await findWebhook(endpoints, params)])
+        return { status: 200, json: webhook }
       },
     ),
   )
 }
 
-function addDeleteRoute(app: Hono<HttpEnv>, define: DefineOperation, endpoints: EndpointRepository): void {
+function addDeleteRoute(app: Hono<HttpEnv>, define: DefineOperation, { endpoints }: WebhookRouteDeps): void {
   app.delete(
     '/apps/:app_id/webhooks/:webhook_id',
     define(

@@ -55,7 +55,7 @@ export const NetworkResourceSchema = v.pipe(
     connection: v.pipe(
       v.object({
         open: v.pipe(v.number(), v.integer(), v.description('Channels that are open')),
-        total: v.pipe(v.number(), v.integer(), v.description('Channels, one per provider node')),
+        total: v.pipe(v.number(), v.integer(), v.description('Channels, usually one per provider node')),
         reasons: v.pipe(v.array(v.string()), v.description('Why the others are not open')),
       }),
       v.description("The network's channels on the instance that answers; 0 open: nothing is heard of its calls here"),
@@ -73,7 +73,19 @@ export const NetworkChannelsSchema = v.pipe(
     channels: v.array(
       v.object({
         node: v.string(),
-        state: v.picklist(['connecting', 'open', 'waiting', 'standby', 'stopped']),
+        state: v.pipe(
+          v.picklist(['connecting', 'open', 'waiting', 'standby', 'stopped']),
+          v.description('`standby`: this instance has no channel to the node, others have'),
+        ),
+        role: v.optional(
+          v.pipe(
+            v.picklist(['owner', 'standby', 'none']),
+            v.description(
+              'Of this instance for the node. `owner`: its channel gets the events. `standby`: its channel, of a lower ' +
+                "priority, gets them as soon as the owner's is gone. While one takes over from the other there are both.",
+            ),
+          ),
+        ),
         channel_id: v.optional(v.string()),
         since: milliseconds,
         last_received_at: v.optional(milliseconds),
@@ -141,6 +153,7 @@ export const toNetworkChannels = (found: {
 const toChannel = (channel: ChannelStatus) => ({
   node: channel.node,
   state: channel.state,
+  ...(channel.role !== undefined && { role: channel.role }),
   ...(channel.channelId !== undefined && { channel_id: channel.channelId }),
   since: channel.since,
   ...(channel.lastReceivedAt !== undefined && { last_received_at: channel.lastReceivedAt }),
