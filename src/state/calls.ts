@@ -19,12 +19,19 @@ export type RedisCallsOptions = {
   readonly metrics: StateMetrics
   readonly clock: Clock
   readonly random: () => number
-  /** About how many entries each app's log keeps. */
+} & LogRetention
+
+/** What bounds each app's log. */
+export type LogRetention = {
+  /** About how many entries it keeps. */
   readonly logLengthMax?: number
+  /** For how long it keeps them, about; at most a week, for which a quiet app's position stays good. */
+  readonly logAgeMaxMs?: number
 }
 
 /** About 10 MB per busy app: hours of backlog for a webhook that is down. */
 export const LOG_LENGTH_MAX = 20_000
+export const LOG_AGE_MAX_MS = 24 * 3_600_000
 const PIPELINE_MAX = 200
 const MEMBERSHIP_MAX = 1_000
 const SCAN_COUNT = 200
@@ -39,6 +46,7 @@ export class RedisCalls implements CallStore, CallReader {
   readonly #clock: Clock
   readonly #random: () => number
   readonly #logLengthMax: number
+  readonly #logAgeMaxMs: number
   /** Versions are never used twice, by anybody: an equal version proves equal content, even after a failover. */
   readonly #writer = randomUUID()
   #commits = 0
@@ -50,6 +58,7 @@ export class RedisCalls implements CallStore, CallReader {
     this.#clock = options.clock
     this.#random = options.random
     this.#logLengthMax = options.logLengthMax ?? LOG_LENGTH_MAX
+    this.#logAgeMaxMs = options.logAgeMaxMs ?? LOG_AGE_MAX_MS
   }
 
   async read(network: NetworkRef, subscriberId: SubscriberId): Promise<StoredSubscriber> {
@@ -135,6 +144,7 @@ export class RedisCalls implements CallStore, CallReader {
       ...writes.map(({ callId }) => callKey(network, callId)),
     ]
     const indexOfApp = new Map(apps.map(({ appId }, index) => [appId, String(index)]))
+    const now = this.#clock.now()
     const args = [
       fence === undefined ? '' : String(fence.token),
       commit.expected ?? '',
@@ -146,7 +156,9 @@ export class RedisCalls implements CallStore, CallReader {
       String(TTL.state),
       String(TTL.log),
       String(this.#logLengthMax),
-      epochCandidate(this.#clock.now(), this.#random()),
+      String(this.#logAgeMaxMs),
+      String(now),
+      epochCandidate(now, this.#random()),
       wakeChannel(network.shard),
       String(apps.length),
       ...apps.map(({ appId }) => appId),

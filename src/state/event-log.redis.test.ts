@@ -4,10 +4,11 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import * as fc from 'fast-check'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { redisOptions, startTestRedis, type TestRedis } from '../../test/support/redis.ts'
-import { aCall, app, otherApp, report, StateRig } from '../../test/support/state-rig.ts'
+import { aCall, anna, app, otherApp, report, StateRig } from '../../test/support/state-rig.ts'
 import { until } from '../../test/support/until.ts'
+import { systemClock, type Clock } from '../core/clock.ts'
 import type { LogEntry } from '../core/event-log.ts'
 import { toCallId } from '../core/ids.ts'
 import { formatPosition, type Position } from '../core/position.ts'
@@ -28,7 +29,10 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
 })
 
-async function startRig(socketPath: string, options: { logLengthMax?: number } = {}): Promise<StateRig> {
+async function startRig(
+  socketPath: string,
+  options: { logLengthMax?: number; logAgeMaxMs?: number; clock?: Clock } = {},
+): Promise<StateRig> {
   const started = new StateRig(socketPath, options)
   await started.connection.start()
   cleanups.push(() => started.connection.stop())
@@ -123,6 +127,130 @@ test('entries that were trimmed are a gap, and reading on after `oldest` skips n
   expect(rest.length).toBeLessThan(300)
   expect(await small.log.read(app, { ...slice.oldest, offset: slice.oldest.offset - 1 }, 10)).toMatchObject({
     reason: 'trimmed',
+  })
+})
+
+test('an entry names the subscriber that it is about, whoever wrote it, and none when it is about none', async () => {
+  await rig.deliver(report(1, aCall()))
+  await append(rig, 'a')
+  const about = { type: 'test', orderKey: 'key', payload: '{}', subscriberId: anna }
+  await rig.log.append(app, { id: 'b', ...about })
+  const { epoch } = await rig.log.top(app)
+  // As earlier versions wrote them.
+  const client = redis.connect()
+  const earlier = (offset: number, payload: string) =>
+    client
+      .multi()
+      .hincrby(`ch:{main}:meta:${app.appId}`, 'offset', 1)
+      .xadd(`ch:{main}:log:${app.appId}`, `${epoch}-${offset}`, 'type', 'test', 'key', 'key', 'data', payload)
+      .exec()
+  await earlier(4, `{"subscriber_id":"${anna}"}`)
+  await earlier(5, '{"subscriber":1}')
+  const entries = await rig.entries()
+  expect(entries.map(({ subscriberId }) => subscriberId)).toEqual([anna, undefined, anna, anna, undefined])
+  expect(entries[3]).toEqual({ ...about, position: { epoch, offset: 4 }, payload: `{"subscriber_id":"${anna}"}` })
+})
+
+const HOUR_MS = 3_600_000
+
+/** A clock that is set by the test. */
+function settable() {
+  const time = { now: 1_700_000_000_000 }
+  return { time, clock: { ...systemClock, now: () => time.now } }
+}
+
+const ids = (name: string, count: number) => Array.from({ length: count }, (_, index) => `${name}${index}`)
+
+describe('entries that are too old', () => {
+  test('are dropped by those that are appended after them; younger ones are not', async () => {
+    const { time, clock } = settable()
+    const aging = await startRig(redis.socketPath, { logAgeMaxMs: HOUR_MS, clock })
+    const start = await aging.log.top(app)
+    await appendAll(aging, ...ids('old', 40))
+    time.now += HOUR_MS / 2
+    await appendAll(aging, ...ids('young', 8))
+    time.now += HOUR_MS / 2 + 1
+    await appendAll(aging, ...ids('new', 16))
+    const slice = await aging.log.read(app, start, 10)
+    expect(slice).toMatchObject({ kind: 'gap', reason: 'trimmed', oldest: { offset: 40 } })
+    expect(await payloadsAfter(aging, { ...start, offset: 40 })).toHaveLength(24)
+  })
+
+  test('go by the commits of calls, too', async () => {
+    const { time, clock } = settable()
+    const aging = await startRig(redis.socketPath, { logAgeMaxMs: HOUR_MS, clock })
+    const start = await aging.log.top(app)
+    await append(aging, 'old')
+    time.now += HOUR_MS + 1
+    for (let sequence = 1; sequence <= 16; sequence += 1) {
+      const state = sequence % 2 === 0 ? 'held' : 'active'
+      await aging.deliver(report(sequence, aCall({ state, answeredAt: 2_000 }), 'state'))
+    }
+    expect(await aging.log.read(app, start, 10)).toMatchObject({
+      kind: 'gap',
+      reason: 'trimmed',
+      oldest: { offset: 1 },
+    })
+  })
+
+  test('of an earlier version, which have no time, go with the first one after them that has one', async () => {
+    const { time, clock } = settable()
+    const aging = await startRig(redis.socketPath, { logAgeMaxMs: HOUR_MS, clock })
+    const { epoch } = await aging.log.top(app)
+    const key = `ch:{main}:log:${app.appId}`
+    for (let offset = 1; offset <= 3; offset += 1) {
+      await redis.connect().xadd(key, `${epoch}-${offset}`, 'type', 't', 'key', 'k', 'data', '{}')
+    }
+    await redis.connect().hincrby(`ch:{main}:meta:${app.appId}`, 'offset', 3)
+    await append(aging, 'a')
+    await appendAll(aging, ...Array.from({ length: 12 }, (_, index) => `b${index}`))
+    expect(await aging.entries()).toHaveLength(16)
+    time.now += HOUR_MS + 1
+    await appendAll(aging, ...Array.from({ length: 16 }, (_, index) => `c${index}`))
+    expect(await aging.log.read(app, { epoch, offset: 0 }, 10)).toMatchObject({ kind: 'gap', oldest: { offset: 16 } })
+  })
+
+  test('of a quiet app go with the whole log, whose position stays good', async () => {
+    const aging = await startRig(redis.socketPath, { logAgeMaxMs: HOUR_MS })
+    await append(aging, 'a')
+    const client = redis.connect()
+    const ttl = (kind: string) => client.pttl(`ch:{main}:${kind}:${app.appId}`)
+    expect(Math.round((await ttl('log')) / HOUR_MS)).toBe(1)
+    expect(Math.round((await ttl('meta')) / HOUR_MS)).toBe(7 * 24)
+    const top = await aging.log.top(app)
+    await client.del(`ch:{main}:log:${app.appId}`)
+    expect(await aging.log.read(app, top, 10)).toEqual({ kind: 'entries', entries: [], top })
+    expect(await aging.log.read(app, { ...top, offset: 0 }, 10)).toMatchObject({ kind: 'gap', reason: 'trimmed' })
+    await append(aging, 'b')
+    expect(await payloadsAfter(aging, top)).toEqual(['{"id":"b"}'])
+  })
+
+  test('however time passes, what is young enough is kept, and what is not is soon gone', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(HOUR_MS / 8), { minLength: 1, maxLength: 120, size: 'max' }), async (pauses) => {
+        await redis.connect().flushall()
+        const { time, clock } = settable()
+        const aging = new StateRig(redis.socketPath, { logAgeMaxMs: HOUR_MS, clock })
+        await aging.connection.start()
+        const times: number[] = []
+        for (const [index, pause] of pauses.entries()) {
+          time.now += pause
+          times.push(time.now)
+          await append(aging, String(index))
+        }
+        const firstKept = async () => {
+          const top = await aging.log.top(app)
+          const slice = await aging.log.read(app, { ...top, offset: 0 }, 1_000)
+          return slice.kind === 'gap' ? slice.oldest.offset : 0
+        }
+        const firstYoung = times.findIndex((at) => at >= time.now - HOUR_MS)
+        expect(await firstKept()).toBeLessThanOrEqual(firstYoung)
+        for (let more = 0; more < 48; more += 1) await append(aging, `more${more}`)
+        expect(await firstKept()).toBe(firstYoung)
+        await aging.connection.stop()
+      }),
+      { numRuns: 20 },
+    )
   })
 })
 

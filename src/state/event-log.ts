@@ -4,9 +4,11 @@ import type { Clock } from '../core/clock.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { EventLog, LogEntry, LogSlice } from '../core/event-log.ts'
 import type { AppRef, Shard } from '../core/ids.ts'
+import { SubscriberIdSchema, toSubscriberId } from '../core/ids.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Position } from '../core/position.ts'
-import { LOG_LENGTH_MAX } from './calls.ts'
+import type { LogRetention } from './calls.ts'
+import { LOG_AGE_MAX_MS, LOG_LENGTH_MAX } from './calls.ts'
 import type { RedisLink } from './connection.ts'
 import { epochCandidate, isEpoch } from './epoch.ts'
 import { appendedKey, logKey, metaKey, TTL, wakeChannel } from './keys.ts'
@@ -18,20 +20,23 @@ export type RedisEventLogOptions = {
   readonly clock: Clock
   readonly random: () => number
   readonly log: Logger
-  readonly logLengthMax?: number
-}
+} & LogRetention
+
+const text = v.string()
+/** An entry as the scripts' `append` writes it. */
+const FieldsSchema = v.tuple([
+  ...([v.literal('type'), text, v.literal('key'), text, v.literal('sub'), text] as const),
+  ...([v.literal('at'), text, v.literal('data'), text] as const),
+])
+/** An entry as earlier versions wrote it. */
+const EarlierFieldsSchema = v.tuple([v.literal('type'), text, v.literal('key'), text, v.literal('data'), text])
 
 /** What the read script returns; numbers are text. */
 const ReadReplySchema = v.tuple([
   v.string(),
   v.string(),
   v.string(),
-  v.array(
-    v.tuple([
-      v.string(),
-      v.tuple([v.literal('type'), v.string(), v.literal('key'), v.string(), v.literal('data'), v.string()]),
-    ]),
-  ),
+  v.array(v.tuple([v.string(), v.union([FieldsSchema, EarlierFieldsSchema])])),
 ])
 
 /**
@@ -48,6 +53,7 @@ export class RedisEventLog implements EventLog {
   readonly #random: () => number
   readonly #log: Logger
   readonly #logLengthMax: number
+  readonly #logAgeMaxMs: number
   /** Listeners by shard and app. */
   readonly #watchers = new Map<Shard, Map<string, Set<() => void>>>()
   readonly #shardOfChannel = new Map<string, Shard>()
@@ -61,6 +67,7 @@ export class RedisEventLog implements EventLog {
     this.#random = options.random
     this.#log = options.log
     this.#logLengthMax = options.logLengthMax ?? LOG_LENGTH_MAX
+    this.#logAgeMaxMs = options.logAgeMaxMs ?? LOG_AGE_MAX_MS
   }
 
   async top(app: AppRef): Promise<Position> {
@@ -79,10 +86,7 @@ export class RedisEventLog implements EventLog {
     return { kind: 'gap', reason: after.offset > top.offset ? 'ahead_of_log' : 'trimmed', oldest, top }
   }
 
-  async append(
-    app: AppRef,
-    entry: { readonly id: string; readonly type: string; readonly orderKey: string; readonly payload: string },
-  ): Promise<void> {
+  async append(app: AppRef, entry: Omit<LogEntry, 'position' | 'at'> & { readonly id: string }): Promise<void> {
     await this.#general.script(
       APPEND,
       [metaKey(app), logKey(app), appendedKey(app, entry.id)],
@@ -90,9 +94,12 @@ export class RedisEventLog implements EventLog {
         this.#candidate(),
         String(TTL.log),
         String(this.#logLengthMax),
+        String(this.#logAgeMaxMs),
+        String(this.#clock.now()),
         String(TTL.appended),
         entry.type,
         entry.orderKey,
+        entry.subscriberId ?? '',
         entry.payload,
         wakeChannel(app.shard),
         app.appId,
@@ -180,7 +187,27 @@ export class RedisEventLog implements EventLog {
   }
 }
 
-function toEntry([id, [, type, , orderKey, , payload]]: v.InferOutput<typeof ReadReplySchema>[3][number]): LogEntry {
+function toEntry([id, fields]: v.InferOutput<typeof ReadReplySchema>[3][number]): LogEntry {
   const dash = id.indexOf('-')
-  return { position: { epoch: id.slice(0, dash), offset: Number(id.slice(dash + 1)) }, type, orderKey, payload }
+  const position = { epoch: id.slice(0, dash), offset: Number(id.slice(dash + 1)) }
+  const [, type, , orderKey] = fields
+  const payload = fields.length === 6 ? fields[5] : fields[9]
+  const subscriberId = fields.length === 6 ? readSubscriber(payload) : fields[5]
+  // It was a subscriber's id when it was written.
+  return {
+    position,
+    type,
+    orderKey,
+    ...(subscriberId !== '' && { subscriberId: toSubscriberId(subscriberId) }),
+    payload,
+    ...(fields.length === 10 && { at: Number(fields[7]) }),
+  }
+}
+
+const PayloadSchema = v.object({ subscriber_id: SubscriberIdSchema })
+
+/** Whom an entry of an earlier version is about, which says so only in its payload; empty for nobody. */
+function readSubscriber(payload: string): string {
+  const parsed = v.safeParse(PayloadSchema, JSON.parse(payload))
+  return parsed.success ? parsed.output.subscriber_id : ''
 }

@@ -36,14 +36,29 @@ export const appendedKey = ({ shard, appId }: AppRef, id: string): string => inS
 /** Pub/Sub channel (no key) on which the ids of apps whose log grew are published. */
 export const wakeChannel = (shard: Shard): string => inShard(shard, 'wake')
 
-/** Token of the lease's holder; gone when nobody holds it. */
 /** Matches every lease of every network. */
 export const LEASE_PATTERN = 'ch:{*}:lease:*'
 
-export const leaseKey = (network: NetworkRef, name: string): string => inNetwork(network, 'lease', name)
+/**
+ * A lease's keys, in the order of the scripts: the token of its holder, gone when nobody holds it; the
+ * newest token granted, older ones of which are refused by the commit script; the holder's note; the
+ * instance that asks for it.
+ */
+export const leaseKeys = (network: NetworkRef, name: string): readonly string[] => [
+  inNetwork(network, 'lease', name),
+  fenceKey(network, name),
+  inNetwork(network, 'note', name),
+  inNetwork(network, 'claim', name),
+]
 
-/** The newest token granted for the lease; older ones are refused by the commit script. */
+/** The newest token granted for the lease. */
 export const fenceKey = (network: NetworkRef, name: string): string => inNetwork(network, 'fence', name)
+
+/** Number of the last doubt whether a network's calls are known. */
+export const doubtKey = (network: NetworkRef): string => inNetwork(network, 'doubt')
+
+/** The doubt after which all calls of a network were confirmed. */
+export const confirmedKey = (network: NetworkRef): string => inNetwork(network, 'confirmed')
 
 /** The generation given to a subscription. */
 export const generationKey = (network: NetworkRef, subscriptionId: string): string =>
@@ -54,6 +69,9 @@ export const lastGenerationKey = (network: NetworkRef): string => inNetwork(netw
 
 /** The app whose stream the token of this hash opens. In no shard: each token is a key of its own. */
 export const streamTokenKey = (tokenHash: string): string => `ch:stream-token:${tokenHash}`
+
+/** Sorted set of the gateway's instances by their last sign of life. In no shard: an instance serves all. */
+export const INSTANCES_KEY = 'ch:instances'
 
 /** Holds a value for as long as the data does: another value means that the data was lost. */
 export const DATA_KEY = 'ch:data'
@@ -71,5 +89,10 @@ export const TTL = {
   /** Longer than any subscription stays unused. */
   generation: 7 * 24 * HOUR_MS,
   fence: 7 * 24 * HOUR_MS,
+  /** A wish that is not repeated is no wish any more. */
+  claim: 5_000,
+  confirmation: 7 * 24 * HOUR_MS,
+  /** How long an instance that is not heard of is still listed, as a dead one. */
+  instance: 60_000,
   data: 7 * 24 * HOUR_MS,
 } as const

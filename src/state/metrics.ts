@@ -1,4 +1,4 @@
-import { Counter, Histogram, type Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { ReleaseCause } from '../core/call.ts'
 import type { IngestMetrics } from '../core/ingest-metrics.ts'
 import type { Rule } from '../core/transition.ts'
@@ -12,6 +12,7 @@ export class StateMetrics implements IngestMetrics {
   readonly #ghosts: Counter<'cause'>
   readonly #leases: Counter<'event'>
   readonly #dataLosses: Counter
+  readonly #instances: Gauge
 
   constructor(registry: Registry) {
     const registers = [registry]
@@ -54,6 +55,16 @@ export class StateMetrics implements IngestMetrics {
       help: 'Times that Redis was found restarted, failed over or emptied',
       registers,
     })
+    this.#instances = new Gauge({
+      name: 'callhalf_instances_live',
+      help: 'Gateway instances on this Redis that are alive, as this one knows',
+      registers,
+    })
+  }
+
+  /** Alive, this one included. */
+  instances(count: number): void {
+    this.#instances.set(count)
   }
 
   observed(outcome: 'changed' | 'noop' | 'dropped' | 'unassigned', rule: Rule | undefined): void {

@@ -3,7 +3,11 @@ import { createHash } from 'node:crypto'
 /** A Lua script and the digest Redis knows it by. */
 export type Script = { readonly lua: string; readonly sha: string }
 
-const script = (lua: string): Script => ({ lua, sha: createHash('sha1').update(lua).digest('hex') })
+export const script = (lua: string): Script => ({ lua, sha: createHash('sha1').update(lua).digest('hex') })
+
+/** How many appends there are between two looks at the age of a log's oldest entries, and how many one look drops. */
+const APPENDS_PER_DROP = 16
+const DROPPED_AT_ONCE = 64
 
 /**
  * Shared by the scripts that use an app's log. `open_log(meta, log, candidate, replid)` returns the
@@ -16,6 +20,11 @@ const script = (lua: string): Script => ({ lua, sha: createHash('sha1').update(l
  *
  * Epochs are numbers that grow (microseconds of the clock at their start, never below the last one), so
  * `<epoch>-<offset>` is a growing stream id, and what an earlier epoch left in the log stays readable.
+ *
+ * `append(log, position, retention, entry)` adds an entry. The log is bounded by `retention.length`
+ * entries, about, and by `retention.ms` of age at `retention.now`: every so many appends those of the
+ * oldest that are older are dropped, more at once than come in between. An entry without a time (of an
+ * earlier version) goes with the first one after it that has one.
  */
 const LOG_FUNCTIONS = `
 local function number_text(n) return string.format('%.0f', n) end
@@ -33,10 +42,30 @@ local function open_log(meta, log, candidate, replid)
   redis.call('HSET', meta, 'epoch', number_text(epoch), 'offset', '0', 'replid', replid)
   return number_text(epoch), '0'
 end
-local function append(meta, log, epoch, length_max, entry_type, order_key, data)
-  local offset = number_text(redis.call('HINCRBY', meta, 'offset', 1))
-  redis.call('XADD', log, 'MAXLEN', '~', length_max, epoch .. '-' .. offset,
-    'type', entry_type, 'key', order_key, 'data', data)
+local function written_at(fields)
+  for field = 1, #fields, 2 do
+    if fields[field] == 'at' then return tonumber(fields[field + 1]) end
+  end
+end
+local function drop_older(log, since)
+  local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+  if not oldest or (written_at(oldest[2]) or 0) >= since then return end
+  local cut
+  for _, entry in ipairs(redis.call('XRANGE', log, '-', '+', 'COUNT', ${DROPPED_AT_ONCE})) do
+    local at = written_at(entry[2])
+    if at and at >= since then break end
+    if at then cut = entry[1] end
+  end
+  if not cut then return end
+  local epoch, offset = string.match(cut, '(%d+)%-(%d+)')
+  redis.call('XTRIM', log, 'MINID', epoch .. '-' .. number_text(tonumber(offset) + 1))
+end
+local function append(log, position, retention, entry)
+  redis.call('XADD', log, 'MAXLEN', '~', retention.length, position.epoch .. '-' .. position.offset,
+    'type', entry.type, 'key', entry.key, 'sub', entry.subscriber, 'at', retention.now, 'data', entry.data)
+  if tonumber(position.offset) % ${APPENDS_PER_DROP} == 0 then
+    drop_older(log, tonumber(retention.now) - tonumber(retention.ms))
+  end
 end
 `
 
@@ -46,8 +75,9 @@ end
  * KEYS: 1 subscriber hash · 2 live set · 3 fence (the subscriber hash again when there is no fence) ·
  *   then for each app: meta, log · then for each write: the call's index set
  * ARGV: 1 fence token, or empty · 2 expected version, or empty for none · 3 new version · 4 head ·
- *   5 live calls · 6 `1` if there are live calls · 7 subscriber id · 8 state TTL ms · 9 log TTL ms ·
- *   10 log length · 11 candidate epoch · 12 wake channel · 13 number of apps · then app ids ·
+ *   5 live calls · 6 `1` if there are live calls · 7 subscriber id · 8 state TTL ms · 9 position TTL ms ·
+ *   10 log length · 11 log retention ms · 12 time in ms · 13 candidate epoch · 14 wake channel ·
+ *   15 number of apps · then app ids ·
  *   then the number of writes and for each: call id, record (empty: forget the call), `1` if its sequence
  *   restarts, number of payloads (`-1`: no entry), and for an entry: type, order key, and for each
  *   payload: index of the app from 0, JSON up to where `sequence_number` belongs
@@ -74,11 +104,12 @@ if ARGV[6] == '1' then
 else
   redis.call('SREM', live, ARGV[7])
 end
-local app_count = tonumber(ARGV[13])
-local next_arg = 14 + app_count
+local app_count = tonumber(ARGV[15])
+local next_arg = 16 + app_count
 local function take() next_arg = next_arg + 1 return ARGV[next_arg - 1] end
 local replid
 local epochs = {}
+local retention = { length = ARGV[10], ms = ARGV[11], now = ARGV[12] }
 for write = 1, tonumber(take()) do
   local call_id, record, restarts, payloads = take(), take(), take(), tonumber(take())
   local index = KEYS[3 + 2 * app_count + write]
@@ -99,17 +130,19 @@ for write = 1, tonumber(take()) do
       local meta, log = KEYS[4 + 2 * app], KEYS[5 + 2 * app]
       if not epochs[app] then
         replid = replid or replication_id()
-        epochs[app] = open_log(meta, log, ARGV[11], replid)
+        epochs[app] = open_log(meta, log, ARGV[13], replid)
       end
-      append(meta, log, epochs[app], ARGV[10], entry_type, order_key,
-        payload .. '"sequence_number":"' .. seq .. '"}')
+      append(log, { epoch = epochs[app], offset = number_text(redis.call('HINCRBY', meta, 'offset', 1)) }, retention, {
+        type = entry_type, key = order_key, subscriber = ARGV[7],
+        data = payload .. '"sequence_number":"' .. seq .. '"}',
+      })
     end
   end
 end
 for app in pairs(epochs) do
   redis.call('PEXPIRE', KEYS[4 + 2 * app], ARGV[9])
-  redis.call('PEXPIRE', KEYS[5 + 2 * app], ARGV[9])
-  redis.call('PUBLISH', ARGV[12], ARGV[14 + app])
+  redis.call('PEXPIRE', KEYS[5 + 2 * app], ARGV[11])
+  redis.call('PUBLISH', ARGV[14], ARGV[16 + app])
 end
 return { 'OK' }
 `)
@@ -118,18 +151,22 @@ return { 'OK' }
  * Appends an entry that does not come from a call, once.
  *
  * KEYS: 1 meta · 2 log · 3 marker of the entry's id
- * ARGV: 1 candidate epoch · 2 log TTL ms · 3 log length · 4 marker TTL ms · 5 type · 6 order key ·
- *   7 payload · 8 wake channel · 9 app id
+ * ARGV: 1 candidate epoch · 2 position TTL ms · 3 log length · 4 log retention ms · 5 time in ms ·
+ *   6 marker TTL ms · 7 type · 8 order key · 9 subscriber id, or empty · 10 payload · 11 wake channel ·
+ *   12 app id
  * Steps: stop if the marker exists · set it · append · wake the readers
  * Returns: 1 if it was appended, 0 if it had been before.
  */
 export const APPEND = script(`${LOG_FUNCTIONS}
-local epoch = open_log(KEYS[1], KEYS[2], ARGV[1], replication_id())
-if not redis.call('SET', KEYS[3], epoch, 'NX', 'PX', ARGV[4]) then return 0 end
-append(KEYS[1], KEYS[2], epoch, ARGV[3], ARGV[5], ARGV[6], ARGV[7])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-redis.call('PUBLISH', ARGV[8], ARGV[9])
+local meta, log = KEYS[1], KEYS[2]
+local epoch = open_log(meta, log, ARGV[1], replication_id())
+if not redis.call('SET', KEYS[3], epoch, 'NX', 'PX', ARGV[6]) then return 0 end
+append(log, { epoch = epoch, offset = number_text(redis.call('HINCRBY', meta, 'offset', 1)) },
+  { length = ARGV[3], ms = ARGV[4], now = ARGV[5] },
+  { type = ARGV[7], key = ARGV[8], subscriber = ARGV[9], data = ARGV[10] })
+redis.call('PEXPIRE', meta, ARGV[2])
+redis.call('PEXPIRE', log, ARGV[4])
+redis.call('PUBLISH', ARGV[11], ARGV[12])
 return 1
 `)
 
@@ -138,18 +175,15 @@ return 1
  * that a reader learns of it at once and not by the next event.
  *
  * KEYS: 1 meta · 2 log
- * ARGV: 1 candidate epoch · 2 log TTL ms · 3 epoch to read in, `0` to read nothing · 4 offset to read
+ * ARGV: 1 candidate epoch · 2 position TTL ms · 3 epoch to read in, `0` to read nothing · 4 offset to read
  *   after · 5 limit
- * Steps: open the log · keep it alive if half of its TTL has passed · read
+ * Steps: open the log · keep its position alive if half of the TTL has passed · read
  * Returns: `[epoch, offset, offset of the present epoch's oldest entry or '', entries]`, entries as
  *   XRANGE gives them.
  */
 export const READ = script(`${LOG_FUNCTIONS}
 local epoch, offset = open_log(KEYS[1], KEYS[2], ARGV[1], replication_id())
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) / 2 then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  redis.call('PEXPIRE', KEYS[2], ARGV[2])
-end
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) / 2 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 local oldest = redis.call('XRANGE', KEYS[2], epoch .. '-0', epoch .. '-18446744073709551615', 'COUNT', 1)
 local entries = {}
 if ARGV[3] ~= '0' then
@@ -157,51 +191,6 @@ if ARGV[3] ~= '0' then
     'COUNT', ARGV[5])
 end
 return { epoch, offset, oldest[1] and string.match(oldest[1][1], '%d+$') or '', entries }
-`)
-
-/**
- * Grants a lease that nobody holds.
- *
- * KEYS: 1 lease · 2 fence
- * ARGV: 1 lease TTL ms · 2 fence TTL ms
- * Steps: stop if it is held · take a token above every earlier one: the time when that is known to be
- *   higher, so that tokens grow even if Redis lost the last one · store both
- * Returns: the token as text, or nil.
- */
-export const ACQUIRE_LEASE = script(`
-if redis.call('EXISTS', KEYS[1]) == 1 then return false end
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local token = string.format('%.0f', math.max(tonumber(redis.call('GET', KEYS[2]) or '0') + 1, now))
-redis.call('SET', KEYS[1], token, 'PX', ARGV[1])
-redis.call('SET', KEYS[2], token, 'PX', ARGV[2])
-return token
-`)
-
-/**
- * Prolongs a lease that is still ours.
- *
- * KEYS: 1 lease · 2 fence
- * ARGV: 1 token · 2 lease TTL ms · 3 fence TTL ms
- * Returns: 1, or 0 when somebody else holds it or nobody does.
- */
-export const RENEW_LEASE = script(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-return 1
-`)
-
-/**
- * Gives a lease back if it is still ours. The fence stays: the token may still be on its way.
- *
- * KEYS: 1 lease
- * ARGV: 1 token
- * Returns: 1 if it was ours.
- */
-export const RELEASE_LEASE = script(`
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('DEL', KEYS[1])
 `)
 
 /**

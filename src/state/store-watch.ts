@@ -27,6 +27,7 @@ export class StoreWatch implements Service {
   readonly name = 'store-watch'
   readonly #options: StoreWatchOptions
   readonly #listeners = new Set<(loss: DataLoss) => void>()
+  readonly #emptyListeners = new Set<() => void>()
   #stopped = new AbortController()
   #running: Promise<void> | undefined
   #replid: string | undefined
@@ -42,6 +43,15 @@ export class StoreWatch implements Service {
     return () => this.#listeners.delete(listener)
   }
 
+  /**
+   * Tells that nothing of before is in Redis: it was emptied, or held no mark when the watch began, which is
+   * true of a new one, too. The returned function ends it.
+   */
+  onEmpty(listener: () => void): () => void {
+    this.#emptyListeners.add(listener)
+    return () => this.#emptyListeners.delete(listener)
+  }
+
   async start(): Promise<void> {
     this.#stopped = new AbortController()
     await this.check()
@@ -55,10 +65,12 @@ export class StoreWatch implements Service {
 
   /** Looks once; rejects with `store_unavailable`. */
   async check(): Promise<void> {
-    const { replid, mark } = await this.#look()
+    const { replid, mark, isNew } = await this.#look()
     const loss = this.#compare(replid, mark)
+    const isEmpty = this.#mark === undefined ? isNew : loss === 'emptied'
     this.#replid = replid
     this.#mark = mark
+    if (isEmpty) for (const listener of this.#emptyListeners) listener()
     if (loss === undefined) return
     this.#options.metrics.dataLost()
     this.#options.log.warn({ loss }, 'redis may have lost data')
@@ -83,14 +95,14 @@ export class StoreWatch implements Service {
     }
   }
 
-  /** Sets the mark if there is none, in one step with reading it: every instance sees the same. */
-  #look(): Promise<{ readonly replid: string; readonly mark: string }> {
+  /** Sets the mark if there is none, in one step with reading it: every instance sees the same, and one that it is new. */
+  #look(): Promise<{ readonly replid: string; readonly mark: string; readonly isNew: boolean }> {
     return this.#options.general.run(async (redis) => {
       const info = await redis.info('replication')
       const fresh = randomUUID()
       const found = await redis.set(DATA_KEY, fresh, 'PX', TTL.data, 'NX', 'GET')
       if (found !== null) await redis.pexpire(DATA_KEY, TTL.data)
-      return { replid: /master_replid:(\w+)/.exec(info)?.[1] ?? '', mark: found ?? fresh }
+      return { replid: /master_replid:(\w+)/.exec(info)?.[1] ?? '', mark: found ?? fresh, isNew: found === null }
     })
   }
 }

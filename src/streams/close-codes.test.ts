@@ -9,6 +9,7 @@ test('the codes are contract', () => {
     invalid_frame: 4002,
     unauthorized: 4003,
     subscribe_timeout: 4004,
+    too_many_messages: 4005,
     slow_consumer: 4008,
     store_unavailable: 4010,
   })

@@ -15,6 +15,7 @@ export const CLOSE_CODES = {
     meaning: 'The app, or the key that opened the stream, was removed',
   },
   subscribe_timeout: { code: 4004, action: 'fix', meaning: 'No subscribe frame came in time' },
+  too_many_messages: { code: 4005, action: 'fix', meaning: 'The client sent more messages than it may' },
   slow_consumer: { code: 4008, action: 'resume', meaning: 'The client read too slowly for its events' },
   store_unavailable: { code: 4010, action: 'resume', meaning: 'The gateway cannot read the events at the moment' },
 } as const satisfies Record<

@@ -175,8 +175,9 @@ test('a key revoked while its stream is being opened opens none', async () => {
     { app, keyId: app.keyId },
     {
       kind: 'sse',
-      bufferedBytes: 0,
+      isCongested: false,
       send: () => closings.push('sent'),
+      onceReady: () => undefined,
       probe: () => true,
       close: ({ name }) => closings.push(name),
       terminate: () => undefined,

@@ -5,7 +5,9 @@ import { startTestRedis } from '../../test/support/redis.ts'
 import { systemClock } from '../core/clock.ts'
 import { silentLogger } from '../core/logger.ts'
 import type { Position } from '../core/position.ts'
-import type { LiveSession } from './follower.ts'
+import { AppLog } from './app-log.ts'
+import type { Batch } from './batch.ts'
+import type { LiveReader } from './follower.ts'
 import { Follower } from './follower.ts'
 
 let redis: TestRedis
@@ -21,16 +23,18 @@ afterAll(async () => {
 })
 
 /** Writes down what it is offered. */
-class Recorder implements LiveSession {
-  readonly position: Position
+class Recorder implements LiveReader {
+  position: Position
   readonly offered: number[] = []
 
   constructor(position: Position) {
     this.position = position
   }
 
-  offer(_: unknown, { offset }: Position): void {
-    this.offered.push(offset)
+  offer(batch: Batch): void {
+    const rest = batch.startingAfter(this.position)
+    this.offered.push(...(rest?.frames ?? []).map(({ position }) => position?.offset ?? 0))
+    this.position = rest?.last ?? this.position
   }
 
   onGap = (): void => undefined
@@ -40,7 +44,9 @@ class Recorder implements LiveSession {
 async function follow(count: number, padding = 0) {
   const app = rig.addApp()
   const { epoch } = await rig.log.top(app)
-  const follower = new Follower({ app, log: rig.log, clock: systemClock, logger: silentLogger })
+  const common = { clock: systemClock, logger: silentLogger }
+  const log = new AppLog({ app, log: rig.log, directory: rig.directory, ...common })
+  const follower = new Follower({ log, ...common })
   const stop = new AbortController()
   const running = follower.run(stop.signal)
   await follower.nextTurn()
@@ -57,19 +63,20 @@ async function follow(count: number, padding = 0) {
   }
 }
 
-test('the last 256 entries are kept: one who lacks them goes on from memory, one who lacks more does not', async () => {
-  const { follower, at, stop } = await follow(300)
-  expect(follower.retains(at(44))).toBe(true)
-  expect(follower.retains(at(43))).toBe(false)
-  expect(follower.retains(at(301))).toBe(false)
-  expect(follower.retains({ epoch: '1', offset: 300 })).toBe(false)
+test('at least the last 256 entries are kept: one who lacks them goes on from memory, one who lacks more does not', async () => {
+  const { follower, at, stop } = await follow(600)
+  expect(follower.retains(at(344))).toBe(true)
+  // Kept by what was read at once, up to 100 entries.
+  expect(follower.retains(at(243))).toBe(false)
+  expect(follower.retains(at(601))).toBe(false)
+  expect(follower.retains({ epoch: '1', offset: 600 })).toBe(false)
   await stop()
 })
 
 test('kept entries are bounded in bytes, too', async () => {
   const { follower, at, stop } = await follow(40, 16 * 1024)
-  // 15 frames of a little more than 16 KiB fit into 256 KiB.
-  expect(follower.retains(at(25))).toBe(true)
+  // 15 frames of a little more than 16 KiB fit into 256 KiB, less one batch of up to 64 KiB and a frame.
+  expect(follower.retains(at(30))).toBe(true)
   expect(follower.retains(at(24))).toBe(false)
   await stop()
 })

@@ -7,6 +7,9 @@ import type { Transport } from './transport.ts'
 /** How a subscribe was answered: resumed, fresh on request, or fresh because resuming was impossible. */
 export type SubscribeOutcome = 'recovered' | 'fresh' | LogGap
 
+/** What a client is connected by. */
+export type StreamKind = Transport['kind'] | 'long_poll'
+
 /** Counts what streams do. */
 export class StreamMetrics {
   readonly #sessions: Gauge<'transport'>
@@ -15,6 +18,10 @@ export class StreamMetrics {
   readonly #gaps: Counter<'reason'>
   readonly #closes: Counter<'reason'>
   readonly #slowConsumers: Counter
+  readonly #coalesced: Counter
+  readonly #refusals: Counter<'reason'>
+  /** Counted here first: a counter of the registry costs too much for every client of every event. */
+  #framesSent = 0
 
   constructor(registry: Registry) {
     const registers = [registry]
@@ -28,6 +35,10 @@ export class StreamMetrics {
       name: 'callhalf_stream_frames_sent_total',
       help: 'Frames put on their way to clients',
       registers,
+      collect: () => {
+        this.#frames.inc(this.#framesSent)
+        this.#framesSent = 0
+      },
     })
     this.#subscribes = new Counter({
       name: 'callhalf_stream_subscribes_total',
@@ -52,18 +63,37 @@ export class StreamMetrics {
       help: 'Sessions ended because the client read too slowly',
       registers,
     })
+    this.#coalesced = new Counter({
+      name: 'callhalf_stream_coalesced_frames_total',
+      help: 'Frames left out for slow clients because later ones of the same calls followed',
+      registers,
+    })
+    this.#refusals = new Counter({
+      name: 'callhalf_stream_refusals_total',
+      help: 'Streams that were not opened because of a limit, by reason',
+      labelNames: ['reason'],
+      registers,
+    })
   }
 
-  opened(kind: Transport['kind']): void {
+  opened(kind: StreamKind): void {
     this.#sessions.inc({ transport: kind })
   }
 
-  ended(kind: Transport['kind']): void {
+  ended(kind: StreamKind): void {
     this.#sessions.dec({ transport: kind })
   }
 
-  sent(): void {
-    this.#frames.inc()
+  refused(reason: 'too_many_streams'): void {
+    this.#refusals.inc({ reason })
+  }
+
+  sent(frames: number): void {
+    this.#framesSent += frames
+  }
+
+  coalesced(frames: number): void {
+    this.#coalesced.inc(frames)
   }
 
   subscribed(outcome: SubscribeOutcome): void {

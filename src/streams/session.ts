@@ -1,44 +1,41 @@
 import type { Clock } from '../core/clock.ts'
-import type { EventLog, LogGap, LogSlice } from '../core/event-log.ts'
-import type { AppRef } from '../core/ids.ts'
+import type { LogGap } from '../core/event-log.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Position } from '../core/position.ts'
+import type { AppLog, AppSlice } from './app-log.ts'
+import type { Batch, Bundle } from './batch.ts'
 import type { CloseName, Closing } from './close-codes.ts'
-import type { Follower, LiveSession } from './follower.ts'
+import type { CommandRunner } from './commands.ts'
+import { Filter } from './filter.ts'
+import type { StreamFilter } from './filter.ts'
+import type { Follower, LiveReader } from './follower.ts'
 import type { Frame } from './frame.ts'
+import { Inbox } from './inbox.ts'
+import type { InboxSession } from './inbox.ts'
+import type { SessionLimits } from './limits.ts'
 import type { StreamMetrics } from './metrics.ts'
 import { Outbox } from './outbox.ts'
-import { parseClientFrame, toEventFrame, toGapFrame, toPingFrame, toRecoveredFrame } from './protocol.ts'
-import type { Snapshot, SnapshotReader } from './snapshot.ts'
+import type { Pace } from './pace.ts'
+import { toFilteredFrame, toGapFrame, toPingFrame, toRecoveredFrame, toSnapshotFrame } from './protocol.ts'
+import type { SnapshotReader } from './snapshot.ts'
 import type { Transport } from './transport.ts'
 
 const READ_LIMIT = 100
+/** Changes of the filter that may wait for their turn. */
+const TASKS_MAX = 16
+const NO_TASKS: readonly Task[] = []
 
-/** What bounds one session. */
-export type SessionLimits = {
-  /** How long a client may take to subscribe. */
-  readonly subscribeTimeoutMs: number
-  /** Between two pings. */
-  readonly pingIntervalMs: number
-  /** Bytes that may wait for a slow client. */
-  readonly outboxBytesMax: number
-  /** How long a client may take to read one outbox full of missed events, or the snapshot. */
-  readonly drainTimeoutMs: number
-  /** How long the store may fail before clients are sent elsewhere. */
-  readonly storeTimeoutMs: number
-}
-
-export type SessionOptions = {
-  readonly app: AppRef
-  /** The key that opened it, directly or by a token; absent for the admin key. */
-  readonly keyId?: string | undefined
-  readonly transport: Transport
+/** What all sessions of an app share. */
+export type SessionContext = {
+  readonly log: AppLog
   readonly follower: Follower
-  readonly log: EventLog
   readonly snapshots: SnapshotReader
+  readonly pace: Pace
+  /** Absent where streams take no commands. */
+  readonly commands: CommandRunner | undefined
   readonly limits: SessionLimits
   readonly clock: Clock
-  /** Uniform in [0, 1): spreads the reconnects. */
+  /** Uniform in [0, 1): spreads the reconnects, and the pings. */
   readonly random: () => number
   readonly metrics: StreamMetrics
   readonly logger: Logger
@@ -46,100 +43,139 @@ export type SessionOptions = {
   readonly onEnd: (session: Session) => void
 }
 
+/** Whose session it is. */
+export type SessionClient = {
+  readonly transport: Transport
+  /** The key that opened it, directly or by a token; absent for the admin key. */
+  readonly keyId: string | undefined
+}
+
+type Mode = InboxSession['mode']
+
+/** What makes a session start anew from a snapshot in the middle of its life. */
+type Task =
+  | { readonly kind: 'filter'; readonly filter: Filter | undefined; readonly requestId: string | undefined }
+  | { readonly kind: 'refresh' }
+
 /**
  * One client. It subscribes once; then the session is in one of two modes:
  *
  * - catching up: it reads the log itself, no faster than the client reads it, and asks the follower to
  *   take it over once nothing is missing;
- * - live: the follower offers it each new entry.
+ * - live: the follower offers it each new stretch of the log.
  *
- * Every event goes out with the offset one above the one before, in the same epoch; the only other step
- * is a `subscribed` or `snapshot` frame with a snapshot, which says that events were lost. An entry that
- * is not the next one is skipped when it was sent before, and sends the session back to catching up when
- * something is missing in between.
+ * Its position is how far it is complete: everything up to there was put on its way to the client, or is
+ * not for this client (another filter, somebody else's subscriber). It moves on by stretches that follow
+ * on each other in one epoch; the only other step is a `subscribed` or `snapshot` frame with a snapshot,
+ * which says that events were lost. A stretch that does not follow is skipped as far as it is known, and
+ * sends the session back to catching up when something is missing in between.
  */
-export class Session implements LiveSession {
-  readonly #options: SessionOptions
+export class Session implements LiveReader, InboxSession {
+  readonly keyId: string | undefined
+  readonly transport: Transport
+  readonly #context: SessionContext
   readonly #outbox: Outbox
   readonly #openedAt: number
-  #mode: 'opened' | 'catching_up' | 'live' | 'ended' = 'opened'
+  #mode: Mode = 'opened'
   #position: Position | undefined
+  #filter: Filter | undefined
+  #tasks: readonly Task[] = NO_TASKS
+  #inbox: Inbox | undefined
   #frames = 0
   #pingedAt: number
   #stalledSince: number | undefined
 
-  constructor(options: SessionOptions) {
-    this.#options = options
-    this.#outbox = new Outbox(options.transport, options.limits.outboxBytesMax)
-    this.#openedAt = options.clock.monotonic()
-    this.#pingedAt = this.#openedAt
-  }
-
-  get app(): AppRef {
-    return this.#options.app
-  }
-
-  get keyId(): string | undefined {
-    return this.#options.keyId
-  }
-
-  get transport(): Transport {
-    return this.#options.transport
+  constructor(context: SessionContext, { transport, keyId }: SessionClient) {
+    const { clock, limits, metrics, random } = context
+    this.keyId = keyId
+    this.transport = transport
+    this.#context = context
+    this.#outbox = new Outbox(transport, { limits, metrics })
+    this.#openedAt = clock.monotonic()
+    // Clients that came together are not pinged together.
+    this.#pingedAt = this.#openedAt - random() * limits.pingIntervalMs
   }
 
   get position(): Position | undefined {
     return this.#position
   }
 
-  /** Takes a text message of the client; anything but one valid `subscribe` ends the session. */
-  receive(text: string): void {
-    if (this.#mode === 'ended') return
-    const parsed = parseClientFrame(text)
-    if ('problem' in parsed) return this.refuse(parsed.problem)
-    if (this.#mode !== 'opened') return this.refuse('this stream is subscribed already')
-    this.subscribe(parsed.frame.after)
+  get mode(): Mode {
+    return this.#mode
+  }
+
+  /** Where the client's messages go. */
+  get inbox(): Inbox {
+    const { clock, commands, limits, log } = this.#context
+    const { appId } = log.app
+    this.#inbox ??= new Inbox({
+      session: this,
+      caller: this.keyId === undefined ? { appId } : { appId, keyId: this.keyId },
+      commands,
+      limits,
+      now: () => clock.monotonic(),
+    })
+    return this.#inbox
   }
 
   /** Starts the stream after a position, or with a snapshot. */
-  subscribe(after: Position | null): void {
+  subscribe(after: Position | null, filter?: StreamFilter | null): void {
     if (this.#mode !== 'opened') return
+    this.#filter = filter ? new Filter(filter) : undefined
     this.#catchUp(() => (after === null ? this.#startFresh(undefined) : this.#resume(after)))
   }
 
-  /** Ends the session because of what the client sent. `problem` is one sentence for its developer. */
-  refuse(problem: string): void {
-    this.close({ name: 'invalid_frame', detail: problem })
+  changeFilter(filter: StreamFilter | null, requestId: string | undefined): void {
+    if (this.#tasks.length >= TASKS_MAX) return this.close({ name: 'too_many_messages' })
+    this.#add({ kind: 'filter', filter: filter === null ? undefined : new Filter(filter), requestId })
   }
 
-  offer(frame: Frame, position: Position): void {
+  tell(frame: Frame): void {
+    this.#push(frame)
+  }
+
+  offer(batch: Batch): void {
     const last = this.#position
     if (last === undefined || this.#mode === 'ended') return
-    if (position.epoch === last.epoch && position.offset <= last.offset) return
-    if (position.epoch !== last.epoch || position.offset !== last.offset + 1) {
-      this.#options.follower.leave(this)
-      if (this.#mode === 'live') this.#catchUp(() => Promise.resolve())
-      return
-    }
-    if (this.#push(frame)) this.#position = position
+    // The same object for all that are at the follower's cursor.
+    if (batch.after === last) return this.#send(batch)
+    if (batch.isKnownAt(last)) return
+    const rest = batch.startingAfter(last)
+    if (rest !== undefined) return this.#send(rest)
+    this.#context.follower.leave(this)
+    if (this.#mode === 'live') this.#catchUp()
   }
 
   onGap(reason: LogGap): void {
     if (this.#mode === 'live') this.#catchUp(() => this.#tellGap(reason))
   }
 
+  /** Which subscribers are the app's has changed: drops what waits of others, and sends the client's calls anew. */
+  refresh(): void {
+    if (!this.#tasks.some(({ kind }) => kind === 'refresh')) this.#add({ kind: 'refresh' })
+  }
+
+  /** Drops what waits for the client and is about subscribers that the app has lost. */
+  dropInvisible(): void {
+    const { isVisible } = this.#context.log
+    this.#outbox.dropWhere((frame) => !isVisible(frame))
+  }
+
   /** Pings when it is time and ends a session whose client does not keep its side; called every second. */
   beat(now: number): void {
-    const { limits, transport } = this.#options
+    const { limits } = this.#context
     if (this.#mode === 'opened' && now - this.#openedAt >= limits.subscribeTimeoutMs) {
       return this.close({ name: 'subscribe_timeout' })
     }
     if (this.#stalledSince !== undefined && now - this.#stalledSince >= limits.drainTimeoutMs) {
       return this.#closeSlow()
     }
+    // Idle clients should cost little.
+    if (this.#inbox?.isIdle(now) === true) this.#inbox = undefined
     if (now - this.#pingedAt < limits.pingIntervalMs) return
     this.#pingedAt = now
-    if (!transport.probe()) {
-      transport.terminate()
+    if (!this.transport.probe()) {
+      this.transport.terminate()
       return this.end()
     }
     if (this.#mode === 'live') this.#push(toPingFrame(this.#position))
@@ -148,7 +184,7 @@ export class Session implements LiveSession {
   /** Ends the session and tells the client why. */
   close(closing: Closing): void {
     if (this.#mode === 'ended') return
-    this.#options.metrics.closed(closing.name)
+    this.#context.metrics.closed(closing.name)
     this.#finish(closing.name)
     this.transport.close(closing)
   }
@@ -160,114 +196,172 @@ export class Session implements LiveSession {
 
   /** Closes because the store does not answer; the client is to come back a little later, elsewhere. */
   closeUnavailable(): void {
-    this.close({ name: 'store_unavailable', retryAfterMs: 1_000 + this.#options.random() * 4_000 })
+    this.close({ name: 'store_unavailable', retryAfterMs: this.#comeBackMs() })
   }
 
   #finish(reason: CloseName | 'client'): void {
     this.#mode = 'ended'
     this.#outbox.close()
-    this.#options.follower.leave(this)
-    const { clock, logger, onEnd } = this.#options
+    this.#tasks = NO_TASKS
+    const { clock, follower, log, logger, onEnd } = this.#context
+    follower.leave(this)
     const durationMs = Math.round(clock.monotonic() - this.#openedAt)
     logger.info(
-      { app_id: this.app.appId, transport: this.transport.kind, reason, duration_ms: durationMs, frames: this.#frames },
+      {
+        app_id: log.app.appId,
+        transport: this.transport.kind,
+        reason,
+        duration_ms: durationMs,
+        frames: this.#frames,
+      },
       'stream ended',
     )
     onEnd(this)
   }
 
-  #catchUp(begin: () => Promise<void>): void {
+  #add(task: Task): void {
+    if (this.#mode === 'opened' || this.#mode === 'ended') return
+    this.#tasks = [...this.#tasks, task]
+    if (this.#mode !== 'live') return
+    this.#context.follower.leave(this)
+    this.#catchUp()
+  }
+
+  #catchUp(begin?: () => Promise<void>): void {
     this.#mode = 'catching_up'
     // Not awaited: it ends with the session, and reports failure by ending the session.
     void this.#runCatchUp(begin).catch((error: unknown) => {
       if (this.#mode === 'ended') return
-      this.#options.logger.warn({ err: error, app_id: this.app.appId }, 'stream cannot read the store')
+      this.#context.logger.warn({ err: error, app_id: this.#context.log.app.appId }, 'stream cannot read the store')
       this.closeUnavailable()
     })
   }
 
-  async #runCatchUp(begin: () => Promise<void>): Promise<void> {
-    await begin()
+  async #runCatchUp(begin: (() => Promise<void>) | undefined): Promise<void> {
+    await begin?.()
     while (this.#isCatchingUp()) {
+      await this.#context.pace.turn()
+      const [task, ...later] = this.#tasks
+      if (task !== undefined) {
+        this.#tasks = later
+        await this.#perform(task)
+        continue
+      }
       await this.#untilDrained()
       if (this.#position === undefined || !this.#isCatchingUp()) return
-      if (this.#options.follower.join(this)) {
+      if (this.#tasks.length > 0) continue
+      if (this.#context.follower.join(this)) {
         if (this.#isCatchingUp()) this.#mode = 'live'
         return
       }
-      const slice = await this.#read(this.#position)
-      if (!this.#isCatchingUp()) return
-      if (slice.kind === 'gap') await this.#tellGap(slice.reason)
-      else if (slice.entries.length > 0) await this.#sendEntries(slice)
-      else await this.#options.follower.nextTurn()
+      await this.#readOn(this.#position)
     }
   }
 
+  async #readOn(position: Position): Promise<void> {
+    const slice = await this.#read(position)
+    if (!this.#isCatchingUp()) return
+    if (slice.kind === 'gap') await this.#tellGap(slice.reason)
+    else if (slice.batches.length > 0) await this.#sendAll(slice.batches)
+    else await this.#context.follower.nextTurn()
+  }
+
   async #resume(after: Position): Promise<void> {
-    const slice = this.#options.follower.retains(after) ? undefined : await this.#read(after)
+    const slice = this.#context.follower.retains(after) ? undefined : await this.#read(after)
     if (slice?.kind === 'gap') return this.#startFresh(slice.reason)
     // The rest of an ended epoch may still be there, but nobody can say whether it is all of it.
     if (slice !== undefined && slice.top.epoch !== after.epoch) return this.#startFresh('epoch_changed')
     if (!this.#isCatchingUp()) return
-    this.#options.metrics.subscribed('recovered')
+    this.#context.metrics.subscribed('recovered')
     this.#position = after
     this.#push(toRecoveredFrame(after))
-    if (slice !== undefined) await this.#sendEntries(slice)
+    if (slice !== undefined) await this.#sendAll(slice.batches)
   }
 
   async #startFresh(reason: LogGap | undefined): Promise<void> {
-    const snapshot = await this.#options.snapshots.read(this.app)
-    this.#options.metrics.subscribed(reason ?? 'fresh')
-    await this.#sendSnapshot(snapshot, snapshot.subscribedFrame(reason))
+    const snapshot = await this.#context.snapshots.read()
+    await this.#context.pace.turn()
+    if (!this.#isCatchingUp()) return
+    this.#context.metrics.subscribed(reason ?? 'fresh')
+    if (this.#push(snapshot.subscribedFrame(reason, this.#filter))) this.#position = snapshot.position
   }
 
   async #tellGap(reason: LogGap): Promise<void> {
-    this.#options.metrics.gap(reason)
+    this.#context.metrics.gap(reason)
     this.#push(toGapFrame(reason))
-    const snapshot = await this.#options.snapshots.read(this.app)
-    await this.#sendSnapshot(snapshot, snapshot.snapshotFrame())
-  }
-
-  async #sendSnapshot(snapshot: Snapshot, frame: Frame): Promise<void> {
+    // First, so that it is not old when it is sent.
     await this.#untilDrained()
     if (!this.#isCatchingUp()) return
-    if (this.#push(frame)) this.#position = snapshot.position
+    const snapshot = await this.#context.snapshots.read()
+    if (!this.#isCatchingUp()) return
+    const { position } = snapshot
+    if (this.#push(toSnapshotFrame({ position, calls: snapshot.callsFor(this.#filter) }))) this.#position = position
   }
 
-  async #sendEntries(slice: Extract<LogSlice, { kind: 'entries' }>): Promise<void> {
-    for (const entry of slice.entries) {
-      const frame = toEventFrame(entry)
-      if (!this.#outbox.hasRoomFor(frame.bytes)) await this.#untilDrained()
-      if (!this.#isCatchingUp() || !this.#push(frame)) return
-      this.#position = entry.position
+  /**
+   * Sends the calls anew. The session goes on from where it was, although the snapshot is newer: so no
+   * event that is not about a call is missed.
+   */
+  async #perform(task: Task): Promise<void> {
+    await this.#untilDrained()
+    const position = this.#position
+    if (position === undefined || !this.#isCatchingUp()) return
+    const snapshot = await this.#context.snapshots.readFrom(position)
+    if (!this.#isCatchingUp()) return
+    if (snapshot.position.epoch !== position.epoch) {
+      this.#tasks = [task, ...this.#tasks]
+      return this.#tellGap('epoch_changed')
     }
+    if (task.kind === 'filter') this.#filter = task.filter
+    const restart = { position, calls: snapshot.callsFor(this.#filter) }
+    this.#push(task.kind === 'filter' ? toFilteredFrame(restart, task.requestId) : toSnapshotFrame(restart))
+  }
+
+  async #sendAll(batches: readonly Batch[]): Promise<void> {
+    for (const batch of batches) {
+      if (!this.#outbox.hasRoomFor(batch.bytes)) await this.#untilDrained()
+      await this.#context.pace.turn()
+      if (!this.#isCatchingUp()) return
+      // Looked at again, since it may have waited for the client.
+      this.#send(batch.where(this.#context.log.isVisible))
+    }
+  }
+
+  #send(batch: Batch): void {
+    const filter = this.#filter
+    const wanted = filter === undefined ? batch : batch.where(({ about }) => about === undefined || filter.wants(about))
+    if (wanted.count === 0 || this.#push(wanted)) this.#position = batch.last
   }
 
   /** Waits for the client to have read what it was sent; `beat` ends the session when that takes too long. */
   async #untilDrained(): Promise<void> {
     if (this.#outbox.isDrained) return
-    this.#stalledSince = this.#options.clock.monotonic()
+    this.#stalledSince = this.#context.clock.monotonic()
     await this.#outbox.drained()
     this.#stalledSince = undefined
   }
 
-  async #read(after: Position): Promise<LogSlice> {
-    return this.#options.log.read(this.app, after, READ_LIMIT)
+  async #read(after: Position): Promise<AppSlice> {
+    return this.#context.log.readShared(after, READ_LIMIT)
   }
 
-  #push(frame: Frame): boolean {
+  #push(part: Frame | Bundle): boolean {
     if (this.#mode === 'ended') return false
-    if (!this.#outbox.push(frame)) {
+    if (!this.#outbox.push(part)) {
       this.#closeSlow()
       return false
     }
-    this.#frames += 1
-    this.#options.metrics.sent()
+    this.#frames += part.count
+    this.#context.metrics.sent(part.count)
     return true
   }
 
   #closeSlow(): void {
-    this.close({ name: 'slow_consumer', retryAfterMs: 1_000 + this.#options.random() * 4_000 })
+    this.close({ name: 'slow_consumer', retryAfterMs: this.#comeBackMs() })
+  }
+
+  #comeBackMs(): number {
+    return 1_000 + this.#context.random() * 4_000
   }
 
   #isCatchingUp(): boolean {

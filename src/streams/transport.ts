@@ -1,16 +1,17 @@
 import type { Closing } from './close-codes.ts'
-import type { Frame } from './frame.ts'
+import type { Sendable } from './frame.ts'
 
 /** One client's connection as a session sees it: a WebSocket or an SSE response. */
 export interface Transport {
   readonly kind: 'websocket' | 'sse'
-  /** Bytes handed over by `send` and not yet taken by the operating system. */
-  readonly bufferedBytes: number
   /**
-   * Hands over a frame; never waits, never throws. `onFlushed` is called when the frame has left this
-   * process or the connection is gone.
+   * Whether it holds as much as it should, because the client reads slower than it is sent to.
    */
-  send(frame: Frame, onFlushed: () => void): void
+  readonly isCongested: boolean
+  /** Hands over what is to be sent; never waits, never throws, takes it even if it is congested. */
+  send(part: Sendable): void
+  /** Calls the listener once when it is not congested any more, which it must be now; one at a time. */
+  onceReady(listener: () => void): void
   /** Asks the peer for a sign of life; false when it has not answered the question before. */
   probe(): boolean
   /** Says goodbye and ends the connection; cuts it off when the peer does not take part in that. */

@@ -1,0 +1,123 @@
+import { SUBSCRIBER_UNASSIGNED } from '../core/call-event.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Directory } from '../core/directory.ts'
+import type { EventLog, LogEntry, LogGap } from '../core/event-log.ts'
+import type { AppRef, SubscriberId } from '../core/ids.ts'
+import type { Logger } from '../core/logger.ts'
+import type { Position } from '../core/position.ts'
+import { formatPosition } from '../core/position.ts'
+import { AssignedSubscribers } from './assigned-subscribers.ts'
+import type { Batch } from './batch.ts'
+import { toBatches } from './batch.ts'
+import type { Frame } from './frame.ts'
+import { toEventFrame } from './protocol.ts'
+import { SharedReads } from './shared-reads.ts'
+
+const REFRESH_TIMEOUT_MS = 1_000
+const SHARED_MS = 1_000
+
+/** A directory that can be asked to follow every change that was committed before the question. */
+export type RefreshableDirectory = Directory & { refresh(): Promise<void> }
+
+/** `entryCount` includes entries that are not in any batch's frames; `isFull` when there may be more. */
+export type AppSlice =
+  | {
+      readonly kind: 'batches'
+      readonly batches: readonly Batch[]
+      readonly entryCount: number
+      readonly isFull: boolean
+      readonly top: Position
+    }
+  | { readonly kind: 'gap'; readonly reason: LogGap; readonly top: Position }
+
+export type AppLogOptions = {
+  readonly app: AppRef
+  readonly log: EventLog
+  readonly directory: RefreshableDirectory
+  readonly clock: Clock
+  readonly logger: Logger
+}
+
+/**
+ * An app's log as its streams may show it: without what is about subscribers that the app has lost. Who
+ * is assigned counts now, when it is sent, not when it was written.
+ */
+export class AppLog {
+  readonly app: AppRef
+  readonly subscribers: AssignedSubscribers
+  readonly #options: AppLogOptions
+  readonly #shared: SharedReads<AppSlice>
+
+  constructor(options: AppLogOptions) {
+    this.#options = options
+    this.app = options.app
+    this.#shared = new SharedReads({ keepMs: SHARED_MS, isLasting, clock: options.clock })
+    this.subscribers = new AssignedSubscribers(options.directory, options.app.appId)
+  }
+
+  top(): Promise<Position> {
+    return this.#options.log.top(this.app)
+  }
+
+  /** See {@link EventLog.watch}. */
+  watch(onWake: () => void): () => void {
+    return this.#options.log.watch(this.app, onWake)
+  }
+
+  /** Whether the app may see the frame now, whenever it was made. */
+  readonly isVisible = ({ about }: Frame): boolean =>
+    about === undefined || this.#mayTell(about.event, about.subscriberId)
+
+  /**
+   * Like {@link read}, for those who catch up: what it answers may be a moment old, and is shared by those
+   * who lack the same.
+   */
+  readShared(after: Position, limit: number): Promise<AppSlice> {
+    return this.#shared.get(`${formatPosition(after)} ${limit}`, () => this.read(after, limit))
+  }
+
+  /** Forgets what it would share: other entries of it are to be sent by now. */
+  forgetShared(): void {
+    this.#shared.clear()
+  }
+
+  /** Forgets of it what is too old. */
+  pruneShared(): void {
+    this.#shared.prune()
+  }
+
+  /** Up to `limit` entries after `after`, or why they cannot be proven complete. Rejects with `store_unavailable`. */
+  async read(after: Position, limit: number): Promise<AppSlice> {
+    const slice = await this.#options.log.read(this.app, after, limit)
+    if (slice.kind === 'gap') return slice
+    const { entries, top } = slice
+    const canSee = ({ type, subscriberId }: LogEntry) => this.#mayTell(type, subscriberId)
+    // Older than the loss of its subscriber, or newer than our knowledge of its gain.
+    if (!entries.every(canSee)) await this.#refreshDirectory()
+    const batches = toBatches(after, entries, (entry) => (canSee(entry) ? toEventFrame(entry) : undefined))
+    return { kind: 'batches', batches, entryCount: entries.length, isFull: entries.length === limit, top }
+  }
+
+  /** That it has lost a subscriber is the one thing about it that an app is still told. */
+  #mayTell(type: string, subscriberId: SubscriberId | undefined): boolean {
+    return type === SUBSCRIBER_UNASSIGNED || this.subscribers.canSee(subscriberId)
+  }
+
+  /** Without the records what is known counts: what cannot be proven to be the app's is not sent. */
+  async #refreshDirectory(): Promise<void> {
+    const { directory, clock, logger } = this.#options
+    const late = new AbortController()
+    const expired = clock.wait(REFRESH_TIMEOUT_MS, late.signal).then(
+      () => logger.warn({ app_id: this.app.appId }, 'directory does not answer; entries held back from streams'),
+      () => undefined,
+    )
+    const refreshed = directory.refresh().catch((error: unknown) => {
+      logger.warn({ err: error, app_id: this.app.appId }, 'directory not readable; entries held back from streams')
+    })
+    await Promise.race([refreshed, expired])
+    late.abort()
+  }
+}
+
+/** In the middle of the log a slice stays what it is, but for the subscribers that the app gets or loses. */
+const isLasting = (slice: AppSlice): boolean => slice.kind === 'batches' && slice.isFull

@@ -1,0 +1,68 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { Pace } from './pace.ts'
+
+/** A pace whose time goes on only by the work that is done. */
+function open() {
+  const time = { now: 0 }
+  return { time, pace: new Pace({ monotonic: () => time.now }) }
+}
+
+test('a little work does not wait for a turn of the event loop', async () => {
+  const { pace } = open()
+  let hasTurned = false
+  setImmediate(() => (hasTurned = true))
+  for (let piece = 0; piece < 5; piece += 1) await pace.turn()
+  expect(hasTurned).toBe(false)
+})
+
+test('much work is done in the order in which it was asked for, a little in each turn of the event loop', async () => {
+  const { time, pace } = open()
+  const done: number[] = []
+  const work = async (piece: number): Promise<void> => {
+    await pace.turn()
+    time.now += 1
+    done.push(piece)
+  }
+  const all = Promise.all(Array.from({ length: 100 }, (_, piece) => work(piece)))
+  const perTurn: number[] = []
+  while (done.length < 100) {
+    const before = done.length
+    await nextTurn()
+    perTurn.push(done.length - before)
+  }
+  await all
+  expect(done).toEqual(Array.from({ length: 100 }, (_, piece) => piece))
+  expect(Math.max(...perTurn)).toBeLessThanOrEqual(12)
+})
+
+test('work that asks again waits behind the others, so that none has to wait for all of another’s', async () => {
+  const { time, pace } = open()
+  const done: string[] = []
+  const work = async (name: string): Promise<void> => {
+    for (let piece = 1; piece <= 10; piece += 1) {
+      await pace.turn()
+      time.now += 2
+      done.push(name)
+    }
+  }
+  await Promise.all(['a', 'b', 'c'].map(work))
+  const leads = done.map((_, index) => {
+    const counts = ['a', 'b', 'c'].map((name) => done.slice(0, index + 1).filter((each) => each === name).length)
+    return Math.max(...counts) - Math.min(...counts)
+  })
+  expect(Math.max(...leads)).toBeLessThanOrEqual(2)
+})
+
+test('after a rest it is as at the beginning', async () => {
+  const { time, pace } = open()
+  await pace.turn()
+  time.now += 100
+  await pace.turn()
+  await nextTurn()
+  await nextTurn()
+  let hasTurned = false
+  setImmediate(() => (hasTurned = true))
+  await pace.turn()
+  expect(hasTurned).toBe(false)
+})
