@@ -15,14 +15,18 @@ import { CommandExecutor } from './execute.ts'
 import { GapWatch } from './gap-watch.ts'
 import { Intake } from './intake.ts'
 import type { BroadsoftMetrics } from './metrics.ts'
+import { NodeDuty } from './node-duty.ts'
 import { ReadLease } from './read-lease.ts'
 import { Reconciler } from './reconciler.ts'
 import { Resynchroniser } from './resynchroniser.ts'
 import { SubscriptionRequests } from './subscription-requests.ts'
 import { collectionTarget } from './subscription-target.ts'
 import { Subscriptions } from './subscriptions.ts'
-import type { ChannelTerms } from './supervisor.ts'
+import type { ChannelRole, ChannelTerms } from './supervisor.ts'
 import { Supervisor } from './supervisor.ts'
+import type { ChannelEnd } from './termination.ts'
+import { mayLoseEvents } from './termination.ts'
+import { untilAborted } from './until-aborted.ts'
 
 /** The adapter type for Cisco BroadWorks (XSI). */
 export const broadsoft = (metrics: BroadsoftMetrics): AdapterType<typeof BroadsoftConfigSchema> => ({
@@ -32,8 +36,8 @@ export const broadsoft = (metrics: BroadsoftMetrics): AdapterType<typeof Broadso
   create: (context) => new BroadsoftAdapter(context, metrics),
 })
 
-/** The owner's channel. A standby's would have 2: priority decides which channel of a set gets an event. */
-const CHANNEL_PRIORITY = 1
+/** Of the open channels of a set, those with the lowest number get the events (2020.07, p. 346). */
+const CHANNEL_PRIORITY: Readonly<Record<ChannelRole, number>> = { owner: 1, standby: 2 }
 const CHANNEL_WEIGHT = 50
 /** A number that is missing for longer is lost. A collection does not keep the order over its users. */
 const GAP_GRACE_MS = 250
@@ -41,7 +45,10 @@ const COLLECTION_GAP_GRACE_MS = 2_000
 const DRAIN_MS = 5_000
 
 /**
- * One BroadWorks network: a channel per XSP, the subscriptions, and the commands.
+ * One BroadWorks network: the channels to its XSPs, the subscriptions, and the commands.
+ *
+ * Each XSP has an owner's channel on one instance of the gateway and a standby's on another, in one channel
+ * set: an instance that dies takes no event with it. Which instance has which is decided per XSP (NodeDuty).
  *
  * An event's way: channel → intake → sink → acknowledgement. A gap's way: supervisor → reconciler, or gap
  * watch → resynchroniser; then snapshot event, or read → sink.
@@ -59,7 +66,7 @@ class BroadsoftAdapter implements Adapter {
   readonly #subscriptions: Subscriptions
   readonly #resynchroniser: Resynchroniser
   readonly #reconciler: Reconciler
-  readonly #supervisors: readonly Supervisor[]
+  readonly #duties: readonly NodeDuty[]
   /** Ends what asks the network for things; channels live on until they are drained. */
   readonly #stopWork = new AbortController()
   #working: Promise<unknown> = Promise.resolve()
@@ -105,12 +112,13 @@ class BroadsoftAdapter implements Adapter {
     this.#reconciler = new Reconciler({
       ...common,
       leases: context.leases,
+      confirmations: context.confirmations,
       subscriptions: this.#subscriptions,
       resynchroniser: this.#resynchroniser,
-      isAnyChannelOpen: () => this.#supervisors.some(({ isOpen }) => isOpen),
-      isAnyChannelDue: () => this.#supervisors.some(({ state }) => state !== 'standby'),
+      isAnyChannelOpen: () => this.#duties.some(({ isOpen }) => isOpen),
+      isAnyChannelDue: () => this.#duties.some(({ owner }) => owner.isHeld),
     })
-    this.#supervisors = config.xsp.map((node) => this.#createSupervisor(new URL(node)))
+    this.#duties = config.xsp.map((node) => this.#createDuty(new URL(node)))
   }
 
   async start(): Promise<void> {
@@ -128,7 +136,7 @@ class BroadsoftAdapter implements Adapter {
       this.#resynchroniser.run(signal),
       this.#reconciler.run(signal),
     ])
-    this.#supervising = Promise.all(this.#supervisors.map((supervisor) => supervisor.run()))
+    this.#supervising = Promise.all(this.#duties.map((duty) => duty.run()))
     // They do not reject; a bug that makes them must not end the process.
     this.#working.catch((error: unknown) => this.#log.error({ err: error }, 'adapter failed'))
     this.#supervising.catch((error: unknown) => this.#log.error({ err: error }, 'adapter failed'))
@@ -160,7 +168,7 @@ class BroadsoftAdapter implements Adapter {
   }
 
   channels(): readonly ChannelStatus[] {
-    return this.#supervisors.map((supervisor) => supervisor.status())
+    return this.#duties.flatMap((duty) => duty.status())
   }
 
   subscriptions(): SubscriptionStatus {
@@ -168,19 +176,22 @@ class BroadsoftAdapter implements Adapter {
   }
 
   resynchronise(subscriberIds: readonly SubscriberId[] | undefined, reason: string): void {
-    this.#resynchroniser.request(subscriberIds, reason)
+    if (subscriberIds === undefined) this.#reconciler.renew(reason)
+    else this.#resynchroniser.request(subscriberIds, reason)
   }
 
   restartChannels(): void {
     if (this.#client.isLockedOut) this.#client.resetCredentials()
-    for (const supervisor of this.#supervisors) supervisor.restart()
-    this.#resynchroniser.request(undefined, 'operator')
+    for (const duty of this.#duties) duty.restart()
+    this.#reconciler.lost('operator')
   }
 
   isReady(): boolean {
-    // An instance without a channel has nothing to wait for, be it standing by or cut off.
+    // An instance that does not look after the subscribers, be it standing by or cut off, has nothing to wait for.
     this.#isReady ||=
-      this.#coverage.isSettled() || this.#supervisors.every(({ hasFailed, isOpen }) => hasFailed && !isOpen)
+      this.#coverage.isSettled() ||
+      this.#reconciler.isKeptElsewhere ||
+      this.#duties.every(({ hasSettled }) => hasSettled)
     return this.#isReady
   }
 
@@ -233,33 +244,38 @@ class BroadsoftAdapter implements Adapter {
     })
   }
 
-  #createSupervisor(node: URL): Supervisor {
-    const { network, leases, clock, random } = this.#context
-    return new Supervisor({
-      network,
-      node,
-      leases,
-      clock,
-      random,
-      log: this.#log,
-      metrics: this.#metrics,
-      openChannel: (terms) => this.#createChannel(node, terms),
-      onOpen: () => this.#reconciler.opened(),
-      onLost: () => this.#onLost(),
+  #createDuty(node: URL): NodeDuty {
+    const { network, leases, instances, clock, random } = this.#context
+    const shared = { network, node, leases, clock, random, log: this.#log, metrics: this.#metrics }
+    return new NodeDuty({
+      ...shared,
+      instances,
+      supervise: (role, onChange) =>
+        new Supervisor({
+          ...shared,
+          role,
+          openChannel: (terms) => this.#createChannel(node, role, terms),
+          removeChannel: (channelId, signal) => this.#removeChannel(node, channelId, signal),
+          onOpen: () => this.#onOpen(role),
+          onEnd: (end) => this.#onEnd(role, end),
+          onChange: () => {
+            onChange()
+            this.#reconciler.wake()
+          },
+        }),
     })
   }
 
-  #createChannel(node: URL, terms: ChannelTerms): Channel {
+  #createChannel(node: URL, role: ChannelRole, terms: ChannelTerms): Channel {
     const { network, config, clock, random, channelSetId, applicationId } = this.#context
-    const { events_path: eventsPath, channel_path: channelPath } = config
     return new Channel({
       ...terms,
       network: network.networkId,
       node,
-      requests: new ChannelRequests({ client: this.#client, eventsPath, channelPath, signal: terms.signal }),
+      requests: this.#requestsFor(terms.signal),
       request: {
         channelSetId,
-        priority: CHANNEL_PRIORITY,
+        priority: CHANNEL_PRIORITY[role],
         weight: CHANNEL_WEIGHT,
         expiresSeconds: config.expires_seconds,
         applicationId,
@@ -273,18 +289,37 @@ class BroadsoftAdapter implements Adapter {
     })
   }
 
-  #onLost(): void {
-    if (this.#stopWork.signal.aborted) return
-    this.#gaps.clear()
-    this.#reconciler.lost()
+  #requestsFor(signal: AbortSignal): ChannelRequests {
+    const { events_path: eventsPath, channel_path: channelPath } = this.#context.config
+    return new ChannelRequests({ client: this.#client, eventsPath, channelPath, signal })
   }
 
-  /**
-   * While another instance has a channel of the set, it gets some of each subscription's events: then a
-   * missing number says nothing here.
-   */
+  async #removeChannel(node: URL, channelId: string, signal: AbortSignal): Promise<void> {
+    const wasThere = await this.#requestsFor(signal).remove(node, channelId, signal)
+    if (wasThere) this.#log.info({ node: node.host, channel_id: channelId }, 'channel of a dead instance deleted')
+  }
+
+  #onOpen(role: ChannelRole): void {
+    // What came before, other instances have seen: their numbers would be missing here.
+    if (role === 'owner' && this.#isSoleReceiver()) this.#gaps.clear()
+    this.#reconciler.opened()
+  }
+
+  #onEnd(role: ChannelRole, end: ChannelEnd): void {
+    if (this.#stopWork.signal.aborted) return
+    this.#gaps.clear()
+    if (mayLoseEvents(role, end)) this.#reconciler.lost()
+    else this.#reconciler.ended()
+  }
+
+  /** Every channel that usually gets events is here. */
+  #isSoleReceiver(): boolean {
+    return this.#duties.every(({ owner }) => owner.isOpen)
+  }
+
+  /** While another instance's channel gets some of each subscription's events, a missing number says nothing here. */
   #onGap(subscriberIds: readonly SubscriberId[] | undefined): void {
-    if (this.#supervisors.some(({ state }) => state === 'standby')) return
+    if (!this.#isSoleReceiver()) return
     this.#metrics.gaps.inc({ network: this.#context.network.networkId })
     this.#resynchroniser.request(subscriberIds, 'gap')
   }
@@ -306,7 +341,8 @@ class BroadsoftAdapter implements Adapter {
 
   /** Proof of any lease that this instance holds. */
   #heldFence(): Fence | undefined {
-    return this.#reconciler.fence ?? this.#supervisors.find(({ fence }) => fence !== undefined)?.fence
+    const supervisors = this.#duties.flatMap(({ owner, standby }) => [owner, standby])
+    return this.#reconciler.fence ?? supervisors.find(({ fence }) => fence !== undefined)?.fence
   }
 
   async #shutDown(deadline: AbortSignal): Promise<void> {
@@ -315,22 +351,13 @@ class BroadsoftAdapter implements Adapter {
     this.#stopWork.abort()
     const limit = AbortSignal.any([deadline, AbortSignal.timeout(DRAIN_MS)])
     await untilAborted(this.#drain(), limit)
-    await Promise.all(this.#supervisors.map((supervisor) => supervisor.close(deadline)))
+    await Promise.all(this.#duties.map((duty) => duty.close(deadline)))
     await untilAborted(Promise.all([this.#working, this.#supervising]), limit)
     await this.#client.close()
   }
 
   async #drain(): Promise<void> {
     await this.#intake.whenIdle()
-    await Promise.all(this.#supervisors.map((supervisor) => supervisor.whenAcknowledged()))
+    await Promise.all(this.#duties.map((duty) => duty.whenAcknowledged()))
   }
-}
-
-/** Waits for `work`, but not longer than until `signal` aborts. */
-async function untilAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>((resolve, reject) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
-    work.then(() => resolve(), reject)
-  })
 }

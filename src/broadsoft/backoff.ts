@@ -15,6 +15,9 @@ export type BackoffOptions = {
  */
 export const CHANNEL_BACKOFF: BackoffOptions = { baseMs: 500, capMs: 5_000, floorMs: 250 }
 
+/** A standby's channel: without it nothing is lost yet, and a network that allows no further channel in a set says so every time. */
+export const STANDBY_BACKOFF: BackoffOptions = { baseMs: 500, capMs: 30_000, floorMs: 250 }
+
 /** Repeating a failed subscription or read. */
 export const WORK_BACKOFF: BackoffOptions = { baseMs: 500, capMs: 15_000, floorMs: 250 }
 

@@ -116,7 +116,7 @@ async function startScene(prepare: (xsp: ScriptedXsp) => void = () => undefined,
   const xsp = await ScriptedXsp.start()
   const rig = await BroadsoftRig.start({ users: 1 })
   prepare(xsp)
-  const instance = await rig.startAdapter({ xsp: [xsp.url], heartbeat_seconds: 0.5 }, log)
+  const instance = await rig.startAdapter({ xsp: [xsp.url], heartbeat_seconds: 0.5 }, { log })
   return {
     xsp,
     instance,

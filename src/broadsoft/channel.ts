@@ -22,8 +22,12 @@ export type EventOrigin = {
   readonly fence: Fence
   /** False once the lease is lost or the channel is over: then nothing of it may be answered. */
   readonly isCurrent: () => boolean
+  /** The event arrived after the channel had begun to drain: it is for the next channel of the set. */
+  readonly isDraining: boolean
   /** Resolves once the answer is under way. */
   readonly acknowledge: (ack: Ack) => Promise<void>
+  /** The intake is done with one event. */
+  readonly finished: () => void
 }
 
 export type ChannelOptions = {
@@ -65,7 +69,10 @@ export class Channel {
   readonly #over = new AbortController()
   readonly #acknowledger: Acknowledger
   readonly #liveness: Liveness
-  readonly #origin: EventOrigin
+  #origin: EventOrigin
+  /** Events taken in, before the channel began to drain, and not finished. */
+  #unfinished = 0
+  #settling: (() => void)[] = []
   /** The node that answered: after a redirect another one than asked. */
   #node: URL
   #end: ChannelEnd | undefined
@@ -92,7 +99,13 @@ export class Channel {
     this.#origin = {
       fence: options.fence,
       isCurrent: () => !this.#over.signal.aborted,
+      isDraining: false,
       acknowledge: (ack) => this.#acknowledger.acknowledge(ack),
+      finished: () => {
+        this.#unfinished -= 1
+        if (this.#unfinished > 0) return
+        for (const resolve of this.#settling.splice(0)) resolve()
+      },
     }
   }
 
@@ -128,6 +141,24 @@ export class Channel {
       signal.removeEventListener('abort', onAbort)
     }
     return this.#end ?? { type: 'stream_ended', detail: 'unknown' }
+  }
+
+  /**
+   * From now on events are sent to the next channel of the set. Resolves once what was taken in before is
+   * finished, or when the channel is over.
+   */
+  async drain(): Promise<void> {
+    if (!this.#origin.isDraining) this.#origin = { ...this.#origin, isDraining: true, finished: () => undefined }
+    await this.settled()
+  }
+
+  /** Resolves once no event that was taken in is unfinished, or when the channel is over. */
+  async settled(): Promise<void> {
+    if (this.#unfinished === 0 || this.#over.signal.aborted) return
+    await new Promise<void>((resolve) => {
+      this.#settling.push(resolve)
+      this.#over.signal.addEventListener('abort', () => resolve(), { once: true })
+    })
   }
 
   /** Says good-bye: deletes the channel, waits up to 2 s for the server's farewell, closes. */
@@ -223,6 +254,7 @@ export class Channel {
         return
       case 'event':
       case 'malformed-event':
+        if (!this.#origin.isDraining) this.#unfinished += 1
         return this.#options.accept(document, this.#origin)
       case 'channel-terminated':
         return this.#finish({ type: 'terminated', reason: document.reason })

@@ -5,6 +5,8 @@ import type { CoverageCounts } from './metrics.ts'
 
 /** Failures listed in a status; the counts tell of the others. */
 const FAILED_LISTED_MAX = 1000
+/** The network said no: asking again is for when somebody has changed something there. */
+const FINAL_FAILURES: ReadonlySet<string> = new Set(['subscriber_not_found', 'provider_refused'])
 
 /** Whether a snapshot that was handed in says what the calls are now. */
 export const isAccepted = (outcome: DeliveryOutcome): boolean => outcome === 'changed' || outcome === 'noop'
@@ -58,6 +60,30 @@ export class Coverage {
   /** Nothing is confirmed any more. */
   doubtAll(): void {
     this.#confirmedAt.clear()
+  }
+
+  /** Another instance has confirmed what this one has not; when is not known. */
+  confirmAll(): void {
+    if (this.#confirmedAt.size >= this.#wanted.size) return
+    for (const subscriberId of this.#wanted) {
+      if (this.#confirmedAt.has(subscriberId)) continue
+      this.#confirmedAt.set(subscriberId, Number.NEGATIVE_INFINITY)
+      this.#settled.add(subscriberId)
+    }
+  }
+
+  /** Nothing is known of these any more. */
+  doubt(subscriberIds: readonly SubscriberId[]): void {
+    for (const subscriberId of subscriberIds) this.#confirmedAt.delete(subscriberId)
+  }
+
+  /** Every wanted subscriber has been confirmed since then (monotonic), or the network refuses it for good. */
+  areAllConfirmedSince(since: number): boolean {
+    for (const subscriberId of this.#wanted) {
+      const isRefused = FINAL_FAILURES.has(this.#failed.get(subscriberId) ?? '')
+      if (!isRefused && !this.isConfirmedSince(subscriberId, since)) return false
+    }
+    return true
   }
 
   isConfirmedSince(subscriberId: SubscriberId, since: number): boolean {

@@ -25,10 +25,13 @@ const snapshotOf = (user: string, eventId: string): EventDocument => ({
 function createIntake(pendingMax: number) {
   const sink = new RecordingSink()
   const acks: Ack[] = []
+  let finished = 0
   const origin: EventOrigin = {
     fence: { lease: 'channel:x', token: 1 },
     isCurrent: () => true,
+    isDraining: false,
     acknowledge: async (ack) => void acks.push(ack),
+    finished: () => void (finished += 1),
   }
   const generationOf = vi.fn<(network: unknown, id: string) => Promise<number>>(async () => 1)
   const onDoubt = vi.fn<(id: string, reason: string) => void>()
@@ -50,7 +53,7 @@ function createIntake(pendingMax: number) {
     metrics: new BroadsoftMetrics(new Registry()),
     pendingMax,
   })
-  return { intake, sink, acks, origin, generationOf, onDoubt, onSnapshot }
+  return { intake, sink, acks, origin, generationOf, onDoubt, onSnapshot, finished: () => finished }
 }
 
 test('with too many events pending, the channel has to wait until one is finished', async () => {
@@ -118,4 +121,17 @@ test('an event of a channel that is over by its turn is neither stored nor answe
   await intake.accept(snapshotOf('a', 'e1'), { ...origin, isCurrent: () => false })
   await intake.whenIdle()
   expect({ stored: sink.delivered.length, acks: acks.length }).toEqual({ stored: 0, acks: 0 })
+})
+
+test('an event of a channel that is being handed over is sent on, and one taken in before is stored', async () => {
+  const { intake, sink, origin, acks, finished } = createIntake(10)
+  await intake.accept(snapshotOf('a', 'e1'), origin)
+  await intake.accept(snapshotOf('a', 'e2'), { ...origin, isDraining: true })
+  await intake.whenIdle()
+  expect(acks.map(({ eventId, status }) => [eventId, status])).toEqual([
+    ['e1', 200],
+    ['e2', 500],
+  ])
+  expect(sink.delivered.length).toBe(1)
+  expect(finished()).toBe(2)
 })

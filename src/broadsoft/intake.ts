@@ -94,8 +94,21 @@ export class Intake {
     return this.#queue.whenIdle()
   }
 
-  /** Finishes one event: works out what became of it, and answers accordingly. */
   async #settle(
+    eventId: string,
+    receivedAt: number,
+    origin: EventOrigin,
+    process: () => Promise<EventOutcome>,
+  ): Promise<void> {
+    try {
+      await this.#answer(eventId, receivedAt, origin, process)
+    } finally {
+      origin.finished()
+    }
+  }
+
+  /** Works out what became of an event, and answers accordingly. */
+  async #answer(
     eventId: string,
     receivedAt: number,
     origin: EventOrigin,
@@ -103,7 +116,7 @@ export class Intake {
   ): Promise<void> {
     const { metrics, network } = this.#options
     if (!origin.isCurrent()) return
-    const outcome = this.#isDraining ? 'rerouted' : await process()
+    const outcome = this.#isDraining || origin.isDraining ? 'rerouted' : await process()
     metrics.events.inc({ network: network.networkId, outcome })
     if (outcome === 'undelivered') {
       metrics.acks.inc({ network: network.networkId, status: 'none' })

@@ -19,7 +19,8 @@ export type CoverageCounts = Readonly<Record<(typeof COVERAGE_STATES)[number], n
 
 /** Measurements of all BroadWorks networks of this process. Labels have few values: no subscriber, no call. */
 export class BroadsoftMetrics {
-  readonly channelsOpen: Gauge<'network' | 'node'>
+  readonly channelsOpen: Gauge<'network' | 'node' | 'role'>
+  readonly roleChanges: Counter<'network' | 'node' | 'role' | 'change'>
   readonly channelStopped: Gauge<'network' | 'node' | 'reason'>
   readonly channelEnds: Counter<'network' | 'node' | 'reason'>
   readonly heartbeatFailures: Counter<'network' | 'node'>
@@ -43,7 +44,17 @@ export class BroadsoftMetrics {
 
     const node = ['network', 'node'] as const
     const nodeReason = ['network', 'node', 'reason'] as const
-    this.channelsOpen = gauge('channels_open', 'Whether the event channel to a node is open here (1) or not (0)', node)
+    this.channelsOpen = gauge(
+      'channels_open',
+      'Whether the event channel to a node is open here (1) or not (0); role: the owner’s, or a standby’s',
+      ['network', 'node', 'role'],
+    )
+    this.roleChanges = counter('channel_role_changes', 'Channels of a node that this instance took on or handed over', [
+      'network',
+      'node',
+      'role',
+      'change',
+    ])
     this.channelStopped = gauge(
       'channel_stopped',
       'Alarm: a channel was given up and waits for an operator',

@@ -107,6 +107,11 @@ export class Resynchroniser {
     this.forget(subscriberId)
   }
 
+  /** Another instance confirms everybody. */
+  forgetAll(): void {
+    for (const subscriberId of this.#requested) this.forget(subscriberId)
+  }
+
   forget(subscriberId: SubscriberId): void {
     this.#requested.delete(subscriberId)
     this.#failures.delete(subscriberId)

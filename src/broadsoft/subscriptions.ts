@@ -100,9 +100,46 @@ export class Subscriptions {
    */
   async reconcile(signal: AbortSignal): Promise<void> {
     this.#isKeeper = true
+    const { versions, listed, adopted } = await this.#takeStock(signal)
+    for (const [key, entry] of this.#entries) {
+      const isUnlisted = listed !== undefined && !adopted.has(key) && entry.version === (versions.get(key) ?? 0)
+      if (isUnlisted) this.#setId(key, entry, undefined)
+      entry.failures = 0
+      this.#queue.put(key, 0)
+    }
+    this.#logStock('subscriptions reconciled', listed?.length, adopted.size)
+  }
+
+  /**
+   * Goes on where another keeper ended, when no event was lost: lists what there is, and renews it when it is
+   * due. What is missing is created. Resolves to the subscribers that are not covered yet; undefined when the
+   * network cannot list. Rejects when the list fails in a way that may pass.
+   */
+  async adopt(signal: AbortSignal): Promise<readonly SubscriberId[] | undefined> {
+    const { listed, adopted } = await this.#takeStock(signal)
+    if (listed === undefined) return undefined
+    this.#isKeeper = true
+    const missing: SubscriberId[] = []
+    for (const [key, entry] of this.#entries) {
+      const found = adopted.get(key)
+      entry.failures = 0
+      if (found !== undefined) {
+        const { subscriptionId, expiresSeconds = 0 } = found
+        this.#planRenewal(key, { subscriptionId, expiresSeconds })
+        continue
+      }
+      if (entry.target.type === 'user') missing.push(entry.target.userId)
+      this.#queue.put(key, 0)
+    }
+    this.#logStock('subscriptions adopted', listed.length, adopted.size)
+    return missing
+  }
+
+  /** Compares the network's list with the entries; `adopted` is what fits, by key. */
+  async #takeStock(signal: AbortSignal) {
     const versions = new Map([...this.#entries].map(([key, { version }]) => [key, version]))
     const listed = await this.#list(signal)
-    const adopted = new Set<string>()
+    const adopted = new Map<string, XsiSubscription>()
     for (const subscription of listed ?? []) {
       const key = targetKeyOf(subscription)
       const entry = key === undefined ? undefined : this.#entries.get(key)
@@ -114,20 +151,16 @@ export class Subscriptions {
         !adopted.has(key) &&
         this.#isOurs(subscription)
       ) {
-        adopted.add(key)
+        adopted.set(key, subscription)
         this.#setId(key, entry, subscription.subscriptionId)
       } else this.#queue.put(STRANGER + subscription.subscriptionId, 0)
     }
-    for (const [key, entry] of this.#entries) {
-      const isUnlisted = listed !== undefined && !adopted.has(key) && entry.version === (versions.get(key) ?? 0)
-      if (isUnlisted) this.#setId(key, entry, undefined)
-      entry.failures = 0
-      this.#queue.put(key, 0)
-    }
-    this.#options.log.info(
-      { listed: listed?.length, adopted: adopted.size, wanted: this.#options.coverage.wanted().length },
-      'subscriptions reconciled',
-    )
+    return { versions, listed, adopted }
+  }
+
+  #logStock(message: string, listed: number | undefined, adopted: number): void {
+    const wanted = this.#options.coverage.wanted().length
+    this.#options.log.info({ listed, adopted, wanted }, message)
   }
 
   /** Follows a change of the wanted subscribers. */

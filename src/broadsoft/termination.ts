@@ -51,6 +51,19 @@ const KNOWN_REASONS: ReadonlyMap<string, string> = new Map([
   ['MaxChannelsReached', 'max_channels_reached'],
 ])
 
+/** Reasons for which the server ends every channel of a set: then there is none that the events go to instead. */
+const SET_REASONS: ReadonlySet<string> = new Set(['NonResponsiveChannel', 'DuplicateChannelSet', 'UserDeleted'])
+
+/**
+ * Whether events may be lost with a channel that was open. Not when it was given up on purpose or with its
+ * lease: the next channel of the set gets what was not acknowledged. A channel that the node or the way to
+ * it ended is another matter, as nobody knows what was lost with it; but a standby's gets no events.
+ */
+export function mayLoseEvents(role: 'owner' | 'standby', end: ChannelEnd): boolean {
+  if (end.type === 'terminated' && end.reason !== undefined && SET_REASONS.has(end.reason)) return true
+  return role === 'owner' && end.type !== 'closed' && end.type !== 'lease_lost'
+}
+
 /** Decides about the next attempt. Reconnecting always waits by {@link backoffMs}. */
 export function decideAfterEnd(end: ChannelEnd): AfterEnd {
   switch (end.type) {

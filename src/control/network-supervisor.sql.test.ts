@@ -4,6 +4,7 @@ import { startTestRecords } from '../../test/support/records.ts'
 import type { TestRecords } from '../../test/support/records.ts'
 import { ScriptedAdapterType } from '../../test/support/scripted-adapter.ts'
 import { until } from '../../test/support/until.ts'
+import { unusedPorts } from '../../test/support/unused-ports.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatewayError } from '../core/errors.ts'
 import { ShardSchema, toSubscriberId } from '../core/ids.ts'
@@ -53,8 +54,7 @@ function createSupervisor(followed: RecordsDirectory): NetworkSupervisor {
     adapterTypes: [provider],
     portsFor: () => ({
       sink: { deliver: unused, markStale: unused, newestUpstream: unused },
-      leases: { tryAcquire: unused },
-      generations: { generationOf: unused },
+      ...unusedPorts,
       applicationId: 'callhalf-tests',
       log: silentLogger,
       clock: systemClock,
