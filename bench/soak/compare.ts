@@ -9,6 +9,7 @@ export type LedgerEntry = {
   /** The XSI call state at the time. */
   readonly state: string | null
   readonly created_at: number
+  readonly emissions: readonly { readonly at: number; readonly channel_id: string }[]
   readonly acked_at: number | null
   readonly ack_status: number | null
 }
@@ -22,15 +23,22 @@ type Fate = 'told' | 'overtaken' | 'told_by_resynchronisation' | 'lost'
  * Compares, call by call, what the simulator emitted with what the app received by webhook and by stream.
  *
  * - Order: the sequence numbers of a call first arrive as 1, 2, 3 … without a hole; repeats are allowed, and
- *   so is a jump that the stream announced by a snapshot.
+ *   so is a jump that the stream announced by a snapshot, or that the webhook declared (`callhalf-skipped`).
  * - Loss: walking through a call's emitted states in the network's order, each is found among the received
- *   states in order (`told`). Otherwise it is `overtaken` when a later event of the call had been
- *   acknowledged before it (the network delivered it out of order, the newer state was told), or
+ *   states in order (`told`), or its webhook is declared as skipped. Otherwise it is `overtaken` when a later
+ *   event of the call may have been delivered before it, as the network sent that one on another channel while
+ *   this one was not acknowledged, or had its acknowledgement before (the newer state was told), or
  *   `told_by_resynchronisation` when it fell into a gap (the network gave it up for want of a channel, or a
  *   snapshot that was taken later was stored first) and the call's state after the gap is what the app was
  *   left with: released, or never heard of at all. Anything else is lost.
  */
-export function compareWithLedger(options: { ledger: readonly LedgerEntry[]; app: RecordingApp }): Verdict {
+export function compareWithLedger(options: {
+  readonly ledger: readonly LedgerEntry[]
+  readonly app: Pick<
+    RecordingApp,
+    'webhookArrivals' | 'streamArrivals' | 'gapsAnnouncedAt' | 'badSignatures' | 'declaredSkipped'
+  >
+}): Verdict {
   const { ledger, app } = options
   const problems: string[] = []
   const fates = { webhook: noFates(), stream: noFates() }
@@ -40,12 +48,17 @@ export function compareWithLedger(options: { ledger: readonly LedgerEntry[]; app
   const byStream = groupBy(app.streamArrivals, (arrival) => arrival.callId)
   for (const [callId, entries] of emitted) {
     const snapshots = snapshotsOf.get(entries[0]?.user_id ?? '') ?? []
-    const webhooks = byWebhook.get(callId) ?? []
+    const streamed = byStream.get(callId) ?? []
+    const declared = app.declaredSkipped.get(callId)
+    const webhooks = [
+      ...(byWebhook.get(callId) ?? []),
+      ...(declared === undefined ? [] : streamed.filter(({ sequence }) => declared.has(sequence))),
+    ]
     const beganAt = Math.min(...webhooks.map((arrival) => arrival.at))
     const isGapAnnounced = app.gapsAnnouncedAt.some((at) => at >= beganAt)
     for (const [way, arrivals, mayMiss] of [
       ['webhook', webhooks, false],
-      ['stream', byStream.get(callId) ?? [], isGapAnnounced],
+      ['stream', streamed, isGapAnnounced],
     ] as const) {
       const received = inSequence(arrivals)
       for (const { entry, fate } of fatesOf({ entries, received, snapshots, mayMiss })) {
@@ -60,7 +73,10 @@ export function compareWithLedger(options: { ledger: readonly LedgerEntry[]; app
     ['webhook', byWebhook],
     ['stream', byStream],
   ] as const) {
-    for (const [callId, arrivals] of calls) problems.push(...orderProblems(`${way} ${callId}`, arrivals))
+    for (const [callId, arrivals] of calls) {
+      const declared = way === 'webhook' ? app.declaredSkipped.get(callId) : undefined
+      problems.push(...orderProblems(`${way} ${callId}`, arrivals, declared))
+    }
   }
   if (app.badSignatures > 0) problems.push(`${app.badSignatures} webhooks with a wrong signature`)
   return {
@@ -73,6 +89,7 @@ export function compareWithLedger(options: { ledger: readonly LedgerEntry[]; app
       'told by resynchronisation': fates.webhook.told_by_resynchronisation,
       'lost by webhook': fates.webhook.lost,
       'webhooks received': app.webhookArrivals.length,
+      'webhooks declared as skipped': [...app.declaredSkipped.values()].reduce((sum, { size }) => sum + size, 0),
       'stream events received': app.streamArrivals.length,
       'stream snapshots (could not resume, and said so)': app.gapsAnnouncedAt.length,
       'told by stream': fates.stream.told,
@@ -117,8 +134,18 @@ function fatesOf(options: {
   })
 }
 
-const isOvertaken = (entry: LedgerEntry, later: readonly LedgerEntry[]): boolean =>
-  ackedAtOf(entry) < Infinity && later.some((other) => ackedAtOf(other) <= ackedAtOf(entry))
+function isOvertaken(entry: LedgerEntry, later: readonly LedgerEntry[]): boolean {
+  const ackedAt = ackedAtOf(entry)
+  const last = entry.emissions.at(-1)
+  return (
+    ackedAt < Infinity &&
+    later.some(
+      (other) =>
+        ackedAtOf(other) <= ackedAt ||
+        other.emissions.some(({ at, channel_id: id }) => at < ackedAt && (id !== last?.channel_id || at < last.at)),
+    )
+  )
+}
 
 const ackedAtOf = (entry: LedgerEntry): number =>
   entry.ack_status === 200 && entry.acked_at !== null ? entry.acked_at : Infinity
@@ -163,9 +190,14 @@ function runsOf(entries: readonly LedgerEntry[]): { state: string | undefined; e
 const isAcknowledgedSnapshot = (entry: LedgerEntry): boolean =>
   entry.type === 'CallSubscriptionEvent' && entry.ack_status === 200
 
-function orderProblems(name: string, arrivals: readonly Arrival[]): string[] {
+function orderProblems(
+  name: string,
+  arrivals: readonly Arrival[],
+  declared: ReadonlySet<number> | undefined,
+): string[] {
   let newest = 0
   for (const { sequence, snapshot } of arrivals) {
+    while (declared?.has(newest + 1) === true && sequence > newest + 1) newest += 1
     if (sequence > newest + 1 && !snapshot) return [`order: ${name} jumped from ${newest} to ${sequence}`]
     newest = Math.max(newest, sequence)
   }

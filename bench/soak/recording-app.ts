@@ -30,6 +30,8 @@ const RECONNECT_MS = 200
 export class RecordingApp {
   readonly webhookArrivals: Arrival[] = []
   readonly streamArrivals: Arrival[] = []
+  /** What later webhooks of a call declared as not delivered (`callhalf-skipped`): its sequence numbers, by call. */
+  readonly declaredSkipped = new Map<string, Set<number>>()
   badSignatures = 0
   /** When the stream could not resume, and said so: what a call did just before may be missing from it. */
   readonly gapsAnnouncedAt: number[] = []
@@ -89,9 +91,23 @@ export class RecordingApp {
       return false
     }
     const payload = JSON.parse(body) as Record<string, unknown>
-    if (payload['call_id'] !== undefined) this.webhookArrivals.push(toArrival(payload))
+    if (payload['call_id'] !== undefined) {
+      const arrival = toArrival(payload)
+      this.webhookArrivals.push(arrival)
+      this.#noteSkipped(arrival.callId, String(headers['callhalf-skipped'] ?? ''))
+    }
     this.lastArrivalAt = performance.now()
     return true
+  }
+
+  /** `list` is like `3;parked, 4;expired`. */
+  #noteSkipped(callId: string, list: string): void {
+    const skipped = this.declaredSkipped.get(callId) ?? new Set()
+    for (const item of list.split(',')) {
+      const sequence = Number.parseInt(item, 10)
+      if (Number.isInteger(sequence)) skipped.add(sequence)
+    }
+    if (skipped.size > 0) this.declaredSkipped.set(callId, skipped)
   }
 
   #onFrame(frame: Frame): void {

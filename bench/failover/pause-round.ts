@@ -1,0 +1,54 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Cluster } from './cluster.ts'
+import { longestSilence, pickVictim } from './kill-rounds.ts'
+
+/** What pausing an owner led to. */
+export type PauseRound = {
+  readonly gapMs: number
+  /** Commits that the paused owner sent after it went on, and that the store refused. */
+  readonly fenced: number
+  /** Commits of it that the store took after that. */
+  readonly writes: number
+  /** Commits of others meanwhile: that there were any shows that the comparison means something. */
+  readonly writesOfOthers: number
+}
+
+const BEFORE_MS = 3_000
+/** Less than the 10 s after which it may ask for its place again. */
+const AFTER_MS = 7_000
+
+/** SIGSTOPs the owner under load, lets it go on, and looks what it writes. */
+export async function runPauseRound(cluster: Cluster, callsPerSecond: number, pauseMs: number): Promise<PauseRound> {
+  await cluster.untilHotStandby()
+  const { victim, survivor } = await pickVictim(cluster, 0)
+  const seconds = (BEFORE_MS + pauseMs + AFTER_MS) / 1_000
+  const loadId = await cluster.startLoad(callsPerSecond, seconds)
+  await delay(BEFORE_MS)
+  const fencedBefore = await victim.metric('callhalf_commits_fenced_total')
+  const pausedAt = performance.now()
+  await victim.signal('SIGSTOP')
+  // With several nodes the others write, too: the victim's own are those that stop growing.
+  const atPause = await cluster.versions()
+  await delay(pauseMs)
+  const beforeResume = await cluster.versions()
+  const writersWhilePaused = new Set(changed(atPause, beforeResume).map(writerOf))
+  await victim.signal('SIGCONT')
+  await delay(AFTER_MS)
+  const after = await cluster.versions()
+  const written = changed(beforeResume, after)
+  const arrivals = survivor === cluster.gateways[0] ? cluster.app.streamArrivals : cluster.second.streamArrivals
+  const round = {
+    gapMs: longestSilence(arrivals, pausedAt),
+    fenced: (await victim.metric('callhalf_commits_fenced_total')) - fencedBefore,
+    writes: written.filter((version) => !writersWhilePaused.has(writerOf(version))).length,
+    writesOfOthers: written.filter((version) => writersWhilePaused.has(writerOf(version))).length,
+  }
+  await cluster.untilLoadIsDone(loadId)
+  return round
+}
+
+/** Versions that were stored in between. */
+const changed = (before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): readonly string[] =>
+  [...after].filter(([key, version]) => before.get(key) !== version).map(([, version]) => version)
+
+const writerOf = (version: string): string => version.slice(0, version.lastIndexOf('.'))
