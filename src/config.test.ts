@@ -22,8 +22,10 @@ test('an empty environment gives every default', () => {
     http: { host: '127.0.0.1', port: 8080 },
     redis: { embedded: { dataDir: '/srv/callhalf/redis', searchPath: '/usr/bin' } },
     records: { dataDir: '/srv/callhalf/records', poolSize: 10 },
-    webhooks: { allowPrivateTargets: [] },
-    shutdown: { timeoutMs: 25_000 },
+    webhooks: { allowPrivateTargets: [], requiresVerification: false, retentionMs: 259_200_000 },
+    streams: { perAppMax: 5_000, origins: [] },
+    log: { lengthMax: 20_000, ageMaxMs: 86_400_000 },
+    shutdown: { timeoutMs: 25_000, drainDelayMs: 0 },
   })
   expect([...config.roles]).toEqual(['http', 'channels', 'webhooks'])
   expect(config.secrets.adminKey).toBeUndefined()
@@ -39,6 +41,13 @@ test('every variable that is set is read', () => {
     CALLHALF_SECRET_KEY: SECRET_KEY,
     CALLHALF_ROLES: 'http, webhooks',
     CALLHALF_ALLOW_PRIVATE_TARGETS: '10.0.0.0/8, fd00::/8',
+    CALLHALF_WEBHOOK_VERIFICATION: 'required',
+    CALLHALF_DELIVERY_RETENTION_HOURS: '24',
+    CALLHALF_STREAMS_PER_APP: '7',
+    CALLHALF_STREAM_ORIGINS: 'https://app.example.net, http://localhost:3000',
+    CALLHALF_LOG_EVENTS: '500',
+    CALLHALF_LOG_HOURS: '2',
+    CALLHALF_DRAIN_DELAY_SECONDS: '5',
     CALLHALF_LOG_LEVEL: 'debug',
     CALLHALF_SHUTDOWN_SECONDS: '3',
     CALLHALF_DATABASE_POOL_SIZE: '20',
@@ -48,8 +57,13 @@ test('every variable that is set is read', () => {
   expect(config.http).toEqual({ host: '::1', port: 0 })
   expect([...config.roles]).toEqual(['http', 'webhooks'])
   expect(config.webhooks.allowPrivateTargets).toEqual(['10.0.0.0/8', 'fd00::/8'])
+  expect(config.webhooks.requiresVerification).toBe(true)
+  expect(config.webhooks.retentionMs).toBe(86_400_000)
   expect(config.logLevel).toBe('debug')
-  expect(config.shutdown.timeoutMs).toBe(3_000)
+  expect(config.streams.perAppMax).toBe(7)
+  expect(config.streams.origins).toEqual(['https://app.example.net', 'http://localhost:3000'])
+  expect(config.log).toEqual({ lengthMax: 500, ageMaxMs: 7_200_000 })
+  expect(config.shutdown).toEqual({ timeoutMs: 3_000, drainDelayMs: 5_000 })
   expect(config.records.poolSize).toBe(20)
   expect(config.secrets.adminKey).toBe('an-admin-key-of-32-characters-ok')
   expect(config.secrets.secretKey).toEqual(Buffer.from([...Array(32).keys()]))
@@ -64,6 +78,7 @@ test('all problems come in one error, each naming its variable and what would be
       CALLHALF_SECRET_KEY: 'c2hvcnQ=',
       CALLHALF_ALLOW_PRIVATE_TARGETS: '10.0.0.0/8,10.1.2.3',
       CALLHALF_LOG_LEVEL: 'loud',
+      CALLHALF_STREAM_ORIGINS: 'https://app.example.net/page',
       CALLHALF_SHUTDOWN_SECONDS: '1.5',
       CALLHALF_PRT: '80',
       DATABASE_URL: 'mysql://db.example.net/x',
@@ -75,6 +90,7 @@ test('all problems come in one error, each naming its variable and what would be
     'CALLHALF_PRT is not a variable of Callhalf: did you mean CALLHALF_PORT?',
     'CALLHALF_SECRET_KEY must be 32 random bytes in base64 (make one with: openssl rand -base64 32)',
     'CALLHALF_SHUTDOWN_SECONDS must be a whole number of seconds, 1 to 600',
+    'CALLHALF_STREAM_ORIGINS must be a list of origins, separated by commas, such as https://app.example.net',
     'DATABASE_URL must be a URL that begins with postgres:// or postgresql://',
   ])
 })

@@ -19,9 +19,27 @@ export type Config = {
   readonly redis: { readonly embedded: { readonly dataDir: string; readonly searchPath: string } }
   /** `dataDir` holds PGlite when `secrets.databaseUrl` is undefined. */
   readonly records: { readonly dataDir: string; readonly poolSize: number }
-  /** Ranges in CIDR notation that webhooks may reach besides public addresses. */
-  readonly webhooks: { readonly allowPrivateTargets: readonly string[] }
-  readonly shutdown: { readonly timeoutMs: number }
+  readonly webhooks: {
+    /** Ranges in CIDR notation that webhooks may reach besides public addresses. */
+    readonly allowPrivateTargets: readonly string[]
+    /** Whether a URL must prove that it wants webhooks before any is sent. */
+    readonly requiresVerification: boolean
+    /** How long what has become of deliveries is kept. */
+    readonly retentionMs: number
+  }
+  readonly streams: {
+    /** Streams of one app that may be open on this instance. */
+    readonly perAppMax: number
+    /** Origins of web pages that may open streams; empty: any, as tokens tell who is who. */
+    readonly origins: readonly string[]
+  }
+  /** How much of an app's log is kept for those who resume. */
+  readonly log: { readonly lengthMax: number; readonly ageMaxMs: number }
+  readonly shutdown: {
+    readonly timeoutMs: number
+    /** How long requests and streams are still taken after readiness has failed. */
+    readonly drainDelayMs: number
+  }
   readonly secrets: ConfiguredSecrets
 }
 
@@ -92,6 +110,7 @@ const url = (pattern: RegExp, message: string) => v.pipe(v.string(), v.regex(pat
 
 const REDIS_MESSAGE = 'a URL such as redis://user:password@host:6379/0 or rediss://host'
 const CIDR_MESSAGE = 'a list of networks in CIDR notation, separated by commas, such as 10.0.0.0/8,fd00::/8'
+const ORIGINS_MESSAGE = 'a list of origins, separated by commas, such as https://app.example.net'
 const SECRET_KEY_MESSAGE = '32 random bytes in base64 (make one with: openssl rand -base64 32)'
 const ROLES_MESSAGE = `a list of roles, separated by commas, out of ${ROLES.join(', ')}`
 
@@ -116,8 +135,34 @@ const VARIABLES = {
     ),
     '',
   ),
+  CALLHALF_STREAMS_PER_APP: v.optional(
+    wholeNumber('a number of streams, 1 to 100000', { min: 1, max: 100_000 }),
+    '5000',
+  ),
+  CALLHALF_STREAM_ORIGINS: v.optional(
+    v.pipe(
+      v.string(),
+      v.transform(splitList),
+      v.check((origins) => origins.every((origin) => URL.parse(origin)?.origin === origin), ORIGINS_MESSAGE),
+    ),
+    '',
+  ),
+  CALLHALF_LOG_EVENTS: v.optional(
+    wholeNumber('a number of events, 100 to 1000000', { min: 100, max: 1_000_000 }),
+    '20000',
+  ),
+  CALLHALF_LOG_HOURS: v.optional(wholeNumber('a whole number of hours, 1 to 168', { min: 1, max: 168 }), '24'),
+  CALLHALF_WEBHOOK_VERIFICATION: v.optional(v.picklist(['off', 'required'], 'off or required'), 'off'),
+  CALLHALF_DELIVERY_RETENTION_HOURS: v.optional(
+    wholeNumber('a whole number of hours, 1 to 8760', { min: 1, max: 8_760 }),
+    '72',
+  ),
   CALLHALF_LOG_LEVEL: v.optional(v.picklist(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`), 'info'),
   CALLHALF_SHUTDOWN_SECONDS: v.optional(wholeNumber('a whole number of seconds, 1 to 600', { min: 1, max: 600 }), '25'),
+  CALLHALF_DRAIN_DELAY_SECONDS: v.optional(
+    wholeNumber('a whole number of seconds, 0 to 300', { min: 0, max: 300 }),
+    '0',
+  ),
   CALLHALF_DATABASE_POOL_SIZE: v.optional(wholeNumber('a number of connections, 2 to 200', { min: 2, max: 200 }), '10'),
   REDIS_URL: v.optional(
     v.pipe(
@@ -168,8 +213,17 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     http: { host: values.CALLHALF_HOST, port: values.CALLHALF_PORT },
     redis: { embedded: { dataDir: join(dataDir, 'redis'), searchPath: env['PATH'] ?? '' } },
     records: { dataDir: join(dataDir, 'records'), poolSize: values.CALLHALF_DATABASE_POOL_SIZE },
-    webhooks: { allowPrivateTargets: values.CALLHALF_ALLOW_PRIVATE_TARGETS },
-    shutdown: { timeoutMs: values.CALLHALF_SHUTDOWN_SECONDS * 1_000 },
+    webhooks: {
+      allowPrivateTargets: values.CALLHALF_ALLOW_PRIVATE_TARGETS,
+      requiresVerification: values.CALLHALF_WEBHOOK_VERIFICATION === 'required',
+      retentionMs: values.CALLHALF_DELIVERY_RETENTION_HOURS * 3_600_000,
+    },
+    streams: { perAppMax: values.CALLHALF_STREAMS_PER_APP, origins: values.CALLHALF_STREAM_ORIGINS },
+    log: { lengthMax: values.CALLHALF_LOG_EVENTS, ageMaxMs: values.CALLHALF_LOG_HOURS * 3_600_000 },
+    shutdown: {
+      timeoutMs: values.CALLHALF_SHUTDOWN_SECONDS * 1_000,
+      drainDelayMs: values.CALLHALF_DRAIN_DELAY_SECONDS * 1_000,
+    },
     secrets: new ConfiguredSecrets({
       adminKey: values.CALLHALF_ADMIN_KEY,
       secretKey: values.CALLHALF_SECRET_KEY,

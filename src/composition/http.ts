@@ -1,0 +1,111 @@
+import * as v from 'valibot'
+import { CallControl } from '../control/call-control.ts'
+import { systemClock } from '../core/clock.ts'
+import { ShardSchema } from '../core/ids.ts'
+import { createHttpApp } from '../http/app.ts'
+import { Authenticator } from '../http/authentication.ts'
+import { HttpServer } from '../http/server.ts'
+import { StreamAuthenticator } from '../http/stream-authentication.ts'
+import { StreamCommands } from '../http/stream-commands.ts'
+import type { Readiness } from '../readiness.ts'
+import { Hub } from '../streams/hub.ts'
+import { StreamMetrics } from '../streams/metrics.ts'
+import { StreamTokens } from '../streams/tokens.ts'
+import { generateKeyPair } from '../webhooks/asymmetric-signature.ts'
+import { generateSecret } from '../webhooks/signature.ts'
+import type { Base } from './base.ts'
+import type { NetworkParts } from './networks.ts'
+import type { RecordParts } from './records.ts'
+import type { StateParts } from './state.ts'
+import type { WebhookParts } from './webhooks.ts'
+
+const DEFAULT_SHARD = v.parse(ShardSchema, 'main')
+
+/** The streams and the HTTP server. */
+export function buildHttp(
+  { config, secrets, registry, log }: Base,
+  parts: {
+    readonly records: RecordParts
+    readonly state: StateParts
+    readonly networks: NetworkParts
+    readonly webhooks: WebhookParts
+    readonly readiness: Readiness
+  },
+) {
+  const { records, state, networks, webhooks, readiness } = parts
+  const { apps, directory } = records
+  const shared = { directory, apps }
+  const calls = new CallControl({
+    directory,
+    calls: state.calls,
+    networks: networks.supervisor,
+    idempotency: records.idempotency,
+    clock: systemClock,
+    log: log.child({ component: 'call-control' }),
+  })
+  const hub = new Hub({
+    log: state.eventLog,
+    calls: state.calls,
+    directory,
+    metrics: new StreamMetrics(registry),
+    logger: log.child({ component: 'streams' }),
+    clock: systemClock,
+    random: Math.random,
+    commands: new StreamCommands({ calls, clock: systemClock, log: log.child({ component: 'stream-commands' }) }),
+    limits: { streamsPerAppMax: config.streams.perAppMax },
+  })
+  const tokens = new StreamTokens(state.streamTokens)
+  const authenticator = new Authenticator({ ...shared, adminKey: secrets.adminKey })
+  const streamAuthenticator = new StreamAuthenticator({
+    ...shared,
+    authenticator,
+    tokens,
+    origins: config.streams.origins,
+  })
+  const streams = { hub, authenticator: streamAuthenticator, tokens }
+  const httpLog = log.child({ component: 'http' })
+  const servesApi = config.roles.has('http')
+  const app = createHttpApp({
+    servesApi,
+    authenticator,
+    calls,
+    apps,
+    networks: records.networks,
+    networkControl: networks.supervisor,
+    subscribers: records.subscribers,
+    ...webhookPorts(records, webhooks),
+    requiresVerification: config.webhooks.requiresVerification,
+    streams,
+    readiness: () => readiness.current(),
+    registry,
+    defaultShard: DEFAULT_SHARD,
+    clock: systemClock,
+    log: httpLog,
+  })
+  const server = new HttpServer({
+    fetch: app.fetch,
+    streams,
+    acceptsStreams: servesApi,
+    ...config.http,
+    drainDelayMs: config.shutdown.drainDelayMs,
+    log: httpLog,
+  })
+  return { hub, server }
+}
+
+/** What managing webhooks asks for. */
+const webhookPorts = (records: RecordParts, webhooks: WebhookParts) => ({
+  endpoints: records.endpoints,
+  checkEndpointUrl: webhooks.checkUrl,
+  generateSecret,
+  generateKeyPair,
+  openEndpoint: webhooks.openEndpoint,
+  resetFailures: webhooks.resetFailures,
+  forgetEndpoint: webhooks.forgetEndpoint,
+  webhookStatus: webhooks.webhookStatus,
+  deliveries: records.deliveries,
+  operatorEvents: records.operatorEvents,
+  replayer: webhooks.replayer,
+  tester: webhooks.tester,
+  verifier: webhooks.verifier,
+})
