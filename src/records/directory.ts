@@ -11,7 +11,8 @@ import { DirectoryIndex, type KeyEntry } from './directory-index.ts'
 import { applyChanges, loadAll } from './directory-rows.ts'
 import type { Schema } from './schema.ts'
 
-const POLL_MS = 1_000
+/** What others change (a revoked key, an assignment) is to count here within a second. */
+const POLL_MS = 500
 const CHANGES_PER_READ = 1_000
 
 export type RecordsDirectoryOptions = {
