@@ -210,5 +210,7 @@ test('a stop leaves nothing active and keeps what was handed over during it', as
   release.resolve(Date.now())
   await stopped
   await queue.stop(AbortSignal.timeout(5_000))
-  expect(await (await rawQueue()).getJobCounts()).toMatchObject({ active: 0, waiting: 1, delayed: 1 })
+  // The worker may have fetched the second one as it stopped, and put it off like the first.
+  const { active, waiting = 0, delayed = 0 } = await (await rawQueue()).getJobCounts()
+  expect({ active, kept: waiting + delayed }).toEqual({ active: 0, kept: 2 })
 })

@@ -100,6 +100,8 @@ test('a call whose stream breaks while it is placed is placed once, and the clie
     const { call } = await client.dial(DIAL)
     placed.push(call.call_id)
     expect((await callsInNetwork()).map(({ call_id }) => call_id)).toEqual([call.call_id])
+    // The gateway hears of it by an event, which may come after the answer.
+    await until('the call to be known', () => (client.calls().size === 1 ? true : undefined))
     // Not over the stream, which may still be about to break.
     await tenant.client.call('DELETE', tenant.path(`/calls/${encodeURIComponent(call.call_id)}`))
     await until('the end', async () => ((await callsInNetwork()).length === 0 ? true : undefined))

@@ -242,8 +242,11 @@ local is_repeated = not is_ours and (was_ours or known[2] == 'lost ' .. left)
 if not is_repeated then
   record_attempts(19)
   if has_failed then fail(ep, paused) end
-  -- In a turn of somebody else's, too; a lane without a turn has nothing pending.
-  if known[1] or known[3] then redis.call('HSET', turn, 'left', (is_ours and 'ok ' or 'lost ') .. left) end
+  -- In a turn of somebody else's, too, or of nobody's yet; a lane with nothing pending has none.
+  if known[1] or known[3] or redis.call('EXISTS', KEYS[1]) == 1 then
+    redis.call('HSET', turn, 'left', (is_ours and 'ok ' or 'lost ') .. left)
+    redis.call('PEXPIRE', turn, ttl)
+  end
 end
 local wakes, reopen, resume = {}, 0, due
 local attempts = tonumber(known[3] or 0) + (is_ours and requests or 0)
