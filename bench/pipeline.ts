@@ -5,7 +5,7 @@ import { runProfiled } from './pipeline/profiled-run.ts'
 import { PipelineRig, type RunReport } from './pipeline/rig.ts'
 import { measureStagesAlone } from './pipeline/stages-alone.ts'
 import { Stores } from './pipeline/stores.ts'
-import { findSustained } from './pipeline/sustained.ts'
+import { findSustained, WINDOW } from './pipeline/sustained.ts'
 import { formatNumber, machineLoad, say } from './webhooks/rig/figures.ts'
 
 /**
@@ -34,7 +34,6 @@ if (!(users >= 1) || !(seconds >= 1)) throw new Error('--users and --seconds are
 
 const PACES = [100, 500, 1_000, 2_000]
 const GOAL = { pace: 500, webhookP50Ms: 10, webhookP99Ms: 50, streamP99Ms: 15, sustained: 2_400 }
-const PROFILED_PACE = 1_000
 const WARM_UP_PACE = 400
 const ALONE_SECONDS = 2
 
@@ -51,7 +50,7 @@ printRuns(runs)
 const sustained = await findSustained(rig, seconds)
 say()
 say(
-  `As fast as it goes, 600 under way: ${formatNumber(Math.round(sustained.fullPace.perSecond))} events/s. As open loops:`,
+  `As fast as it goes, ${WINDOW} under way: ${formatNumber(Math.round(sustained.fullPace.perSecond))} events/s. As open loops:`,
 )
 printRuns(
   sustained.tried.map(({ perSecond, run, flat }) => ({ perSecond, run, load: flat ? 'flat' : 'backlog grows' })),
@@ -60,8 +59,7 @@ printRuns(
 say()
 printLimits(sustained.fullPace)
 
-const profilePace = Math.min(PROFILED_PACE, Math.max(PACES[0] ?? 0, sustained.perSecond * 0.8))
-const profiled = await runProfiled({ rig, stores }, { perSecond: profilePace, seconds })
+const profiled = await runProfiled({ rig, stores }, { seconds, window: WINDOW })
 const { profile, documents } = profiled
 const alone = await measureStagesAlone({ documents, receiver: rig.receiver, seconds: ALONE_SECONDS })
 say()

@@ -21,9 +21,11 @@ export type KillRound = {
   readonly reasons: string
 }
 
-const BEFORE_KILL_MS = 3_000
-const AFTER_KILL_MS = 6_000
-const ROUND_SECONDS = (BEFORE_KILL_MS + AFTER_KILL_MS) / 1_000
+const BEFORE_MS = 3_000
+/** A killed one stays away for as long as its leases last. */
+const AWAY_MS = 6_000
+/** A restarted one is watched until it has its place again, if it comes first in line: it asks after 10 s. */
+const RETURN_MS = 20_000
 /** Calls last so long: from then on as many end as begin. */
 const CALL_MS = 2_000
 
@@ -39,14 +41,20 @@ export async function runKillRound(
   const reasonsBefore = await resyncsOf(survivor)
   const handOversBefore = await handOversOf(survivor)
   const startedAt = Date.now()
-  const loadId = await cluster.startLoad(options.callsPerSecond, ROUND_SECONDS)
-  await delay(BEFORE_KILL_MS)
+  const isKill = options.signal === 'SIGKILL'
+  const seconds = (BEFORE_MS + (isKill ? AWAY_MS : RETURN_MS)) / 1_000
+  const loadId = await cluster.startLoad(options.callsPerSecond, seconds)
+  await delay(BEFORE_MS)
   const killedAt = performance.now()
   await victim.signal(options.signal)
-  await delay(AFTER_KILL_MS)
+  if (isKill) await delay(AWAY_MS)
+  else {
+    await victim.launch()
+    await delay(RETURN_MS)
+  }
   const arrivals = survivor === cluster.gateways[0] ? cluster.app.streamArrivals : cluster.second.streamArrivals
   const gapMs = longestSilence(arrivals, killedAt)
-  await victim.launch()
+  if (isKill) await victim.launch()
   await cluster.untilLoadIsDone(loadId)
   const requests = await subscriptionRequestsOf(survivor)
   const ownRequests = await subscriptionRequestsOf(victim)
@@ -55,7 +63,7 @@ export async function runKillRound(
     owned,
     gapMs,
     slowestMs: slowestAck(ledger, performance.timeOrigin + killedAt),
-    eventsPerSecond: rateOf(ledger, startedAt + CALL_MS, startedAt + ROUND_SECONDS * 1_000),
+    eventsPerSecond: rateOf(ledger, startedAt + CALL_MS, startedAt + seconds * 1_000),
     subscriptionRequests: {
       create: requests.create - requestsBefore.create + ownRequests.create,
       refresh: requests.refresh - requestsBefore.refresh + ownRequests.refresh,
@@ -103,7 +111,7 @@ function rateOf(ledger: readonly LedgerEntry[], from: number, until: number): nu
 
 /** Of the events made around a time (ms since the epoch), the longest wait for an acknowledgement. */
 function slowestAck(ledger: readonly LedgerEntry[], around: number): number {
-  const near = ledger.filter(({ created_at: at }) => at >= around - 500 && at <= around + AFTER_KILL_MS)
+  const near = ledger.filter(({ created_at: at }) => at >= around - 500 && at <= around + RETURN_MS)
   return Math.max(...near.map((entry) => (entry.acked_at ?? Infinity) - entry.created_at))
 }
 

@@ -15,16 +15,16 @@ export type ProfiledRun = {
   readonly documents: readonly string[]
 }
 
-/** A run at an even pace with the gateway's profiler on. */
+/** A run as fast as it goes, with `window` events under way, with the gateway's profiler on. */
 export async function runProfiled(
   { rig, stores }: { readonly rig: PipelineRig; readonly stores: Stores },
-  pace: { readonly perSecond: number; readonly seconds: number },
+  { seconds, window }: { readonly seconds: number; readonly window: number },
 ): Promise<ProfiledRun> {
   const path = join(tmpdir(), `callhalf-bench-${process.pid}.cpuprofile`)
   await rig.feed.call('capture')
   await stores.redis.config('RESETSTAT')
   await rig.gateway.ask('startProfile')
-  const run = await rig.atPace(pace.perSecond, pace.seconds)
+  const run = await rig.atFullPace(seconds, window)
   await rig.gateway.ask('stopProfile', path)
   const redisCommands = await stores.redis.info('commandstats')
   try {

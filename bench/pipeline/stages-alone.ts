@@ -1,5 +1,4 @@
 import { Child } from '../webhooks/rig/child.ts'
-import { readCpuSeconds as readRedisSeconds } from '../webhooks/rig/redis-figures.ts'
 import type { SenderCalls } from '../webhooks/rig/sender.ts'
 import { startTestRedis } from '../../test/support/redis.ts'
 import { startCallhalf } from '../streams/contenders.ts'
@@ -8,11 +7,7 @@ import type { ReceiverCalls } from './receiver.ts'
 import type { StageCalls, StageResult } from './stages.ts'
 
 /** One stage with nothing else in its process. */
-export type StageAlone = StageResult & {
-  readonly stage: Stage
-  /** Processor time of Redis, in microseconds. */
-  readonly redisUs?: number
-}
+export type StageAlone = StageResult & { readonly stage: Stage }
 
 export type StagesAloneOptions = {
   /** Real ones, as the simulator sent them. */
@@ -42,9 +37,7 @@ export async function measureStagesAlone({
     const framing = await stages.call('framing', work)
     const parse = await stages.call('parse', work)
     const normalise = await stages.call('normalise', work)
-    const usedBefore = await readRedisSeconds(redis.connect())
     const commit = await stages.call('commit', { ...work, socketPath: redis.socketPath })
-    const redisUs = ((await readRedisSeconds(redis.connect())) - usedBefore) * 1e6
     const ack = await stages.call('ack', { url, seconds })
     const post = { urls: [url], way: 'signed', pace: 'full', concurrency: IN_FLIGHT } as const
     await sender.call('send', { ...post, count: DELIVERIES / 10 })
@@ -53,7 +46,7 @@ export async function measureStagesAlone({
       { stage: 'framing', ...framing },
       { stage: 'parse', ...parse },
       { stage: 'normalise', ...normalise },
-      { stage: 'reduce + commit', ...commit, redisUs },
+      { stage: 'reduce + commit', ...commit },
       { stage: 'fan-out', ...(await fanOutAlone()) },
       { stage: 'deliver', count: sent.sent, seconds: sent.seconds, cpuUs: sent.cpuUs },
       { stage: 'ack', ...ack },

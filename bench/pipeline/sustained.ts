@@ -6,8 +6,8 @@ const BACKLOG_SECONDS_MAX = 0.5
 const GROWTH_MAX = 0.02
 const STEP = 0.06
 const STEPS_MAX = 5
-/** Events under way while the first guess is made. */
-const WINDOW = 600
+/** Events under way at full pace: enough to keep everything busy, and no backlog. */
+export const WINDOW = 600
 const ROUND_TO = 25
 
 /** Whether the backlog stopped growing once the run had got going. */

@@ -128,22 +128,26 @@ function fatesOf(options: {
     if (told.has(entry)) return { entry, fate: 'told' }
     if (overtaken.has(entry)) return { entry, fate: 'overtaken' }
     const fellIntoGap = snapshots.some(
-      (snapshot) => snapshot.created_at >= entry.created_at && ackedAtOf(snapshot) <= ackedAtOf(entry),
+      (snapshot) => snapshot.created_at >= entry.created_at && mayPrecede(snapshot, entry),
     )
     return { entry, fate: isOver && (fellIntoGap || wasConcluded) ? 'told_by_resynchronisation' : 'lost' }
   })
 }
 
-function isOvertaken(entry: LedgerEntry, later: readonly LedgerEntry[]): boolean {
+const isOvertaken = (entry: LedgerEntry, later: readonly LedgerEntry[]): boolean =>
+  ackedAtOf(entry) < Infinity && later.some((other) => mayPrecede(other, entry))
+
+/**
+ * Whether an event that was made later may have been dealt with first: it was acknowledged before, or it was
+ * sent before the other one was acknowledged, on another channel or before that one was sent again. On one
+ * channel the order is kept.
+ */
+function mayPrecede(later: LedgerEntry, entry: LedgerEntry): boolean {
   const ackedAt = ackedAtOf(entry)
   const last = entry.emissions.at(-1)
   return (
-    ackedAt < Infinity &&
-    later.some(
-      (other) =>
-        ackedAtOf(other) <= ackedAt ||
-        other.emissions.some(({ at, channel_id: id }) => at < ackedAt && (id !== last?.channel_id || at < last.at)),
-    )
+    ackedAtOf(later) <= ackedAt ||
+    later.emissions.some(({ at, channel_id: id }) => at < ackedAt && (id !== last?.channel_id || at < last.at))
   )
 }
 
