@@ -212,4 +212,5 @@ test('commands are carried out by every instance, whoever has the channels', { t
     await cluster.asApp(instance).call('DELETE', path)
     await untilTold(cluster, callId, ['ringing', 'active', 'released'])
   }
+  expect(cluster.witness.contradictions).toEqual([])
 })
