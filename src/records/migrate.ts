@@ -3,6 +3,8 @@ import { GatewayError } from '../core/errors.ts'
 import { foundation } from './migrations/0001-foundation.ts'
 import { webhookDelivery } from './migrations/0002-webhook-delivery.ts'
 import { subscriberDepartures } from './migrations/0003-subscriber-departures.ts'
+import { provisioning } from './migrations/0004-provisioning.ts'
+import { provisioningOrders } from './migrations/0005-provisioning-orders.ts'
 import type { Schema } from './schema.ts'
 
 /** One step of the schema: SQL statements, run in one transaction. A released step is never edited. */
@@ -13,6 +15,8 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0001-foundation', statements: foundation },
   { name: '0002-webhook-delivery', statements: webhookDelivery },
   { name: '0003-subscriber-departures', statements: subscriberDepartures },
+  { name: '0004-provisioning', statements: provisioning },
+  { name: '0005-provisioning-orders', statements: provisioningOrders },
 ]
 
 /** Names our advisory lock among those of other programs in the same database. */

@@ -1,0 +1,85 @@
+import type { Eligibility } from './eligibility.ts'
+
+/** What a provider is asked to do with numbers. `begin` with its own numbers, `port` with other carriers'. */
+export const PROVIDER_ACTIONS = ['begin', 'port', 'enable', 'change', 'move', 'end'] as const
+export type ProviderAction = (typeof PROVIDER_ACTIONS)[number]
+
+/** What an adapter can do; the engine asks for nothing else. */
+export type ProviderCapabilities = {
+  readonly actions: ReadonlySet<ProviderAction>
+  /** Whether a repetition with the same idempotency key is answered like the first, and does nothing. */
+  readonly isIdempotent: boolean
+  /** Whether a request can be found by its idempotency key, after an attempt whose outcome is unknown. */
+  readonly canFind: boolean
+  readonly canCancel: boolean
+  readonly judgesEligibility: boolean
+  readonly batchMax: number
+}
+
+/** One number of a request. */
+export type ProviderLine = {
+  readonly e164: string
+  /** The provider's own reference of the line, once it has given one. */
+  readonly providerRef?: string
+  /** What the line is to be like: features, location, losing carrier, the caller's own id … */
+  readonly attributes: Readonly<Record<string, unknown>>
+}
+
+export type ProviderRequest = {
+  readonly action: ProviderAction
+  readonly productId: string
+  /** Constant over all attempts; the provider must never carry it out twice. */
+  readonly idempotencyKey: string
+  readonly lines: readonly ProviderLine[]
+}
+
+/** What became of one line. */
+export type LineOutcome =
+  | { readonly e164: string; readonly kind: 'done'; readonly providerRef?: string }
+  /** `pending`: the provider waits for somebody else, as a port does for the losing carrier. */
+  | { readonly e164: string; readonly kind: 'pending'; readonly focDate?: number }
+  | { readonly e164: string; readonly kind: 'rejected'; readonly code: string; readonly message: string }
+
+export type ProviderResult =
+  /** Every line has an outcome; when none is `pending`, it is over. */
+  | { readonly kind: 'answered'; readonly ref?: string; readonly lines: readonly LineOutcome[] }
+  /** It is under way: poll with `ref`, not before `pollAfterMs`. */
+  | { readonly kind: 'accepted'; readonly ref: string; readonly pollAfterMs: number }
+  /** Not carried out; the same may succeed later. */
+  | { readonly kind: 'retry'; readonly reason: string; readonly afterMs?: number }
+  /** Not carried out, and never will be. */
+  | { readonly kind: 'refused'; readonly code: string; readonly message: string }
+  /** Whether it was carried out is not known: never sent again unless the provider is idempotent. */
+  | { readonly kind: 'unknown'; readonly reason: string }
+
+/** What goes with each call to a provider. */
+export type ProviderContext = {
+  readonly attempt: number
+  /** Aborts when the call has taken too long. */
+  readonly signal: AbortSignal
+  /** Keeps what was sent or received, without secrets, as a provider call detail. */
+  readonly record: (detail: {
+    readonly isResponse: boolean
+    readonly content: string
+    readonly components?: readonly { readonly key: string; readonly value: string }[]
+  }) => Promise<void>
+}
+
+/**
+ * A provider of numbers or of services on numbers. Implementations never throw for what a provider answers;
+ * they reject only for their own mistakes, which the engine treats as `unknown`.
+ */
+export interface NumberProvider {
+  /** As in a product's `provider`. */
+  readonly id: string
+  readonly capabilities: ProviderCapabilities
+  execute(request: ProviderRequest, context: ProviderContext): Promise<ProviderResult>
+  /** How a request that was accepted stands. */
+  poll(ref: string, request: ProviderRequest, context: ProviderContext): Promise<ProviderResult>
+  /** Looks for a request whose outcome is unknown; undefined: the provider never got it. Needs `canFind`. */
+  find(request: ProviderRequest, context: ProviderContext): Promise<ProviderResult | undefined>
+  /** Asks to abandon a request; the answer says how it stands now. Needs `canCancel`. */
+  cancel(ref: string, request: ProviderRequest, context: ProviderContext): Promise<ProviderResult>
+  /** Needs `judgesEligibility`. */
+  judgeEligibility(e164: string, context: ProviderContext): Promise<Eligibility>
+}

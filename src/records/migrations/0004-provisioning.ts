@@ -1,0 +1,207 @@
+/**
+ * Provisioning: customers and what belongs to them, the catalogue, numbers and reservations; orders are in 0005.
+ * Times are compared with the database's own
+ * clock. Money is `numeric`, six digits after the point.
+ *
+ * The last line of defence against selling a number twice is in the keys here: `numbers` has one row for a
+ * number, `reservation_items_live` allows one live hold of it, `order_items_live` one open order of it for a
+ * product, `services_live` one service of it.
+ */
+export const provisioning = `
+create table customers (
+  customer_id text collate "C" primary key,
+  app_id text collate "C" references apps on delete set null,
+  external_id text collate "C",
+  name text collate "C" not null,
+  status text not null check (status in ('active', 'suspended', 'closed')),
+  country text not null,
+  currency text not null,
+  time_zone text,
+  default_payment_method_id text collate "C",
+  metadata jsonb not null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  removed_at timestamptz,
+  version integer not null default 1
+);
+create unique index customers_external_id on customers (coalesce(app_id, ''), external_id)
+  where external_id is not null and removed_at is null;
+create index customers_of_app on customers (app_id, customer_id) where removed_at is null;
+
+create table provisioning_keys (
+  key_id text collate "C" primary key,
+  app_id text collate "C" not null references apps on delete cascade,
+  hash text not null unique,
+  prefix text not null,
+  name text,
+  created_at timestamptz not null default now()
+);
+create index provisioning_keys_of_app on provisioning_keys (app_id);
+create table provisioning_key_customers (
+  key_id text collate "C" not null references provisioning_keys on delete cascade,
+  customer_id text collate "C" not null references customers on delete cascade,
+  primary key (key_id, customer_id)
+);
+
+create table contacts (
+  contact_id text collate "C" primary key,
+  customer_id text collate "C" not null references customers,
+  first_name text collate "C" not null,
+  last_name text collate "C" not null,
+  email text collate "C" not null,
+  phone text,
+  role text not null check (role in ('admin', 'billing', 'technical', 'porting')),
+  language text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1
+);
+create index contacts_of_customer on contacts (customer_id, contact_id);
+
+create table payment_methods (
+  payment_method_id text collate "C" primary key,
+  customer_id text collate "C" not null references customers,
+  type text not null check (type in ('card', 'sepa', 'ach', 'invoice')),
+  token text,
+  brand text,
+  last4 text,
+  exp_month integer,
+  exp_year integer,
+  is_default boolean not null,
+  status text not null check (status in ('active', 'expired', 'disabled')),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1
+);
+create index payment_methods_of_customer on payment_methods (customer_id, payment_method_id);
+create unique index payment_methods_default on payment_methods (customer_id) where is_default;
+
+create table product_locations (
+  location_id text collate "C" primary key,
+  customer_id text collate "C" not null references customers,
+  name text collate "C" not null,
+  line1 text not null,
+  line2 text,
+  city text collate "C" not null,
+  region text,
+  postal_code text not null,
+  country text not null,
+  latitude double precision,
+  longitude double precision,
+  emergency_address_status text not null
+    check (emergency_address_status in ('none', 'pending', 'validated', 'rejected')),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  version integer not null default 1
+);
+create index product_locations_of_customer on product_locations (customer_id, location_id);
+
+create table connections (
+  connection_id text collate "C" primary key,
+  customer_id text collate "C" not null references customers,
+  type text collate "C" not null,
+  name text collate "C" not null,
+  status text not null check (status in ('active', 'suspended', 'ended')),
+  channels integer,
+  location_id text collate "C" references product_locations,
+  provider text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+create index connections_of_customer on connections (customer_id, connection_id);
+
+create table products (
+  product_id text collate "C" primary key,
+  name text collate "C" not null,
+  kind text not null check (kind in ('number', 'messaging')),
+  number_type text check (number_type in ('local', 'tollFree', 'mobile', 'national', 'sharedCost')),
+  provider text not null,
+  actions jsonb not null,
+  features jsonb not null,
+  requirements jsonb not null,
+  is_active boolean not null default true,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  check ((kind = 'number') = (number_type is not null))
+);
+create table product_prices (
+  product_id text collate "C" not null references products on delete cascade,
+  currency text not null,
+  one_time numeric(19,6) not null check (one_time >= 0),
+  monthly numeric(19,6) not null check (monthly >= 0),
+  primary key (product_id, currency)
+);
+create table product_countries (
+  product_id text collate "C" not null references products on delete cascade,
+  country text collate "C" not null,
+  primary key (product_id, country)
+);
+create index product_countries_of_country on product_countries (country);
+create table cities (
+  city_id text collate "C" primary key,
+  country text collate "C" not null,
+  name text collate "C" not null,
+  region text,
+  area_codes jsonb not null
+);
+create index cities_of_country on cities (country, city_id);
+create table product_cities (
+  product_id text collate "C" not null references products on delete cascade,
+  city_id text collate "C" not null references cities on delete cascade,
+  primary key (product_id, city_id)
+);
+create index product_cities_of_city on product_cities (city_id);
+
+create table numbers (
+  e164 text collate "C" primary key check (e164 ~ '^\\+[1-9][0-9]{6,14}$'),
+  product_id text collate "C" not null references products,
+  country text collate "C" not null,
+  region text,
+  city_id text collate "C" references cities,
+  area_code text collate "C",
+  line_type text,
+  features jsonb not null default '[]',
+  state text not null check (state in
+    ('discovery', 'available', 'reserved', 'in_service', 'released', 'aging', 'port_in', 'port_out', 'removed')),
+  customer_id text collate "C" references customers,
+  order_id text collate "C",
+  reservation_id text collate "C",
+  reserved_until timestamptz,
+  aging_until timestamptz,
+  updated_at timestamptz not null default now(),
+  version integer not null default 0,
+  check (state <> 'reserved' or reservation_id is not null or order_id is not null),
+  check (state not in ('in_service', 'port_in', 'port_out') or customer_id is not null),
+  check (reserved_until is null or reservation_id is not null)
+);
+create index numbers_available on numbers (product_id, e164) where state = 'available';
+create index numbers_available_in on numbers (country, e164) where state = 'available';
+create index numbers_available_in_area on numbers (country, area_code, e164) where state = 'available';
+create index numbers_available_in_city on numbers (city_id, e164) where state = 'available';
+create index numbers_reserved on numbers (reserved_until) where reserved_until is not null;
+create index numbers_aging on numbers (aging_until) where state = 'aging';
+create index numbers_of_customer on numbers (customer_id, e164) where customer_id is not null;
+
+create table reservations (
+  reservation_id text collate "C" primary key,
+  customer_id text collate "C" not null references customers,
+  state text not null check (state in ('active', 'consumed', 'released', 'expired')),
+  ttl_seconds integer not null,
+  extended_count integer not null default 0,
+  expires_at timestamptz not null,
+  max_expires_at timestamptz not null,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now()
+);
+create index reservations_of_customer on reservations (customer_id, reservation_id);
+create index reservations_active on reservations (expires_at) where state = 'active';
+create table reservation_items (
+  item_id bigint generated always as identity primary key,
+  reservation_id text collate "C" not null references reservations,
+  e164 text collate "C" not null,
+  state text not null check (state in ('held', 'consumed', 'expired', 'released')),
+  expires_at timestamptz not null
+);
+create unique index reservation_items_live on reservation_items (e164) where state = 'held';
+create index reservation_items_of_reservation on reservation_items (reservation_id, e164);
+`
