@@ -1,6 +1,8 @@
 import type { ColumnType, Generated } from 'kysely'
 import type { ItemState, OrderAction, OrderState } from '../model/order.ts'
 import type { NumberState } from '../model/number-state.ts'
+import type { FulfilmentState, ResumableState } from '../model/fulfilment.ts'
+import type { ProviderAction } from '../model/provider.ts'
 
 /** Written as JSON text, read as the value. */
 type Json<Value> = ColumnType<Value, string, string>
@@ -179,8 +181,8 @@ export type ProvisioningSchema = {
     partial_allowed: boolean
     requested_date: Date | null
     external_id: string | null
-    parameters: Json<unknown>
-    metadata: Json<unknown>
+    parameters: Json<Readonly<Record<string, unknown>>>
+    metadata: Json<Readonly<Record<string, string>>>
     quantity_requested: number
     quantity_fulfilled: Generated<number>
     currency: string
@@ -196,12 +198,14 @@ export type ProvisioningSchema = {
     fulfilment_id: string
     order_id: string
     provider: string
-    action: string
-    state: string
+    action: ProviderAction
+    state: FulfilmentState
+    resume_state: ResumableState | null
     is_compensation: Generated<boolean>
     provider_ref: string | null
     is_cancel_requested: Generated<boolean>
     attempts: Generated<number>
+    last_error: string | null
     due_at: Date | null
     lease_token: Generated<number>
     leased_until: Date | null
@@ -229,7 +233,7 @@ export type ProvisioningSchema = {
     order_id: string
     seq: BigSerial
     at: DefaultNow
-    kind: string
+    kind: 'state' | 'milestone' | 'note'
     e164: string | null
     text: string
   }

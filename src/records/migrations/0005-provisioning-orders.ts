@@ -38,18 +38,22 @@ create table fulfilments (
   provider text not null,
   action text not null,
   state text not null check (state in ('due', 'sent', 'accepted', 'done', 'stuck')),
+  resume_state text check (resume_state in ('due', 'sent', 'accepted')),
   is_compensation boolean not null default false,
   provider_ref text,
   is_cancel_requested boolean not null default false,
   attempts integer not null default 0,
+  last_error text,
   due_at timestamptz,
   lease_token bigint not null default 0,
   leased_until timestamptz,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  check ((state = 'stuck') = (resume_state is not null)),
+  check ((state in ('done', 'stuck')) = (due_at is null))
 );
 create index fulfilments_of_order on fulfilments (order_id, fulfilment_id);
-create index fulfilments_due on fulfilments (due_at) where due_at is not null;
+create index fulfilments_due on fulfilments (provider, due_at) where due_at is not null;
 create index fulfilments_by_ref on fulfilments (provider, provider_ref) where provider_ref is not null;
 
 create table order_items (
