@@ -4,6 +4,7 @@ import { buildHttp } from './composition/http.ts'
 import { buildNetworks } from './composition/networks.ts'
 import { buildRecords } from './composition/records.ts'
 import { buildState } from './composition/state.ts'
+import { buildProvisioning } from './composition/provisioning.ts'
 import { buildWebhooks } from './composition/webhooks.ts'
 import type { Config, Role } from './config.ts'
 import { systemClock } from './core/clock.ts'
@@ -85,7 +86,8 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
     },
     clock: systemClock,
   })
-  const { server, hub } = buildHttp(base, { records, state, networks, webhooks, readiness })
+  const provisioning = buildProvisioning({ records })
+  const { server, hub } = buildHttp(base, { records, state, networks, webhooks, provisioning, readiness })
   const has = (role: Role) => config.roles.has(role)
   return {
     services: [

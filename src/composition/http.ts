@@ -15,6 +15,7 @@ import { generateKeyPair } from '../webhooks/asymmetric-signature.ts'
 import { generateSecret } from '../webhooks/signature.ts'
 import type { Base } from './base.ts'
 import type { NetworkParts } from './networks.ts'
+import type { ProvisioningParts } from './provisioning.ts'
 import type { RecordParts } from './records.ts'
 import type { StateParts } from './state.ts'
 import type { WebhookParts } from './webhooks.ts'
@@ -29,10 +30,11 @@ export function buildHttp(
     readonly state: StateParts
     readonly networks: NetworkParts
     readonly webhooks: WebhookParts
+    readonly provisioning: ProvisioningParts
     readonly readiness: Readiness
   },
 ) {
-  const { records, state, networks, webhooks, readiness } = parts
+  const { records, state, networks, webhooks, provisioning, readiness } = parts
   const { apps, directory } = records
   const shared = { directory, apps }
   const calls = new CallControl({
@@ -55,7 +57,11 @@ export function buildHttp(
     limits: { streamsPerAppMax: config.streams.perAppMax },
   })
   const tokens = new StreamTokens(state.streamTokens)
-  const authenticator = new Authenticator({ ...shared, adminKey: secrets.adminKey })
+  const authenticator = new Authenticator({
+    ...shared,
+    provisioningKeys: provisioning.keys,
+    adminKey: secrets.adminKey,
+  })
   const streamAuthenticator = new StreamAuthenticator({
     ...shared,
     authenticator,
@@ -76,6 +82,7 @@ export function buildHttp(
     ...webhookPorts(records, webhooks),
     requiresVerification: config.webhooks.requiresVerification,
     streams,
+    faces: provisioning.faces,
     readiness: () => readiness.current(),
     registry,
     defaultShard: DEFAULT_SHARD,

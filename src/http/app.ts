@@ -20,6 +20,7 @@ import { InFlightLimit } from './in-flight-limit.ts'
 import { HttpMetrics } from './metrics.ts'
 import { observeRequests } from './observe.ts'
 import { operationFactory, specOf } from './operation.ts'
+import type { DefineOperation } from './operation.ts'
 import { toProblemResponse } from './problem.ts'
 import { addAppRoutes } from './routes/admin-apps.ts'
 import { addOperatorEventRoutes } from './routes/admin-events.ts'
@@ -40,6 +41,9 @@ import { addWebhookActionRoutes } from './routes/webhook-actions.ts'
 import { addWebhookRoutes } from './routes/webhooks.ts'
 import type { StreamAuthenticator } from './stream-authentication.ts'
 import type { DeliveryReplayer, DeliveryTester, OwnershipVerifier, ReadWebhookStatus } from './webhook-ports.ts'
+
+/** Adds the routes of one of the provisioning APIs. */
+export type AddFace = (app: Hono<HttpEnv>, define: DefineOperation) => void
 
 /** What the HTTP side needs of the rest: ports, and the few objects of http itself that need ports, too. */
 export type HttpDeps = {
@@ -82,6 +86,8 @@ export type HttpDeps = {
   }
   readonly readiness: () => Readiness
   readonly registry: Registry
+  /** Further APIs over the same server, each adding its own routes. */
+  readonly faces: readonly AddFace[]
   /** For apps and networks that are created without naming one. */
   readonly defaultShard: Shard
   readonly clock: Clock
@@ -115,6 +121,7 @@ export function createHttpApp(deps: HttpDeps): Hono<HttpEnv> {
   addSubscriberRoutes(app, define, deps)
   addAdminWebhookRoutes(app, define, deps)
   addOperatorEventRoutes(app, define, deps.operatorEvents)
+  for (const addFace of deps.faces) addFace(app, define)
   addDocsRoutes(app, define)
   addAsyncApiRoute(app, define)
   addOpenApiRoute(app, define)

@@ -14,6 +14,9 @@ beforeEach(() => {
   authenticator = new Authenticator({
     apps: { authenticate: (key) => Promise.resolve(owners.get(key)), find: () => Promise.resolve(undefined) },
     directory: { app: (id) => (id === 'app-3' ? { appId: id, shard: v.parse(ShardSchema, 'main') } : undefined) },
+    provisioningKeys: {
+      authenticate: (key) => Promise.resolve(key === 'pk' ? { kind: 'key', keyId: 'pky_1', appId } : undefined),
+    },
     adminKey: 'admin-key',
   })
 })
@@ -62,4 +65,16 @@ describe('readBearer', () => {
       expect(() => readBearer(header)).toThrow(expect.objectContaining({ code: 'unauthorized' }))
     },
   )
+})
+
+describe('a provisioning key', () => {
+  it('sees what it was issued for, and the admin key sees all', async () => {
+    expect(await authenticator.requireScope('Bearer pk')).toEqual({ kind: 'key', keyId: 'pky_1', appId: 'app-1' })
+    expect(await authenticator.requireScope('Bearer admin-key')).toEqual({ kind: 'admin' })
+  })
+
+  it('is no key of an app, and a key of an app is none', async () => {
+    await expect(authenticator.requireApp('Bearer pk', 'app-1')).rejects.toMatchObject({ code: 'unauthorized' })
+    await expect(authenticator.requireScope('Bearer app-key')).rejects.toMatchObject({ code: 'unauthorized' })
+  })
 })

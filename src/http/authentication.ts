@@ -4,10 +4,12 @@ import type { Directory } from '../core/directory.ts'
 import { GatewayError } from '../core/errors.ts'
 import { toAppId } from '../core/ids.ts'
 import type { AppId } from '../core/ids.ts'
+import type { ProvisioningKeyCheck, Scope } from '../core/provisioning-scope.ts'
 
 export type AuthenticatorOptions = {
   readonly apps: Pick<AppRepository, 'authenticate' | 'find'>
   readonly directory: Pick<Directory, 'app'>
+  readonly provisioningKeys: ProvisioningKeyCheck
   readonly adminKey: string
 }
 
@@ -40,6 +42,19 @@ export class Authenticator {
     if (caller === undefined) throw unauthorized()
     if (caller.appId !== appId) throw new GatewayError('app_not_found')
     return caller
+  }
+
+  /** What a provisioning key or the admin key may see; rejects with `unauthorized` for any other. */
+  async requireScope(authorization: string | undefined): Promise<Scope> {
+    return this.requireScopeOfKey(readBearer(authorization))
+  }
+
+  /** The same for a key that was given elsewhere than in a header. */
+  async requireScopeOfKey(key: string): Promise<Scope> {
+    if (this.#isAdminKey(key)) return { kind: 'admin' }
+    const scope = await this.#options.provisioningKeys.authenticate(key)
+    if (scope === undefined) throw unauthorized()
+    return scope
   }
 
   async #existingApp(text: string): Promise<AppId> {

@@ -44,6 +44,11 @@ export async function generateOpenApi(app: Hono<HttpEnv>): Promise<OpenAPIV3_1.D
       components: {
         securitySchemes: {
           apiKey: { type: 'http', scheme: 'bearer', description: 'A key of the app' },
+          provisioningKey: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'A provisioning key: it sees the customers of its app, or those it was issued for',
+          },
           adminKey: { type: 'http', scheme: 'bearer', description: 'The admin key' },
         },
         schemas,

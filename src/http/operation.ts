@@ -6,6 +6,7 @@ import type { Caller } from '../core/app.ts'
 import { ERRORS, GatewayError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import { invalidRequest, parseInput } from '../core/parse-input.ts'
+import type { Scope } from '../core/provisioning-scope.ts'
 import type { Authenticator } from './authentication.ts'
 import type { HttpContext, HttpEnv } from './context.ts'
 import { headerParameters, schemaParameters } from './openapi-parameters.ts'
@@ -19,8 +20,8 @@ const nothing = v.strictObject({})
 type Nothing = typeof nothing
 
 /** What a handler returns: wrapped into a Response with our headers, `json` or `text` as its body. */
-type Reply = {
-  readonly status: 200 | 201 | 204 | 503
+export type Reply = {
+  readonly status: number
   readonly json?: unknown
   readonly text?: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>
   /** Names in lower case. */
@@ -38,9 +39,10 @@ type DocumentedResponse = {
 
 /**
  * Who may call an operation: `admin`, with the admin key; `app`, with a key of the app in the path or the
- * admin key; `stream`, like `app`, but the handler decides, as it takes stream tokens too; `open`, anybody.
+ * admin key; `provisioning`, with a provisioning key or the admin key; `stream`, like `app`, but the handler
+ * decides, as it takes stream tokens too; `open`, anybody, or the handler decides.
  */
-type Access = 'admin' | 'app' | 'stream' | 'open'
+type Access = 'admin' | 'app' | 'provisioning' | 'stream' | 'open'
 
 type OperationSpec<Params extends ObjectSchema, Query extends ObjectSchema, Body extends v.GenericSchema> = {
   readonly operationId: string
@@ -61,6 +63,11 @@ type OperationSpec<Params extends ObjectSchema, Query extends ObjectSchema, Body
   readonly responses: Readonly<Record<number, DocumentedResponse>>
   /** Error codes beyond those that every operation of its kind can have. */
   readonly errors?: readonly ErrorCode[]
+  /**
+   * The answer for an error where a document prescribes another form than problem details. Gets what was
+   * thrown, which may be no GatewayError.
+   */
+  readonly answerError?: (error: unknown, c: HttpContext) => Reply
 }
 
 type OperationInput<Params, Query, Body> = {
@@ -69,6 +76,8 @@ type OperationInput<Params, Query, Body> = {
   readonly body: Body
   /** Who proved a right to the app of the path; undefined unless `access` is `app`. */
   readonly caller: Caller | undefined
+  /** Whose customers the caller may see; undefined unless `access` is `provisioning`. */
+  readonly scope: Scope | undefined
   readonly c: HttpContext
 }
 
@@ -99,16 +108,23 @@ export type DefineOperation = <
  */
 export function operationFactory(authenticator: Authenticator): DefineOperation {
   return (spec, handle) => {
-    const wrapped = async (c: HttpContext): Promise<Response> => {
+    const answer = async (c: HttpContext): Promise<Reply> => {
       const pathParams = spec.params === undefined ? {} : textOnly(c.req.param())
-      const caller = await authorize(authenticator, spec.access, c)
+      const { caller, scope } = await authorize(authenticator, spec.access, c)
       const params = parseInput(spec.params ?? nothing, pathParams)
       const query = parseInput(spec.query ?? nothing, spec.query === undefined ? {} : textOnly(c.req.query()))
       const body = spec.body === undefined ? undefined : parseInput(spec.body, notList(await readBody(spec, c)))
       // Each was parsed by the schema that its type is inferred from; without a schema it has the default type.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-      const input = { params, query, body, caller, c } as Parameters<typeof handle>[0]
-      return toResponse(await handle(input), c.get('requestId'))
+      const input = { params, query, body, caller, scope, c } as Parameters<typeof handle>[0]
+      return handle(input)
+    }
+    const { answerError } = spec
+    const wrapped = async (c: HttpContext): Promise<Response> => {
+      const reply = await (answerError === undefined
+        ? answer(c)
+        : answer(c).catch((error: unknown) => answerError(error, c)))
+      return toResponse(reply, c.get('requestId'))
     }
     const marked = Object.assign(wrapped, { [OPERATION]: spec })
     return spec.isHidden === true ? marked : Object.assign(marked, { [uniqueSymbol]: { spec: describe(spec) } })
@@ -132,16 +148,19 @@ async function readBody(spec: Pick<AnySpec, 'isBodyOptional' | 'bodyBytesMax'>, 
 /** To valibot a list is an object, too; every body here is one with names. */
 const notList = (body: unknown): unknown => (Array.isArray(body) ? null : body)
 
-async function authorize(authenticator: Authenticator, access: Access, c: HttpContext): Promise<Caller | undefined> {
-  if (access === 'open' || access === 'stream') return undefined
+type Authorized = { readonly caller?: Caller; readonly scope?: Scope }
+
+async function authorize(authenticator: Authenticator, access: Access, c: HttpContext): Promise<Authorized> {
+  if (access === 'open' || access === 'stream') return {}
   const authorization = c.req.header('authorization')
   if (access === 'admin') {
     authenticator.requireAdmin(authorization)
-    return undefined
+    return {}
   }
+  if (access === 'provisioning') return { scope: await authenticator.requireScope(authorization) }
   const caller = await authenticator.requireApp(authorization, c.req.param('app_id') ?? '')
   c.set('appId', caller.appId)
-  return caller
+  return { caller }
 }
 
 /** A plain record of headers keeps node-server on its fast path; a Headers object does not. */
@@ -152,6 +171,14 @@ function toResponse(reply: Reply, requestId: string): Response {
   return new Response(JSON.stringify(reply.json), { status: reply.status, headers })
 }
 
+const SECURITY: Readonly<Record<Access, Record<string, string[]>[]>> = {
+  open: [],
+  admin: [{ adminKey: [] }],
+  app: [{ apiKey: [] }, { adminKey: [] }],
+  stream: [{ apiKey: [] }, { adminKey: [] }],
+  provisioning: [{ provisioningKey: [] }, { adminKey: [] }],
+}
+
 function describe(spec: AnySpec): DescribeRouteOptions {
   const { operationId, tag, summary, description, access, params, query, body, headers = [] } = spec
   return {
@@ -159,7 +186,7 @@ function describe(spec: AnySpec): DescribeRouteOptions {
     tags: [tag],
     summary,
     ...(description !== undefined && { description }),
-    security: access === 'open' ? [] : access === 'admin' ? [{ adminKey: [] }] : [{ apiKey: [] }, { adminKey: [] }],
+    security: SECURITY[access],
     parameters: [
       ...schemaParameters('path', params),
       ...schemaParameters('query', query),

@@ -5,6 +5,8 @@ const MISSING_BY_CONSTRAINT: Readonly<Record<string, ErrorCode>> = {
   api_keys_app: 'app_not_found',
   endpoints_app: 'app_not_found',
   idempotency_app: 'app_not_found',
+  provisioning_keys_app: 'app_not_found',
+  customers_app: 'app_not_found',
   subscribers_app: 'app_not_found',
   subscribers_network: 'network_not_found',
 }

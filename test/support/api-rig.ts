@@ -13,6 +13,8 @@ import { createHttpApp } from '../../src/http/app.ts'
 import { StreamAuthenticator } from '../../src/http/stream-authentication.ts'
 import type { ReadWebhookStatus } from '../../src/http/webhook-ports.ts'
 import { Ingest } from '../../src/ingest.ts'
+import { toProvisioningDatabase } from '../../src/provisioning/store/database.ts'
+import { ProvisioningKeys } from '../../src/provisioning/store/keys.ts'
 import { Apps } from '../../src/records/apps.ts'
 import { Deliveries } from '../../src/records/deliveries.ts'
 import { RecordsDirectory } from '../../src/records/directory.ts'
@@ -182,7 +184,12 @@ export class ApiRig {
     this.webhookStatus = (ids) => state.status(ids)
     this.withDeliveryStore = run
     const { apps, directory } = this
-    const authenticator = new Authenticator({ apps, directory, adminKey: ADMIN_KEY })
+    const authenticator = new Authenticator({
+      apps,
+      directory,
+      provisioningKeys: new ProvisioningKeys(toProvisioningDatabase(this.#records.records)),
+      adminKey: ADMIN_KEY,
+    })
     this.app = createHttpApp({
       servesApi: true,
       authenticator,
@@ -195,6 +202,7 @@ export class ApiRig {
       checkEndpointUrl: (url) => checkEndpointUrl(url, { policy, resolve: resolveExample }),
       generateSecret,
       generateKeyPair,
+      faces: [],
       requiresVerification,
       openEndpoint: (appId, endpointId) => this.openEndpoint(appId, endpointId),
       resetFailures: (appId, endpointId) => this.resetFailures(appId, endpointId),

@@ -92,7 +92,12 @@ export class StreamRig {
       limits,
     })
     const apps = this.#repository()
-    const authenticator = new Authenticator({ apps, directory, adminKey: ADMIN_KEY })
+    const authenticator = new Authenticator({
+      apps,
+      directory,
+      provisioningKeys: { authenticate: () => Promise.resolve(undefined) },
+      adminKey: ADMIN_KEY,
+    })
     const { hub, tokens } = this
     const access = { authenticator, apps, directory, tokens, ...(origins !== undefined && { origins }) }
     const streams = { hub, tokens, authenticator: new StreamAuthenticator(access) }

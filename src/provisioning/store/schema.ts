@@ -37,6 +37,7 @@ export type ProvisioningSchema = {
     hash: string
     prefix: string
     name: string | null
+    is_limited: boolean
     created_at: DefaultNow
   }
   readonly provisioning_key_customers: {

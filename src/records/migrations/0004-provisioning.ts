@@ -10,7 +10,7 @@
 export const provisioning = `
 create table customers (
   customer_id text collate "C" primary key,
-  app_id text collate "C" references apps on delete set null,
+  app_id text collate "C" constraint customers_app references apps on delete set null,
   external_id text collate "C",
   name text collate "C" not null,
   status text not null check (status in ('active', 'suspended', 'closed')),
@@ -30,10 +30,11 @@ create index customers_of_app on customers (app_id, customer_id) where removed_a
 
 create table provisioning_keys (
   key_id text collate "C" primary key,
-  app_id text collate "C" not null references apps on delete cascade,
+  app_id text collate "C" not null constraint provisioning_keys_app references apps on delete cascade,
   hash text not null unique,
   prefix text not null,
   name text,
+  is_limited boolean not null,
   created_at timestamptz not null default now()
 );
 create index provisioning_keys_of_app on provisioning_keys (app_id);

@@ -10,3 +10,9 @@ export type Scope =
 
 /** The name under which a caller's changes are audited. */
 export const actorOf = (scope: Scope): string => (scope.kind === 'admin' ? 'admin' : `key:${scope.keyId}`)
+
+/** Tells provisioning keys from other texts. */
+export interface ProvisioningKeyCheck {
+  /** What a presented key may see; undefined when it is nobody's. */
+  authenticate(key: string): Promise<Scope | undefined>
+}
