@@ -115,12 +115,24 @@ async function readBody(req: IncomingMessage): Promise<Buffer> {
 }
 
 function print({ type, payload, sequence }: WebhookMessage, remark = ''): void {
-  const text = (name: string): string => textOf(payload, name)
-  const call = `${text('call_id')} #${sequence ?? '-'} ${text('direction')} ${text('remote_number')}`
-  const subject = type === 'subscriber.assigned' ? text('subscriber_number') : call
   process.stdout.write(
-    `${`${new Date().toISOString()} ${type} ${text('subscriber_id')} ${subject} ${remark}`.trim()}\n`,
+    `${[new Date().toISOString(), type, ...describe(type, payload, sequence), remark].join(' ').trim()}\n`,
   )
+}
+
+/** Whom it is about, and what. */
+function describe(type: string, payload: unknown, sequence: number | undefined): readonly string[] {
+  const text = (name: string): string => textOf(payload, name)
+  switch (type.slice(0, type.indexOf('.'))) {
+    case 'subscriber':
+      return [text('subscriber_id'), text('subscriber_number')]
+    case 'order':
+      return [text('customer_id'), text('order_id'), text('state')]
+    case 'number':
+      return [text('customer_id'), text('number'), text('state')]
+    default:
+      return [text('subscriber_id'), text('call_id'), `#${sequence ?? '-'}`, text('direction'), text('remote_number')]
+  }
 }
 
 const fieldOf = (value: unknown, name: string): unknown =>

@@ -34,10 +34,7 @@ describe('a filter', () => {
   test('wants the types that it names', () => {
     const filter = { event_types: ['call.*', 'order.completed'] }
     const types = ['call.ringing', 'subscriber.assigned', 'order.completed', 'order.cancelled'] as const
-    expect(types.filter((event) => wantsType(filter, { event: event as 'call.ringing' }))).toEqual([
-      'call.ringing',
-      'order.completed',
-    ])
+    expect(types.filter((event) => wantsType(filter, { event }))).toEqual(['call.ringing', 'order.completed'])
     expect(wantsType(null, { event: 'call.ringing' })).toBe(true)
   })
 

@@ -9,6 +9,7 @@ import type {
 } from '../core/call-event.ts'
 import type { CallResource } from '../core/call-resource.ts'
 import type { LogGap } from '../core/event-log.ts'
+import type { NumberEventPayload, OrderEventPayload } from '../core/provisioning-event.ts'
 import type { Position as ServerPosition } from '../core/position.ts'
 import { formatPosition } from '../core/position.ts'
 import type { StreamFilterSchema } from '../streams/filter.ts'
@@ -21,6 +22,8 @@ import type {
   EventFrame,
   Filter,
   GapReason,
+  NumberEvent,
+  OrderEvent,
   PlacedCall,
   Position,
   ServerFrame,
@@ -38,11 +41,15 @@ describe("the client's types are those of the gateway:", () => {
     expectTypeOf<SubscriberDeparturePayload>().toExtend<SubscriberDeparture>()
     expectTypeOf<SubscriberEventPayload>().toExtend<SubscriberEvent>()
     expectTypeOf<CallEventPayload>().toExtend<CallEvent>()
+    expectTypeOf<OrderEventPayload>().toExtend<OrderEvent>()
+    expectTypeOf<NumberEventPayload>().toExtend<NumberEvent>()
     expectTypeOf<CallResource>().toExtend<SnapshotCall>()
     expectTypeOf<ServerPlacedCall>().toExtend<PlacedCall>()
     expectTypeOf<keyof SubscriberEvent>().toEqualTypeOf<keyof SubscriberEventPayload>()
     expectTypeOf<keyof SubscriberDeparture>().toEqualTypeOf<keyof SubscriberDeparturePayload>()
     expectTypeOf<keyof CallEvent>().toEqualTypeOf<keyof CallEventPayload>()
+    expectTypeOf<keyof OrderEvent>().toEqualTypeOf<keyof OrderEventPayload>()
+    expectTypeOf<keyof NumberEvent>().toEqualTypeOf<keyof NumberEventPayload>()
     expectTypeOf<keyof SnapshotCall>().toEqualTypeOf<keyof CallResource>()
     expectTypeOf<keyof PlacedCall>().toEqualTypeOf<keyof ServerPlacedCall>()
   })
@@ -50,6 +57,11 @@ describe("the client's types are those of the gateway:", () => {
   test('words', () => {
     expectTypeOf<CallEventType>().toEqualTypeOf<ServerCallEventType>()
     expectTypeOf<CallEvent['state']>().toEqualTypeOf<CallEventPayload['state']>()
+    expectTypeOf<OrderEvent['state']>().toEqualTypeOf<OrderEventPayload['state']>()
+    expectTypeOf<OrderEvent['event']>().toEqualTypeOf<OrderEventPayload['event']>()
+    expectTypeOf<OrderEvent['action']>().toEqualTypeOf<OrderEventPayload['action']>()
+    expectTypeOf<NumberEvent['state']>().toEqualTypeOf<NumberEventPayload['state']>()
+    expectTypeOf<NumberEvent['event']>().toEqualTypeOf<NumberEventPayload['event']>()
     expectTypeOf<GapReason>().toEqualTypeOf<LogGap>()
     expectTypeOf<EventFrame['event']>().toEqualTypeOf<Extract<SentFrame, { type: 'event' }>['event']>()
     // An EventSource has no close codes; the client is not one.

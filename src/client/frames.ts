@@ -73,6 +73,76 @@ export type SubscriberDeparture = {
   readonly network_id: string
 }
 
+export type OrderEventType =
+  | 'order.acknowledged'
+  | 'order.in_progress'
+  | 'order.pending'
+  | 'order.held'
+  | 'order.completed'
+  | 'order.partial'
+  | 'order.failed'
+  | 'order.cancelling'
+  | 'order.cancelled'
+
+export type OrderState =
+  | 'acknowledged'
+  | 'inProgress'
+  | 'pending'
+  | 'held'
+  | 'completed'
+  | 'partial'
+  | 'failed'
+  | 'rejected'
+  | 'assessingCancellation'
+  | 'pendingCancellation'
+  | 'cancelled'
+
+/** What became of an order of one of the app's customers. */
+export type OrderEvent = {
+  readonly app_id: string
+  readonly customer_id: string
+  readonly order_id: string
+  readonly product_id: string
+  readonly event: OrderEventType
+  readonly action: 'any' | 'port' | 'reserve' | 'range' | 'add' | 'move' | 'change' | 'delete' | 'deleteAll'
+  readonly state: OrderState
+  readonly previous_state?: OrderState | undefined
+  readonly reason?: string | undefined
+  readonly external_id?: string | undefined
+  readonly quantity_requested: number
+  readonly quantity_fulfilled: number
+  /** An exact decimal of an ISO 4217 currency. */
+  readonly one_time: { readonly amount: string; readonly currency: string }
+  readonly timestamp: number
+}
+
+export type NumberEventType = 'number.in_service' | 'number.released' | 'number.changed' | 'number.porting'
+
+export type NumberState =
+  | 'discovery'
+  | 'available'
+  | 'reserved'
+  | 'in_service'
+  | 'released'
+  | 'aging'
+  | 'port_in'
+  | 'port_out'
+  | 'removed'
+
+/** What became of a number of one of the app's customers. */
+export type NumberEvent = {
+  readonly app_id: string
+  readonly customer_id: string
+  readonly number: string
+  readonly product_id: string
+  readonly order_id: string
+  readonly service_id?: string | undefined
+  readonly event: NumberEventType
+  readonly state: NumberState
+  readonly previous_state?: NumberState | undefined
+  readonly timestamp: number
+}
+
 /** Why events could not be recovered. */
 export type GapReason = 'epoch_changed' | 'trimmed' | 'ahead_of_log'
 
@@ -116,6 +186,8 @@ export type EventFrame = { readonly type: 'event'; readonly position: Position }
   | { readonly event: CallEventType; readonly data: CallEvent }
   | { readonly event: 'subscriber.assigned'; readonly data: SubscriberEvent }
   | { readonly event: 'subscriber.unassigned'; readonly data: SubscriberDeparture }
+  | { readonly event: OrderEventType; readonly data: OrderEvent }
+  | { readonly event: NumberEventType; readonly data: NumberEvent }
 )
 
 export type ServerFrame =

@@ -2,15 +2,13 @@ import * as v from 'valibot'
 import { CALL_STATES, CallStateSchema, DirectionSchema, RecordingStateSchema, ReleaseCauseSchema } from './call.ts'
 
 /** `call.<state>` when the state changed, `call.updated` when something else did. */
-const CALL_EVENT_TYPES = [...CALL_STATES.map((state) => `call.${state}` as const), 'call.updated'] as const
+export const CALL_EVENT_TYPES = [...CALL_STATES.map((state) => `call.${state}` as const), 'call.updated'] as const
 export type CallEventType = (typeof CALL_EVENT_TYPES)[number]
 
 /** The event of an app being given a subscriber. */
 export const SUBSCRIBER_ASSIGNED = 'subscriber.assigned'
 /** The event of an app losing a subscriber: it sees no more of its calls. */
 export const SUBSCRIBER_UNASSIGNED = 'subscriber.unassigned'
-
-export const EVENT_TYPES = [...CALL_EVENT_TYPES, SUBSCRIBER_ASSIGNED, SUBSCRIBER_UNASSIGNED] as const
 
 const text = v.string()
 const milliseconds = v.pipe(v.number(), v.integer())

@@ -7,6 +7,7 @@ import {
   SubscriberEventPayloadSchema,
 } from '../core/call-event.ts'
 import { DEFAULT_POLICIES } from '../core/delivery-policy.ts'
+import { NumberEventPayloadSchema, OrderEventPayloadSchema } from '../core/provisioning-event.ts'
 import { CALL_HEADERS, EVENT_HEADERS, MESSAGE_HEADERS } from './openapi-webhook-headers.ts'
 import { headerParameters } from './openapi-parameters.ts'
 import type { HeaderParameter } from './openapi-parameters.ts'
@@ -90,6 +91,24 @@ const WEBHOOKS: readonly WebhookSpec[] = [
     description: `The event \`subscriber.unassigned\`: the app sees and controls nothing more of the subscriber, its live calls included. ${SIGNED} ${HOW_LONG}`,
     schema: SubscriberDeparturePayloadSchema,
     ref: 'SubscriberDeparture',
+    headers: [...MESSAGE_HEADERS, ...EVENT_HEADERS],
+    responses: EVENT_RESPONSES,
+  },
+  {
+    operationId: 'orderEvent',
+    summary: 'An order of a customer of the app has come into another state',
+    description: `Events in order per order. ${SIGNED} ${HOW_LONG}`,
+    schema: OrderEventPayloadSchema,
+    ref: 'OrderEvent',
+    headers: [...MESSAGE_HEADERS, ...EVENT_HEADERS],
+    responses: EVENT_RESPONSES,
+  },
+  {
+    operationId: 'numberEvent',
+    summary: 'A number of a customer of the app has changed',
+    description: `Events in order per number. ${SIGNED} ${HOW_LONG}`,
+    schema: NumberEventPayloadSchema,
+    ref: 'NumberEvent',
     headers: [...MESSAGE_HEADERS, ...EVENT_HEADERS],
     responses: EVENT_RESPONSES,
   },

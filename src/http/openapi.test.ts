@@ -130,7 +130,7 @@ describe('the OpenAPI document', () => {
     ])
   })
 
-  it.each(['callEvent', 'subscriberEvent', 'subscriberDeparture'])(
+  it.each(['callEvent', 'subscriberEvent', 'subscriberDeparture', 'orderEvent', 'numberEvent'])(
     "says what a receiver's answer to %s does",
     (name) => {
       const responses = Object.entries(document.webhooks[name]?.post.responses ?? {})
@@ -158,6 +158,8 @@ describe('the OpenAPI document', () => {
     expect(headersOf('callEvent')).toEqual([...always, ...event, ...call])
     expect(headersOf('subscriberEvent')).toEqual([...always, ...event])
     expect(headersOf('subscriberDeparture')).toEqual([...always, ...event])
+    expect(headersOf('orderEvent')).toEqual([...always, ...event])
+    expect(headersOf('numberEvent')).toEqual([...always, ...event])
     expect(headersOf('challenge')).toEqual(always)
   })
 

@@ -37,6 +37,8 @@ describe('what is refused', () => {
     [{ event_types: ['call.ringing', '*'] }, 'event_types.1'],
     [{ event_types: ['order'] }, 'event_types.0'],
     [{ event_types: ['order.Big'] }, 'event_types.0'],
+    [{ event_types: ['order.teleported'] }, 'event_types.0'],
+    [{ event_types: ['numberXin_service'] }, 'event_types.0'],
     [{ event_types: ['webhook.challenge'] }, 'event_types.0'],
     [{ subscriber_ids: [] }, 'subscriber_ids'],
     [{ subscriber_ids: ['a/b'] }, 'subscriber_ids.0'],

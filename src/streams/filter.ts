@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { EVENT_TYPES } from '../core/call-event.ts'
+import { EVENT_PREFIXES, EVENT_TYPES } from '../core/app-event.ts'
 import type { CallState } from '../core/call.ts'
 import { matchesType } from '../core/delivery-policy.ts'
 import type { SubscriberId } from '../core/ids.ts'
@@ -9,12 +9,9 @@ import type { EventAbout } from './frame.ts'
 const SUBSCRIBERS_MAX = 1_000
 const PATTERNS_MAX = 50
 
-/** `*`, and one for each first part of a type: `call.*` … */
-const PREFIXES = [...new Set(EVENT_TYPES.map((type) => `${type.slice(0, type.indexOf('.'))}.*`))]
-
 /** One entry of `event_types`. */
 const EventTypePatternSchema = v.picklist(
-  ['*', ...PREFIXES, ...EVENT_TYPES],
+  ['*', ...EVENT_PREFIXES, ...EVENT_TYPES],
   `must be one of ${EVENT_TYPES.join(', ')} or a prefix of them such as call.*`,
 )
 
@@ -26,7 +23,7 @@ export const StreamFilterSchema = v.pipe(
         v.array(SubscriberIdSchema),
         v.minLength(1, 'must have at least one'),
         v.maxLength(SUBSCRIBERS_MAX, `must have ${SUBSCRIBERS_MAX} at most`),
-        v.description('Of events about a subscriber, only those about one of these'),
+        v.description('Of events about a subscriber, only those about one of these; others are not restricted'),
       ),
     ),
     event_types: v.optional(
@@ -46,7 +43,7 @@ export type StreamFilter = v.InferOutput<typeof StreamFilterSchema>
 export class Filter {
   readonly #subscriberIds: ReadonlySet<SubscriberId> | undefined
   readonly #patterns: readonly string[] | undefined
-  /** Of the types asked for so far: there are a dozen. */
+  /** Of the types asked for so far: there are two dozen. */
   readonly #matched = new Map<string, boolean>()
 
   constructor({ subscriber_ids, event_types }: StreamFilter) {

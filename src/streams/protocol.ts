@@ -1,10 +1,5 @@
 import * as v from 'valibot'
-import {
-  CallEventPayloadSchema,
-  EVENT_TYPES,
-  SubscriberDeparturePayloadSchema,
-  SubscriberEventPayloadSchema,
-} from '../core/call-event.ts'
+import { EVENT_TYPES, EventPayloadSchema } from '../core/app-event.ts'
 import { CallResourceSchema } from '../core/call-resource.ts'
 import type { LogEntry, LogGap } from '../core/event-log.ts'
 import type { Position } from '../core/position.ts'
@@ -61,7 +56,7 @@ const CallsSchema = v.array(CallResourceSchema)
 const eventFields = {
   event: v.picklist(EVENT_TYPES),
   position: PositionSchema,
-  data: v.union([CallEventPayloadSchema, SubscriberEventPayloadSchema, SubscriberDeparturePayloadSchema]),
+  data: EventPayloadSchema,
 }
 
 /** What the gateway sends, as JSON text. Clients must ignore types and fields that they do not know. */

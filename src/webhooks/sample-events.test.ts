@@ -1,13 +1,19 @@
 import * as v from 'valibot'
 import { describe, expect, test } from 'vitest'
+import { EVENT_TYPES } from '../core/app-event.ts'
 import {
   CallEventPayloadSchema,
-  EVENT_TYPES,
   SubscriberDeparturePayloadSchema,
   SubscriberEventPayloadSchema,
 } from '../core/call-event.ts'
 import { isGatewayError } from '../core/errors.ts'
 import { toAppId } from '../core/ids.ts'
+import {
+  NUMBER_EVENT_TYPES,
+  NumberEventPayloadSchema,
+  ORDER_EVENT_TYPES,
+  OrderEventPayloadSchema,
+} from '../core/provisioning-event.ts'
 import { failureOf } from '../../test/support/failure-of.ts'
 import { createSamplePayload } from './sample-events.ts'
 
@@ -59,26 +65,60 @@ test('the sample of subscriber.unassigned is what its schema says, to the field'
   expect(sample).toMatchObject({ app_id: 'app-1', subscriber_number: '+15550100' })
 })
 
-test('any order event has a sample', () => {
-  expect(createSamplePayload('order.completed', context)).toEqual({
-    app_id: 'app-1',
-    order_id: 'sample-order-x1',
-    event: 'order.completed',
-    status: 'completed',
-    numbers: ['+15550100'],
-    created_at: NOW - 60_000,
-    timestamp: NOW,
-  })
+test('there is a sample of every event of orders and numbers', () => {
+  expect([...ORDER_EVENT_TYPES, ...NUMBER_EVENT_TYPES]).toEqual([
+    'order.acknowledged',
+    'order.in_progress',
+    'order.pending',
+    'order.held',
+    'order.completed',
+    'order.partial',
+    'order.failed',
+    'order.cancelling',
+    'order.cancelled',
+    'number.in_service',
+    'number.released',
+    'number.changed',
+    'number.porting',
+  ])
 })
 
-test.each(['call.exploded', 'call.*', 'order.*', 'order.', 'order.Done', 'subscriber.removed', '', 'constructor'])(
-  'there is no sample of %j',
-  (type) => {
-    expect(
-      isGatewayError(
-        failureOf(() => createSamplePayload(type, context)),
-        'invalid_request',
-      ),
-    ).toBe(true)
-  },
-)
+test.each(ORDER_EVENT_TYPES)('the sample of %s is what its schema says, to the field', (type) => {
+  const sample = createSamplePayload(type, context)
+  expect(v.safeParse(v.strictObject(OrderEventPayloadSchema.entries), sample).issues).toBeUndefined()
+  expect(sample).toMatchObject({ app_id: 'app-1', event: type, order_id: 'ord_sample-x1', timestamp: NOW })
+})
+
+test.each([
+  ['order.in_progress', 'inProgress'],
+  ['order.cancelling', 'assessingCancellation'],
+  ['order.failed', 'failed'],
+])('the sample of %s is of an order in the state %s', (type, state) => {
+  expect(createSamplePayload(type, context)).toMatchObject({ state })
+})
+
+test.each(NUMBER_EVENT_TYPES)('the sample of %s is what its schema says, to the field', (type) => {
+  const sample = createSamplePayload(type, context)
+  expect(v.safeParse(v.strictObject(NumberEventPayloadSchema.entries), sample).issues).toBeUndefined()
+  expect(sample).toMatchObject({ app_id: 'app-1', event: type, number: '+15555550100', timestamp: NOW })
+})
+
+test.each([
+  'call.exploded',
+  'call.*',
+  'order.*',
+  'order.',
+  'order.Done',
+  'order.teleported',
+  'number.*',
+  'subscriber.removed',
+  '',
+  'constructor',
+])('there is no sample of %j', (type) => {
+  expect(
+    isGatewayError(
+      failureOf(() => createSamplePayload(type, context)),
+      'invalid_request',
+    ),
+  ).toBe(true)
+})

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import type { EventPayload } from '../core/app-event.ts'
 import type {
   CallEventPayload,
   CallEventType,
@@ -12,18 +13,9 @@ import type { Assignment } from '../core/directory.ts'
 import { GatewayError } from '../core/errors.ts'
 import { ShardSchema, toCallId, toNetworkId, toSubscriberId } from '../core/ids.ts'
 import type { AppId } from '../core/ids.ts'
-
-/** A payload that was made up; what an order's looks like is for the provisioning API to say. */
-export type SamplePayload = CallEventPayload | SubscriberEventPayload | SubscriberDeparturePayload | SampleOrder
-type SampleOrder = {
-  readonly app_id: string
-  readonly order_id: string
-  readonly event: string
-  readonly status: string
-  readonly numbers: readonly string[]
-  readonly created_at: number
-  readonly timestamp: number
-}
+import { NumberEventPayloadSchema, OrderEventPayloadSchema } from '../core/provisioning-event.ts'
+import type { NumberEventType, OrderEventType } from '../core/provisioning-event.ts'
+import { createNumberSample, createOrderSample } from './sample-provisioning-events.ts'
 
 export type SampleContext = {
   readonly appId: AppId
@@ -46,10 +38,11 @@ type CallSample = {
  * A realistic payload of any event type, as the engine would send it; everything in it says that it is a
  * sample. Throws `invalid_request` for a type that there is not.
  */
-export function createSamplePayload(type: string, context: SampleContext): SamplePayload {
+export function createSamplePayload(type: string, context: SampleContext): EventPayload {
   if (type === SUBSCRIBER_ASSIGNED) return createSubscriberSample(context)
   if (type === SUBSCRIBER_UNASSIGNED) return createDepartureSample(context)
-  if (/^order\.[a-z][a-z_]{0,63}$/.test(type)) return createOrderSample(type, context)
+  if (isOrderEventType(type)) return createOrderSample(type, context)
+  if (isNumberEventType(type)) return createNumberSample(type, context)
   if (isCallEventType(type)) return createCallSample(type, context)
   throw new GatewayError('invalid_request', {
     detail: 'There is no such event type',
@@ -58,6 +51,8 @@ export function createSamplePayload(type: string, context: SampleContext): Sampl
 }
 
 const isCallEventType = (type: string): type is CallEventType => v.is(CallEventPayloadSchema.entries.event, type)
+const isOrderEventType = (type: string): type is OrderEventType => v.is(OrderEventPayloadSchema.entries.event, type)
+const isNumberEventType = (type: string): type is NumberEventType => v.is(NumberEventPayloadSchema.entries.event, type)
 
 const NUMBER = '+15550100'
 const REMOTE_NUMBER = '+15550199'
@@ -163,13 +158,3 @@ function createDepartureSample(context: SampleContext): SubscriberDeparturePaylo
   const { app_id, subscriber_id, subscriber_number, network_id } = createSubscriberSample(context)
   return { app_id, subscriber_id, subscriber_number, network_id }
 }
-
-const createOrderSample = (type: string, { appId, name, now }: SampleContext): SampleOrder => ({
-  app_id: appId,
-  order_id: `sample-order-${name}`,
-  event: type,
-  status: type.slice('order.'.length),
-  numbers: [NUMBER],
-  created_at: now - 60_000,
-  timestamp: now,
-})

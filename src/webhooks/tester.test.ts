@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { createEndpoint } from '../../test/support/sample-endpoint.ts'
 import { WebhookReceiver } from '../../test/support/webhook-receiver.ts'
-import { EVENT_TYPES } from '../core/call-event.ts'
+import { EVENT_TYPES } from '../core/app-event.ts'
 import { systemClock } from '../core/clock.ts'
 import type { EndpointCredentials } from '../core/endpoint.ts'
 import { createAddressPolicy } from './address-policy.ts'
@@ -101,7 +101,7 @@ test('a sample is sent as an event is, signed, and marked as a test by one heade
 test('every event type can be tested', async () => {
   const tester = createTester()
   const endpoint = createEndpoint({ url: receiver.url })
-  const types = [...EVENT_TYPES, 'order.completed']
+  const types: readonly string[] = EVENT_TYPES
   for (const type of types) await tester.send(endpoint, type)
   expect(receiver.received.map(({ headers }) => headers['callhalf-event'])).toEqual(types)
   expect(new Set(receiver.received.map(({ headers }) => headers['webhook-id'])).size).toBe(types.length)

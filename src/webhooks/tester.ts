@@ -1,3 +1,4 @@
+import type { EventPayload } from '../core/app-event.ts'
 import type { Clock } from '../core/clock.ts'
 import { policyFor } from '../core/delivery-policy.ts'
 import type { AttemptRecord } from '../core/delivery-record.ts'
@@ -9,7 +10,6 @@ import type { Deliverer } from './deliverer.ts'
 import { eventIdOf } from './delivery.ts'
 import { describePayload } from './event-about.ts'
 import { createSamplePayload } from './sample-events.ts'
-import type { SamplePayload } from './sample-events.ts'
 import { composeHeaders, toTarget } from './target.ts'
 
 export type TesterOptions = {
@@ -27,7 +27,7 @@ export type TestResult = {
   readonly deliveryId: string
   readonly type: string
   /** The body as it was sent. */
-  readonly payload: SamplePayload
+  readonly payload: EventPayload
   /** Two when the failover URL was tried. */
   readonly attempts: readonly AttemptRecord[]
 }

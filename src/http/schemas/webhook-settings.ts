@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { EVENT_TYPES } from '../../core/call-event.ts'
+import { EVENT_PREFIXES, EVENT_TYPES } from '../../core/app-event.ts'
 import { DirectionSchema } from '../../core/call.ts'
 import { POLICY_LIMITS } from '../../core/delivery-policy.ts'
 import type { DeliveryPolicy, PolicyOverrides } from '../../core/delivery-policy.ts'
@@ -39,26 +39,24 @@ function wholeNumber({ min, max }: Bounds, description: string) {
 
 const isWithoutRepetition = (items: readonly string[]): boolean => new Set(items).size === items.length
 
-/** An event type that there is, or any of an order. */
-const EXACT_TYPE = [
-  ...EVENT_TYPES.map((type) => type.replaceAll('.', String.raw`\.`)),
-  String.raw`order\.[a-z][a-z_]{0,57}`,
-].join('|')
-const TYPE_PATTERN = String.raw`${EXACT_TYPE}|(?:call|subscriber|order)\.\*`
-const TYPE_MESSAGE = 'must be an event type such as call.ringing, or a prefix: call.*, subscriber.* or order.*'
+const anyOf = (texts: readonly string[]): string =>
+  texts.map((text) => text.replaceAll(/[.*]/g, String.raw`\$&`)).join('|')
+const TYPES = anyOf(EVENT_TYPES)
+const PATTERNS = anyOf([...EVENT_TYPES, ...EVENT_PREFIXES])
+const PATTERN_MESSAGE = `must be an event type such as call.ringing, or a prefix: ${EVENT_PREFIXES.join(', ')}`
 
 export const eventType = v.pipe(
   v.string(),
-  v.regex(new RegExp(`^(?:${EXACT_TYPE})$`), 'must be an event type such as call.ringing'),
+  v.regex(new RegExp(`^(?:${TYPES})$`), 'must be an event type such as call.ringing'),
 )
 
 export const eventTypePattern = v.pipe(
   v.string(),
-  v.regex(new RegExp(`^(?:${TYPE_PATTERN})$`), TYPE_MESSAGE),
-  v.description('An event type (`call.ringing`) or a prefix (`call.*`, `subscriber.*`, `order.*`)'),
+  v.regex(new RegExp(`^(?:${PATTERNS})$`), PATTERN_MESSAGE),
+  v.description(`An event type (\`call.ringing\`) or a prefix (\`${EVENT_PREFIXES.join('`, `')}\`)`),
 )
 
-const policyKey = v.pipe(v.string(), v.regex(new RegExp(String.raw`^(?:\*|${TYPE_PATTERN})$`), `${TYPE_MESSAGE}, or *`))
+const policyKey = v.pipe(v.string(), v.regex(new RegExp(String.raw`^(?:\*|${PATTERNS})$`), `${PATTERN_MESSAGE}, or *`))
 
 const retryPolicy = v.strictObject({
   ttl_seconds: v.optional(seconds(POLICY_LIMITS.ttlMs, 'No attempt begins later than this after the event was taken')),
@@ -130,7 +128,7 @@ export const webhookSettings = {
     v.array(SubscriberIdSchema),
     v.minLength(1, 'must have at least one'),
     v.maxLength(ENDPOINT_LIMITS.subscribers, `must have ${ENDPOINT_LIMITS.subscribers} at most`),
-    v.description('Of events about a subscriber, only those about one of these'),
+    v.description('Of events about a subscriber, only those about one of these; others are not restricted'),
   ),
   directions: v.pipe(
     v.array(DirectionSchema),

@@ -1,16 +1,7 @@
-/** The life of a number in the inventory; names as in Kazoo's number manager and Bandwidth's inventory. */
-export const NUMBER_STATES = [
-  'discovery',
-  'available',
-  'reserved',
-  'in_service',
-  'released',
-  'aging',
-  'port_in',
-  'port_out',
-  'removed',
-] as const
-export type NumberState = (typeof NUMBER_STATES)[number]
+import type { NumberState } from '../../core/provisioning-event.ts'
+
+export { NUMBER_STATES } from '../../core/provisioning-event.ts'
+export type { NumberState } from '../../core/provisioning-event.ts'
 
 const NEXT: Readonly<Record<NumberState, readonly NumberState[]>> = {
   discovery: ['available', 'removed'],

@@ -1,25 +1,12 @@
-/**
- * What an order asks for. `any`, `reserve`, `range` and `port` bring numbers into service; `add` puts a
- * service on a number that the caller names and need not have from us (text enablement); `move`, `change` and
- * `delete` are about services that the customer has; `deleteAll` is a `delete` of all of them.
- */
-export const ORDER_ACTIONS = [
-  'any',
-  'port',
-  'reserve',
-  'range',
-  'add',
-  'move',
-  'change',
-  'delete',
-  'deleteAll',
-] as const
-export type OrderAction = (typeof ORDER_ACTIONS)[number]
+import type { OrderAction, OrderState } from '../../core/provisioning-event.ts'
+
+export { ORDER_ACTIONS, ORDER_STATES } from '../../core/provisioning-event.ts'
+export type { OrderAction, OrderState } from '../../core/provisioning-event.ts'
 
 /** Actions whose items begin a service, for which the customer is charged once they are completed. */
 export const BEGINNING_ACTIONS: ReadonlySet<OrderAction> = new Set(['any', 'port', 'reserve', 'range', 'add'])
 
-/** Names of TM Forum's ordering APIs (TMF622, TMF641); `compensating`: what was done is being undone. */
+/** Names of TM Forum's ordering APIs, as an order's; `compensating`: what was done is being undone. */
 export const ITEM_STATES = [
   'acknowledged',
   'inProgress',
@@ -31,21 +18,6 @@ export const ITEM_STATES = [
   'cancelled',
 ] as const
 export type ItemState = (typeof ITEM_STATES)[number]
-
-export const ORDER_STATES = [
-  'acknowledged',
-  'inProgress',
-  'pending',
-  'held',
-  'completed',
-  'partial',
-  'failed',
-  'rejected',
-  'assessingCancellation',
-  'pendingCancellation',
-  'cancelled',
-] as const
-export type OrderState = (typeof ORDER_STATES)[number]
 
 const NEXT_ITEM: Readonly<Record<ItemState, readonly ItemState[]>> = {
   acknowledged: ['inProgress', 'held', 'cancelled', 'failed'],
