@@ -45,17 +45,7 @@ export function buildHttp(
     clock: systemClock,
     log: log.child({ component: 'call-control' }),
   })
-  const hub = new Hub({
-    log: state.eventLog,
-    calls: state.calls,
-    directory,
-    metrics: new StreamMetrics(registry),
-    logger: log.child({ component: 'streams' }),
-    clock: systemClock,
-    random: Math.random,
-    commands: new StreamCommands({ calls, clock: systemClock, log: log.child({ component: 'stream-commands' }) }),
-    limits: { streamsPerAppMax: config.streams.perAppMax },
-  })
+  const hub = buildHub({ config, registry, log }, { directory, state, calls })
   const tokens = new StreamTokens(state.streamTokens)
   const authenticator = new Authenticator({
     ...shared,
@@ -116,3 +106,25 @@ const webhookPorts = (records: RecordParts, webhooks: WebhookParts) => ({
   tester: webhooks.tester,
   verifier: webhooks.verifier,
 })
+
+function buildHub(
+  { config, registry, log }: Pick<Base, 'config' | 'registry' | 'log'>,
+  parts: {
+    readonly directory: RecordParts['directory']
+    readonly state: StateParts
+    readonly calls: CallControl
+  },
+): Hub {
+  const { directory, state, calls } = parts
+  return new Hub({
+    log: state.eventLog,
+    calls: state.calls,
+    directory,
+    metrics: new StreamMetrics(registry),
+    logger: log.child({ component: 'streams' }),
+    clock: systemClock,
+    random: Math.random,
+    commands: new StreamCommands({ calls, clock: systemClock, log: log.child({ component: 'stream-commands' }) }),
+    limits: { streamsPerAppMax: config.streams.perAppMax },
+  })
+}
