@@ -6,6 +6,7 @@ export const ERRORS = {
   invalid_request: { status: 400, title: 'The request is not valid' },
   malformed_json: { status: 400, title: 'The body is not valid JSON' },
   unauthorized: { status: 401, title: 'A valid key is required' },
+  scope_exceeded: { status: 403, title: 'The key was issued for certain customers only' },
   origin_refused: { status: 403, title: 'Streams cannot be opened from this origin' },
   app_not_found: { status: 404, title: 'There is no such app' },
   call_not_found: { status: 404, title: 'There is no such call' },

@@ -1,5 +1,6 @@
 import type { ColumnType, Generated } from 'kysely'
 import type { ItemState, OrderAction, OrderState } from '../model/order.ts'
+import type { ContactRole, CustomerStatus, PaymentType, InvoiceLine } from '../model/account.ts'
 import type { NumberState } from '../model/number-state.ts'
 import type { FulfilmentState, ResumableState } from '../model/fulfilment.ts'
 import type { ProviderAction } from '../model/provider.ts'
@@ -20,12 +21,12 @@ export type ProvisioningSchema = {
     app_id: string | null
     external_id: string | null
     name: string
-    status: string
+    status: CustomerStatus
     country: string
     currency: string
     time_zone: string | null
     default_payment_method_id: string | null
-    metadata: Json<unknown>
+    metadata: Json<Readonly<Record<string, string>>>
     created_at: DefaultNow
     updated_at: DefaultNow
     removed_at: Date | null
@@ -51,7 +52,7 @@ export type ProvisioningSchema = {
     last_name: string
     email: string
     phone: string | null
-    role: string
+    role: ContactRole
     language: string | null
     created_at: DefaultNow
     updated_at: DefaultNow
@@ -60,7 +61,7 @@ export type ProvisioningSchema = {
   readonly payment_methods: {
     payment_method_id: string
     customer_id: string
-    type: string
+    type: PaymentType
     token: string | null
     brand: string | null
     last4: string | null
@@ -107,9 +108,9 @@ export type ProvisioningSchema = {
     kind: string
     number_type: string | null
     provider: string
-    actions: Json<unknown>
-    features: Json<unknown>
-    requirements: Json<unknown>
+    actions: Json<readonly OrderAction[]>
+    features: Json<readonly string[]>
+    requirements: Json<readonly string[]>
     is_active: Generated<boolean>
     created_at: DefaultNow
     updated_at: DefaultNow
@@ -129,7 +130,7 @@ export type ProvisioningSchema = {
     country: string
     name: string
     region: string | null
-    area_codes: Json<unknown>
+    area_codes: Json<readonly string[]>
   }
   readonly product_cities: {
     product_id: string
@@ -247,7 +248,7 @@ export type ProvisioningSchema = {
     external_id: string | null
     location_id: string | null
     connection_id: string | null
-    features: Json<unknown>
+    features: Json<readonly string[]>
     caller_name: string | null
     directory_listing: string | null
     currency: string
@@ -289,7 +290,7 @@ export type ProvisioningSchema = {
     order_id: string
     status: string
     currency: string
-    lines: Json<unknown>
+    lines: Json<readonly InvoiceLine[]>
     subtotal: Decimal
     tax: Decimal
     total: Decimal
