@@ -105,7 +105,7 @@ export type ProvisioningSchema = {
   readonly products: {
     product_id: string
     name: string
-    kind: string
+    kind: 'number' | 'messaging'
     number_type: string | null
     provider: string
     actions: Json<readonly OrderAction[]>
@@ -331,7 +331,7 @@ export type ProvisioningSchema = {
     request_hash: string
     status: number | null
     body: string | null
-    headers: Json<unknown> | null
+    headers: Json<Readonly<Record<string, string>>> | null
     started_at: DefaultNow
   }
   readonly provisioning_outbox: {

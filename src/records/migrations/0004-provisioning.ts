@@ -152,6 +152,20 @@ create table product_cities (
   primary key (product_id, city_id)
 );
 create index product_cities_of_city on product_cities (city_id);
+create view offered_products as
+  select products.*,
+    (select coalesce(jsonb_agg(country order by country), '[]') from product_countries
+      where product_countries.product_id = products.product_id) as countries,
+    (select coalesce(jsonb_agg(jsonb_build_object('currency', currency, 'one_time', one_time::text,
+      'monthly', monthly::text) order by currency), '[]') from product_prices
+      where product_prices.product_id = products.product_id) as prices
+  from products;
+create view offered_cities as
+  select cities.*, offers.product_ids from cities, lateral (
+    select jsonb_agg(products.product_id order by products.product_id) as product_ids
+    from product_cities join products on products.product_id = product_cities.product_id
+    where product_cities.city_id = cities.city_id and products.is_active
+  ) as offers where offers.product_ids is not null;
 
 create table numbers (
   e164 text collate "C" primary key check (e164 ~ '^\\+[1-9][0-9]{6,14}$'),
