@@ -42,7 +42,7 @@ export class RequestLog {
           set request_hash = excluded.request_hash, started_at = now(), status = null, body = null, headers = null
           where known.started_at < now() - interval '24 hours'
             or (known.status is null and known.started_at < now() - ${RUNNING_SECONDS} * interval '1 second')
-        returning started_at::text as since`.execute(db),
+        returning extract(epoch from started_at)::text as since`.execute(db),
     )
     const [claimed] = rows
     if (claimed !== undefined) return { kind: 'claimed', since: claimed.since }
@@ -76,7 +76,7 @@ export class RequestLog {
       .where('tenant', '=', tenant)
       .where('route', '=', route)
       .where('key', '=', key)
-      .where(sql`started_at::text`, '=', since)
+      .where(sql`extract(epoch from started_at)::text`, '=', since)
       .where('status', 'is', null)
       .executeTakeFirstOrThrow()
     if (numUpdatedRows === 0n) throw inProgress()
@@ -90,7 +90,7 @@ export class RequestLog {
         .where('tenant', '=', tenant)
         .where('route', '=', route)
         .where('key', '=', key)
-        .where(sql`started_at::text`, '=', since)
+        .where(sql`extract(epoch from started_at)::text`, '=', since)
         .where('status', 'is', null)
         .execute(),
     )
