@@ -1,14 +1,13 @@
-import type { Transaction } from 'kysely'
 import type { Scope } from '../core/provisioning-scope.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { HttpContext } from '../http/context.ts'
 import type { HeaderParameter } from '../http/openapi-parameters.ts'
 import type { Reply } from '../http/operation.ts'
-import type { ProvisioningSchema } from '../provisioning/store/schema.ts'
+import type { Queries } from '../provisioning/store/database.ts'
 import type { RequestKey, RequestLog } from '../provisioning/store/idempotency.ts'
 
 /** Keeps an answer in the transaction of what it tells. */
-export type KeepAnswer = (tx: Transaction<ProvisioningSchema>, reply: Reply) => Promise<void>
+export type KeepAnswer = (tx: Queries, reply: Reply) => Promise<void>
 
 export type OnceRequest = {
   readonly c: HttpContext

@@ -1,8 +1,7 @@
-import { sql, type Transaction } from 'kysely'
+import { sql } from 'kysely'
 import { hash } from 'node:crypto'
 import { GatewayError } from '../../core/errors.ts'
-import type { ProvisioningDatabase } from './database.ts'
-import type { ProvisioningSchema } from './schema.ts'
+import type { ProvisioningDatabase, Queries } from './database.ts'
 
 /** Which request it is: whose, of which operation, by which key. */
 export type RequestKey = { readonly tenant: string; readonly route: string; readonly key: string }
@@ -66,7 +65,7 @@ export class RequestLog {
    * request has taken the claim over, which undoes the transaction.
    */
   async complete(
-    tx: Transaction<ProvisioningSchema>,
+    tx: Queries,
     request: RequestKey & { readonly since: string; readonly answer: KeptAnswer },
   ): Promise<void> {
     const { tenant, route, key, since, answer } = request

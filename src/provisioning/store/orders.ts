@@ -1,8 +1,9 @@
-import type { Selectable } from 'kysely'
+import { sql, type Selectable } from 'kysely'
 import { GatewayError } from '../../core/errors.ts'
 import { toMoney, type Money } from '../model/money.ts'
 import type { ItemState, OrderAction, OrderState } from '../model/order.ts'
 import type { ProvisioningDatabase, Queries } from './database.ts'
+import { listRows, type ListFields, type ListRequest, type Page } from './listing.ts'
 import type { ProvisioningSchema } from './schema.ts'
 
 /** One number of an order. Times are in milliseconds since 1970. */
@@ -58,16 +59,14 @@ export type Order = OrderSummary & {
   readonly milestones: readonly Milestone[]
 }
 
-/** Orders are listed by id, so oldest first. */
-export type OrderPage = {
-  readonly limit: number
-  /** The id after which the page begins. */
-  readonly after?: string
-  readonly state?: OrderState
-  readonly action?: OrderAction
-  readonly productId?: string
-  readonly externalId?: string
-}
+export const ORDER_FIELDS = {
+  state: { column: 'state', kind: 'text', isSortable: true },
+  action: { column: 'action', kind: 'text', isSortable: true },
+  productId: { column: 'product_id', kind: 'text', isSortable: true },
+  externalId: { column: 'external_id', kind: 'text' },
+  createdAt: { column: 'created_at', kind: 'time', isSortable: true },
+  updatedAt: { column: 'updated_at', kind: 'time', isSortable: true },
+} as const satisfies ListFields
 
 /** Orders, to be read. They are made by `Ordering` and moved on by `Fulfiller`. */
 export class Orders {
@@ -82,9 +81,16 @@ export class Orders {
     return this.#database.query((db) => findOrder(db, { customerId, orderId }))
   }
 
-  /** At most `limit`, by id. */
-  list(customerId: string, page: OrderPage): Promise<readonly OrderSummary[]> {
-    return this.#database.query((db) => listOrders(db, customerId, page))
+  /** One page, by id, so oldest first, unless another order is asked for. */
+  async list(customerId: string, request: ListRequest): Promise<Page<OrderSummary>> {
+    const source = {
+      table: 'orders',
+      idColumn: 'order_id',
+      fields: ORDER_FIELDS,
+      where: sql`customer_id = ${customerId}`,
+    }
+    const page = await this.#database.query((db) => listRows<OrderRow>(db, source, request))
+    return { ...page, items: page.items.map(toSummary) }
   }
 
   /** Everything that happened to the order, oldest first. Rejects with `order_not_found`. */
@@ -124,17 +130,6 @@ async function findRow(queries: Queries, { customerId, orderId }: OrderRef): Pro
     .executeTakeFirst()
   if (row === undefined) throw new GatewayError('order_not_found')
   return row
-}
-
-async function listOrders(queries: Queries, customerId: string, page: OrderPage): Promise<readonly OrderSummary[]> {
-  let query = queries.selectFrom('orders').selectAll().where('customer_id', '=', customerId)
-  if (page.after !== undefined) query = query.where('order_id', '>', page.after)
-  if (page.state !== undefined) query = query.where('state', '=', page.state)
-  if (page.action !== undefined) query = query.where('action', '=', page.action)
-  if (page.productId !== undefined) query = query.where('product_id', '=', page.productId)
-  if (page.externalId !== undefined) query = query.where('external_id', '=', page.externalId)
-  const rows = await query.orderBy('order_id').limit(page.limit).execute()
-  return rows.map(toSummary)
 }
 
 async function readHistory(
