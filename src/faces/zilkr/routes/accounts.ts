@@ -22,6 +22,12 @@ import { addOwnedRoutes } from './owned.ts'
 
 /** Contacts, payment methods and locations of a customer. */
 export function addAccountRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: ZilkrDeps): void {
+  addContactRoutes(app, define, deps)
+  addPaymentMethodRoutes(app, define, deps)
+  addLocationRoutes(app, define, deps)
+}
+
+function addContactRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: ZilkrDeps): void {
   addOwnedRoutes(app, define, {
     deps,
     resource: {
@@ -45,6 +51,9 @@ export function addAccountRoutes(app: Hono<HttpEnv>, define: DefineOperation, de
       toResource: toContactResource,
     },
   })
+}
+
+function addPaymentMethodRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: ZilkrDeps): void {
   addOwnedRoutes(app, define, {
     deps,
     resource: {
@@ -72,6 +81,9 @@ export function addAccountRoutes(app: Hono<HttpEnv>, define: DefineOperation, de
       removalIsOurs: true,
     },
   })
+}
+
+function addLocationRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: ZilkrDeps): void {
   addOwnedRoutes(app, define, {
     deps,
     resource: {

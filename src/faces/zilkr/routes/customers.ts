@@ -67,6 +67,10 @@ export function addCustomerRoutes(app: Hono<HttpEnv>, define: DefineOperation, d
       },
     ),
   )
+  addCustomerChanges(app, define, deps)
+}
+
+function addCustomerChanges(app: Hono<HttpEnv>, define: DefineOperation, { customers }: ZilkrDeps): void {
   app.get(
     '/customers/:customerId',
     define(
@@ -86,10 +90,6 @@ export function addCustomerRoutes(app: Hono<HttpEnv>, define: DefineOperation, d
       },
     ),
   )
-  addCustomerChanges(app, define, deps)
-}
-
-function addCustomerChanges(app: Hono<HttpEnv>, define: DefineOperation, { customers }: ZilkrDeps): void {
   app.put(
     '/customers/:customerId',
     define(

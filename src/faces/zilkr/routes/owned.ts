@@ -116,14 +116,9 @@ function addOneRoutes<Row extends Versioned, Model extends Versioned, Input, Bod
     readonly path: string
   },
 ): void {
-  const { param, names, tag, sentences, records, schema, replaceBody, toInput, toResource } = resource
-  const id = v.pipe(v.string(), v.minLength(1), v.maxLength(80))
-  const Params = v.strictObject({ ...CustomerParams.entries, [param]: id })
+  const { param, names, tag, sentences, records, schema, toResource } = resource
+  const { Params, refOf } = pathParams(param)
   const { customers } = deps
-  const refOf = (params: Readonly<Record<string, string>>) => ({
-    customerId: params['customerId'] ?? '',
-    id: params[param] ?? '',
-  })
   app.get(
     path,
     define(
@@ -144,6 +139,26 @@ function addOneRoutes<Row extends Versioned, Model extends Versioned, Input, Bod
       },
     ),
   )
+  addReplacement(app, define, { resource, deps, path })
+  addRemoval(app, define, { resource, deps, path })
+}
+
+function addReplacement<Row extends Versioned, Model extends Versioned, Input, Body extends object>(
+  app: Hono<HttpEnv>,
+  define: DefineOperation,
+  {
+    resource,
+    deps,
+    path,
+  }: {
+    readonly resource: OwnedResource<Row, Model, Input, Body>
+    readonly deps: ZilkrDeps
+    readonly path: string
+  },
+): void {
+  const { param, names, tag, sentences, records, schema, replaceBody, toInput, toResource } = resource
+  const { Params, refOf } = pathParams(param)
+  const { customers } = deps
   app.put(
     path,
     define(
@@ -169,6 +184,24 @@ function addOneRoutes<Row extends Versioned, Model extends Versioned, Input, Bod
       },
     ),
   )
+}
+
+function addRemoval<Row extends Versioned, Model extends Versioned, Input, Body extends object>(
+  app: Hono<HttpEnv>,
+  define: DefineOperation,
+  {
+    resource,
+    deps,
+    path,
+  }: {
+    readonly resource: OwnedResource<Row, Model, Input, Body>
+    readonly deps: ZilkrDeps
+    readonly path: string
+  },
+): void {
+  const { param, names, tag, sentences, records } = resource
+  const { Params, refOf } = pathParams(param)
+  const { customers } = deps
   app.delete(
     path,
     define(
@@ -199,4 +232,16 @@ function addOneRoutes<Row extends Versioned, Model extends Versioned, Input, Bod
       },
     ),
   )
+}
+
+/** The schema of a path with the customer's id and another one, and both of them. */
+function pathParams(param: string) {
+  const id = v.pipe(v.string(), v.minLength(1), v.maxLength(80))
+  return {
+    Params: v.strictObject({ ...CustomerParams.entries, [param]: id }),
+    refOf: (params: Readonly<Record<string, string>>) => ({
+      customerId: params['customerId'] ?? '',
+      id: params[param] ?? '',
+    }),
+  }
 }

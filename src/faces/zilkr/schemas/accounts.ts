@@ -11,7 +11,7 @@ import {
   idField,
   languageField,
   metadataField,
-  phoneField,
+  numberField,
   textField,
   timestamp,
   timeZoneField,
@@ -55,7 +55,7 @@ const contactFields = {
   firstName: textField(100),
   lastName: textField(100),
   email: emailField,
-  phone: v.optional(phoneField),
+  phone: v.optional(numberField),
   role: v.picklist(CONTACT_ROLES),
   language: v.optional(languageField),
 }

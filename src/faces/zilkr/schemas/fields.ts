@@ -1,4 +1,4 @@
-import { getCountries, isValidPhoneNumber } from 'libphonenumber-js/max'
+import { getCountries } from 'libphonenumber-js/max'
 import * as v from 'valibot'
 
 const COUNTRIES: ReadonlySet<string> = new Set(getCountries())
@@ -27,15 +27,9 @@ export const languageField = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}$/, 'must be a BCP 47 language tag, such as en-US'),
 )
-/** A number that exists in its country's plan. */
 export const numberField = v.pipe(
   v.string(),
   v.regex(/^\+[1-9]\d{6,14}$/, 'must be an E.164 number, such as +15550100001'),
-)
-/** A number that somebody can be reached at. */
-export const phoneField = v.pipe(
-  numberField,
-  v.check((text) => /^\+1555/.test(text) || isValidPhoneNumber(text), 'must be a valid telephone number'),
 )
 export const emailField = v.pipe(v.string(), v.maxLength(254), v.email('must be an e-mail address'))
 export const metadataField = v.pipe(

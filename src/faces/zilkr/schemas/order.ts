@@ -22,6 +22,7 @@ const summary = {
   partialAllowed: v.boolean(),
   requestedDate: v.optional(timestamp),
   externalId: v.optional(v.string()),
+  face: v.pipe(v.string(), v.description('Through which API it was ordered: zilkr, zipwhip, idi')),
   parameters: v.pipe(v.record(v.string(), v.unknown()), v.description('What was ordered')),
   metadata: v.record(v.string(), v.string()),
   quantityRequested: v.number(),
@@ -58,7 +59,8 @@ export const QuoteSchema = v.pipe(
   v.metadata({ ref: 'OrderQuote', title: 'What an order would do and cost' }),
 )
 
-export function toOrderSummaryResource({ orderId, face: _, requestedDate, completedAt, ...order }: OrderSummary) {
+export function toOrderSummaryResource(summarised: OrderSummary) {
+  const { orderId, requestedDate, completedAt, ...order } = summarised
   return {
     id: orderId,
     ...order,
