@@ -1,3 +1,7 @@
+/** What `number_type` of a product may be. */
+export const NUMBER_TYPES = ['local', 'tollFree', 'mobile', 'national', 'sharedCost'] as const
+export type NumberType = (typeof NUMBER_TYPES)[number]
+
 /** Which numbers will do; everything that is given must hold. */
 export type NumberFilter = {
   /** ISO 3166-1 alpha-2. */

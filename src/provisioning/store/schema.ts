@@ -138,6 +138,8 @@ export type ProvisioningSchema = {
   }
   readonly numbers: {
     e164: string
+    /** Without the country calling code. */
+    national: ColumnType<string, never, never>
     product_id: string
     country: string
     region: string | null

@@ -6,6 +6,11 @@
  * The last line of defence against selling a number twice is in the keys here: `numbers` has one row for a
  * number, `reservation_items_live` allows one live hold of it, `order_items_live` one open order of it for a
  * product, `services_live` one service of it.
+ *
+ * `numbers.national` is the number without its country calling code (ITU-T E.164, list of assigned codes: one, two
+ * or three digits). `digit_grams` has every three digits of it in a row, and the first and last three marked as
+ * such: what a search for digits looks up, since not every PostgreSQL has `pg_trgm`. `live_holds` is a function
+ * because it must see what was committed while the statement that calls it waited for the customer's row.
  */
 export const provisioning = `
 create table customers (
@@ -169,6 +174,7 @@ create view offered_cities as
 
 create table numbers (
   e164 text collate "C" primary key check (e164 ~ '^\\+[1-9][0-9]{6,14}$'),
+  national text collate "C" not null generated always as (substring(e164 from '^\\+(?:[17]|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|(?:2[1-689]|3[578]|42|5[09]|6[789]|8[035789]|9[679])[0-9])([0-9]+)$')) stored,
   product_id text collate "C" not null references products,
   country text collate "C" not null,
   region text,
@@ -189,11 +195,19 @@ create table numbers (
   check (state not in ('in_service', 'port_in', 'port_out') or customer_id is not null),
   check (reserved_until is null or reservation_id is not null)
 );
-create index numbers_available on numbers (product_id, e164) where state = 'available';
-create index numbers_available_in on numbers (country, e164) where state = 'available';
-create index numbers_available_in_area on numbers (country, area_code, e164) where state = 'available';
+create function digit_grams(digits text) returns text[] language sql immutable strict parallel safe as $$
+  select array[substr(digits, 1, 3), substr(digits, 2, 3), substr(digits, 3, 3), substr(digits, 4, 3),
+    substr(digits, 5, 3), substr(digits, 6, 3), substr(digits, 7, 3), substr(digits, 8, 3), substr(digits, 9, 3),
+    substr(digits, 10, 3), substr(digits, 11, 3), substr(digits, 12, 3), '^' || left(digits, 3), right(digits, 3) || '$'] $$;
+create index numbers_available on numbers (e164) where state = 'available';
+create index numbers_available_of_product on numbers (product_id, e164) where state = 'available';
+create index numbers_available_with_features on numbers (product_id, features, e164) where state = 'available';
+create index numbers_available_in_country on numbers (country, e164) where state = 'available';
+create index numbers_available_in_area on numbers (area_code, e164) where state = 'available';
 create index numbers_available_in_city on numbers (city_id, e164) where state = 'available';
-create index numbers_reserved on numbers (reserved_until) where reserved_until is not null;
+create index numbers_available_with_digits on numbers using gin (digit_grams(national)) where state = 'available';
+create index numbers_held on numbers (reserved_until) where reserved_until is not null;
+create index numbers_held_by on numbers (customer_id, reserved_until) where reserved_until is not null;
 create index numbers_aging on numbers (aging_until) where state = 'aging';
 create index numbers_of_customer on numbers (customer_id, e164) where customer_id is not null;
 
@@ -217,6 +231,8 @@ create table reservation_items (
   state text not null check (state in ('held', 'consumed', 'expired', 'released')),
   expires_at timestamptz not null
 );
+create function live_holds(customer text) returns bigint language plpgsql volatile as $$ begin
+  return (select count(*) from numbers where customer_id = customer and reserved_until > now()); end $$;
 create unique index reservation_items_live on reservation_items (e164) where state = 'held';
 create index reservation_items_of_reservation on reservation_items (reservation_id, e164);
 `
