@@ -103,7 +103,7 @@ describe.each(STORES)('claims on numbers on %s', (store) => {
       await claimAny(tx, { ...FOR_A, filter: {}, quantity: 10 })
       throw new Error('no')
     })
-    await expect(failing).rejects.toThrow()
+    await expect(failing).rejects.toMatchObject({ code: 'internal' })
     expect(await itemStates()).toEqual(['100 held'])
     expect(await stateOf('+12125550105')).toBe('available')
   })

@@ -110,22 +110,23 @@ function selectFree(search: NumberSearch, wanted: RawBuilder<SqlBool>): RawBuild
 
 /** The products and sets of features that there are free numbers of: each found by a look behind the one before. */
 function featureSets({ productId, type, features = [] }: NumberSearch): RawBuilder<unknown> {
-  const next = (behind: RawBuilder<unknown>) => sql`
-    (select numbers.product_id, numbers.features from numbers where ${IS_AVAILABLE} and ${behind}
-      order by numbers.product_id, numbers.features limit 1)`
   const first = productId === undefined ? sql`true` : sql`numbers.product_id = ${productId}`
   const isSame = productId === undefined ? sql`true` : sql`product_id = ${productId}`
   return sql`
     with recursive walk as (
-      ${next(first)}
+      ${nextSet(first)}
       union all
       select following.* from walk cross join lateral
-        ${next(sql`${first} and (numbers.product_id, numbers.features) > (walk.product_id, walk.features)`)} as following)
+        ${nextSet(sql`${first} and (numbers.product_id, numbers.features) > (walk.product_id, walk.features)`)} as following)
     select walk.* from walk join products using (product_id)
     where walk.features @> ${JSON.stringify(features)}::jsonb and ${isSame}
       and ${type === undefined ? sql`true` : sql`products.number_type = ${type}`}
     limit ${FEATURE_SETS_MAX}::integer`
 }
+
+const nextSet = (behind: RawBuilder<unknown>): RawBuilder<unknown> => sql`
+  (select numbers.product_id, numbers.features from numbers where ${IS_AVAILABLE} and ${behind}
+    order by numbers.product_id, numbers.features limit 1)`
 
 type Row = {
   readonly e164: string

@@ -1,0 +1,227 @@
+import { sql } from 'kysely'
+import type { Clock } from '../../core/clock.ts'
+import { GatewayError } from '../../core/errors.ts'
+import { newId } from '../model/ids.ts'
+import type { NumberFilter } from '../model/number-filter.ts'
+import type { Reservation, ReservationItem, ReservationState } from '../model/reservation.ts'
+import type { ProvisioningDatabase, Queries } from './database.ts'
+import { findRuns } from './numbers-runs.ts'
+import { HELD_MAX, holdNumbers, extendHold, releaseHold, type Hold } from './reservation-holds.ts'
+
+/** Numbers that one reservation may hold. */
+export const RESERVED_MAX = 500
+export const DEFAULT_TTL_SECONDS = 15 * 60
+const RUN_ATTEMPTS = 5
+
+/** Who reserves, and for how long: 60 s to 2 h, 15 minutes unless given. */
+type Reserving = {
+  readonly customerId: string
+  readonly actor: string
+  readonly ttlSeconds?: number
+  readonly correlationId?: string
+}
+/** These very numbers, or any of a product. */
+export type NewReservation = Reserving &
+  (
+    | { readonly numbers: readonly string[] }
+    | { readonly productId: string; readonly quantity: number; readonly filter?: NumberFilter }
+  )
+
+/** What else belongs into the transaction, such as the answer to be repeated. */
+export type ReservationOptions = {
+  readonly inTransaction?: (tx: Queries, reservation: Reservation) => Promise<void>
+}
+
+export type ReservationRef = { readonly customerId: string; readonly reservationId: string }
+
+/** Reservations are listed by id, so oldest first. */
+export type ReservationPage = {
+  readonly limit: number
+  /** The id after which the page begins. */
+  readonly after?: string
+  readonly state?: ReservationState
+}
+
+export type ReservationsOptions = { readonly database: ProvisioningDatabase; readonly clock: Clock }
+
+/**
+ * Holds on numbers, for as long as a customer needs to make up its mind. A hold ends by itself: from that moment on
+ * its numbers are free for everybody, whether or not the sweeper has been there.
+ */
+export class Reservations {
+  readonly #database: ProvisioningDatabase
+  readonly #clock: Clock
+
+  constructor({ database, clock }: ReservationsOptions) {
+    this.#database = database
+    this.#clock = clock
+  }
+
+  /**
+   * Holds all of the numbers, or none. Rejects with `numbers_unavailable` (of named numbers, with those in question),
+   * `quantity_exceeded` beyond 500 numbers or a customer's 1,000 live holds, `customer_not_found`. One statement.
+   */
+  async create(request: NewReservation, options: ReservationOptions = {}): Promise<Reservation> {
+    const { inTransaction } = options
+    if (inTransaction === undefined) return this.#database.query((db) => this.#create(db, request))
+    return this.#database.transaction(async (tx) => {
+      const reservation = await this.#create(tx, request)
+      await inTransaction(tx, reservation)
+      return reservation
+    })
+  }
+
+  /**
+   * Holds its numbers for `ttlSeconds` from now on, but for no more than 2 h from the beginning. Rejects with
+   * `reservation_not_found`, or `reservation_ended` when nothing is held any longer.
+   */
+  extend(ref: ReservationRef & { readonly actor: string; readonly ttlSeconds?: number }): Promise<Reservation> {
+    return this.#database.transaction(async (tx) => {
+      const isExtended = await extendHold(tx, ref)
+      const reservation = await findReservation(tx, ref)
+      if (!isExtended) throw new GatewayError('reservation_ended', { fields: { state: reservation.state } })
+      return reservation
+    })
+  }
+
+  /** Rejects with `reservation_not_found`, also for one of another customer. */
+  find(ref: ReservationRef): Promise<Reservation> {
+    return this.#database.query((db) => findReservation(db, ref))
+  }
+
+  /** At most `limit`, by id. */
+  list(customerId: string, page: ReservationPage): Promise<readonly Reservation[]> {
+    return this.#database.query((db) => readReservations(db, customerId, page))
+  }
+
+  /**
+   * Gives back what is held of it; of one that has ended there is nothing to give back. Rejects with
+   * `reservation_not_found`.
+   */
+  release(ref: ReservationRef & { readonly actor: string }): Promise<Reservation> {
+    return this.#database.transaction(async (tx) => {
+      await releaseHold(tx, ref)
+      return findReservation(tx, ref)
+    })
+  }
+
+  async #create(queries: Queries, request: NewReservation): Promise<Reservation> {
+    const { customerId, actor, ttlSeconds = DEFAULT_TTL_SECONDS, correlationId } = request
+    const hold = {
+      reservationId: newId('reservation', this.#clock.now()),
+      customerId,
+      actor,
+      ttlSeconds,
+      ...(correlationId !== undefined && { correlationId }),
+    }
+    const quantity = 'numbers' in request ? new Set(request.numbers).size : request.quantity
+    if (quantity > RESERVED_MAX) {
+      const detail = `A reservation holds at most ${RESERVED_MAX} numbers.`
+      throw new GatewayError('quantity_exceeded', { detail, fields: { maximum: RESERVED_MAX } })
+    }
+    if ('numbers' in request) return reserve(queries, { ...hold, numbers: [...new Set(request.numbers)] })
+    const { productId, filter = {} } = request
+    if ((filter.consecutive ?? 1) > 1) return reserveRuns(queries, { ...hold, productId, filter, quantity })
+    return reserve(queries, { ...hold, productId, filter, quantity })
+  }
+}
+
+async function reserve(queries: Queries, hold: Hold): Promise<Reservation> {
+  const { held, found, isCustomer, isAllowed } = await holdNumbers(queries, hold)
+  if (held !== undefined) return held
+  if (!isCustomer) throw new GatewayError('customer_not_found')
+  if (!isAllowed) {
+    const detail = `A customer holds at most ${HELD_MAX} numbers at the same time.`
+    throw new GatewayError('quantity_exceeded', { detail, fields: { maximum: HELD_MAX } })
+  }
+  if (!('numbers' in hold)) throw new GatewayError('numbers_unavailable', { fields: { available: found.length } })
+  const free = new Set(found)
+  throw new GatewayError('numbers_unavailable', {
+    fields: { numbers: hold.numbers.filter((number) => !free.has(number)) },
+  })
+}
+
+/** Numbers that follow one another: found first, then held by name, and looked for again if they are gone by then. */
+async function reserveRuns(
+  queries: Queries,
+  hold: Hold & { readonly productId: string; readonly filter: NumberFilter; readonly quantity: number },
+): Promise<Reservation> {
+  const { productId, filter, quantity, ...holder } = hold
+  const { consecutive: length = 1 } = filter
+  for (let attempt = 1; ; attempt += 1) {
+    const limit = Math.ceil(quantity / length)
+    const starts = await findRuns(queries, { criteria: { ...filter, productId }, length, limit })
+    const numbers = starts.flatMap((start) => runFrom(start, length)).slice(0, quantity)
+    if (numbers.length < quantity)
+      throw new GatewayError('numbers_unavailable', { fields: { available: numbers.length } })
+    try {
+      return await reserve(queries, { ...holder, numbers })
+    } catch (error) {
+      const isGone = error instanceof GatewayError && error.code === 'numbers_unavailable'
+      if (!isGone || attempt === RUN_ATTEMPTS) throw error
+    }
+  }
+}
+
+const runFrom = (start: string, length: number): readonly string[] => {
+  const first = BigInt(start.slice(1))
+  return Array.from({ length }, (_, step) => `+${first + BigInt(step)}`)
+}
+
+async function findReservation(queries: Queries, ref: ReservationRef): Promise<Reservation> {
+  const [reservation] = await readReservations(queries, ref.customerId, { limit: 1, reservationId: ref.reservationId })
+  if (reservation === undefined) throw new GatewayError('reservation_not_found')
+  return reservation
+}
+
+type Row = {
+  readonly reservation_id: string
+  readonly customer_id: string
+  readonly state: ReservationState
+  readonly ttl_seconds: number
+  readonly expires_at: Date
+  readonly max_expires_at: Date
+  readonly extended_count: number
+  readonly created_at: Date
+  readonly updated_at: Date
+  readonly items: readonly {
+    readonly number: string
+    readonly state: ReservationItem['state']
+    readonly expires_at_ms: number
+  }[]
+}
+
+/** What has lapsed is told as `expired`, whether or not the sweeper has been there. */
+async function readReservations(
+  queries: Queries,
+  customerId: string,
+  page: ReservationPage & { readonly reservationId?: string },
+): Promise<readonly Reservation[]> {
+  const { rows } = await sql<Row>`
+    with seen as (
+      select *, case when state = 'active' and expires_at <= now() then 'expired' else state end as seen_state
+      from reservations where customer_id = ${customerId})
+    select reservation_id, customer_id, seen_state as state, ttl_seconds, expires_at, max_expires_at, extended_count,
+      created_at, updated_at, (
+        select coalesce(jsonb_agg(jsonb_build_object('number', i.e164,
+          'state', case when i.state = 'held' and i.expires_at <= now() then 'expired' else i.state end,
+          'expires_at_ms', floor(extract(epoch from i.expires_at) * 1000)) order by i.e164), '[]')
+        from reservation_items i where i.reservation_id = seen.reservation_id) as items
+    from seen
+    where reservation_id > ${page.after ?? ''}
+      and ${page.reservationId === undefined ? sql`true` : sql`reservation_id = ${page.reservationId}`}
+      and ${page.state === undefined ? sql`true` : sql`seen_state = ${page.state}`}
+    order by reservation_id limit ${page.limit}::integer`.execute(queries)
+  return rows.map((row) => ({
+    reservationId: row.reservation_id,
+    customerId: row.customer_id,
+    state: row.state,
+    ttlSeconds: row.ttl_seconds,
+    expiresAt: row.expires_at.getTime(),
+    maxExpiresAt: row.max_expires_at.getTime(),
+    extendedCount: row.extended_count,
+    createdAt: row.created_at.getTime(),
+    updatedAt: row.updated_at.getTime(),
+    items: row.items.map((item) => ({ number: item.number, state: item.state, expiresAt: item.expires_at_ms })),
+  }))
+}
