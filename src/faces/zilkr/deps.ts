@@ -7,8 +7,10 @@ import type { Customers } from '../../provisioning/store/customers.ts'
 import type { RequestLog } from '../../provisioning/store/idempotency.ts'
 import type { Invoices } from '../../provisioning/store/invoices.ts'
 import type { Locations } from '../../provisioning/store/locations.ts'
+import type { AvailableNumber, NumberSearch } from '../../provisioning/store/numbers-search.ts'
 import type { Orders } from '../../provisioning/store/orders.ts'
 import type { PaymentMethods } from '../../provisioning/store/payment-methods.ts'
+import type { Reservations } from '../../provisioning/store/reservations.ts'
 import type { Services } from '../../provisioning/store/services.ts'
 
 /** What the Zilkr API is about. */
@@ -23,6 +25,8 @@ export type ZilkrDeps = {
   readonly catalogue: Catalogue
   readonly orders: Orders
   readonly ordering: Ordering
+  readonly reservations: Reservations
+  readonly searchNumbers: (search: NumberSearch) => Promise<readonly AvailableNumber[]>
   readonly requests: RequestLog
   readonly encrypt: (token: string) => string
   readonly clock: Clock

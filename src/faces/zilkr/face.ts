@@ -6,6 +6,7 @@ import { addAccountRoutes } from './routes/accounts.ts'
 import { addCatalogueRoutes } from './routes/catalogue.ts'
 import { addCustomerRoutes } from './routes/customers.ts'
 import { addInventoryRoutes } from './routes/inventory.ts'
+import { addNumberRoutes } from './routes/numbers.ts'
 import { addOrderRoutes } from './routes/orders.ts'
 
 /** The Zilkr Provisioning API: all 47 operations of its document. */
@@ -15,4 +16,5 @@ export function addZilkrFace(app: Hono<HttpEnv>, define: DefineOperation, deps: 
   addInventoryRoutes(app, define, deps)
   addCatalogueRoutes(app, define, deps)
   addOrderRoutes(app, define, deps)
+  addNumberRoutes(app, define, deps)
 }

@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { ORDER_NUMBERS_MAX, type OrderTerms } from '../../../provisioning/model/order-terms.ts'
+import { defined } from '../../defined.ts'
 import { countryField, idField, metadataField, numberField, textField, timeField } from './fields.ts'
 
 const common = {
@@ -174,15 +175,6 @@ const placeOf = ({ locationId, connectionId }: Place) => ({
   ...(locationId !== undefined && { locationId }),
   ...(connectionId !== undefined && { connectionId }),
 })
-
-/** Without the fields that are absent, as the engine takes it. */
-type Defined<Value> = {
-  [Key in keyof Value as undefined extends Value[Key] ? never : Key]: Value[Key]
-} & { [Key in keyof Value as undefined extends Value[Key] ? Key : never]?: Exclude<Value[Key], undefined> }
-const defined = <Value extends object>(value: Value): Defined<Value> =>
-  // Object.entries knows no keys of its own type.
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as Defined<Value>
 
 export const toAnyTerms = (body: v.InferOutput<typeof AnyBody>): OrderTerms => ({
   action: 'any',
