@@ -11,6 +11,9 @@ types and statuses. Everything else is an addition: one call by its id, registra
 record of what became of their deliveries, the stream, the admin routes, further response fields, and
 problem details (RFC 9457) as the body of every error.
 
+The provisioning operations have the methods, paths and statuses of the Zilkr Provisioning API document, which
+has nothing else: all fields, errors, pages and headers of them are ours. They take a provisioning key.
+
 App routes take \`Authorization: Bearer <api key>\`, admin routes the admin key, which app routes accept
 too. An app sees its own subscribers only; anything else does not exist for it (404). Ids in paths are
 percent-encoded. Bodies are JSON of at most 64 kB (256 kB for a webhook's settings), and unknown fields
@@ -25,6 +28,15 @@ const TAGS = [
   { name: 'Networks', description: 'Provider deployments and their health' },
   { name: 'Apps', description: 'Third-party applications and their keys' },
   { name: 'Subscribers', description: 'Which app may see and control which subscriber' },
+  { name: 'Customers', description: 'Zilkr Provisioning API: accounts' },
+  { name: 'Contacts', description: 'Zilkr Provisioning API: people at a customer' },
+  { name: 'Payment methods', description: 'Zilkr Provisioning API: how a customer pays' },
+  { name: 'Locations', description: 'Zilkr Provisioning API: sites of a customer' },
+  { name: 'Inventory', description: 'Zilkr Provisioning API: what a customer has in service' },
+  { name: 'Invoices', description: 'Zilkr Provisioning API: what completed orders cost' },
+  { name: 'Products and countries', description: 'Zilkr Provisioning API: what can be ordered, and where' },
+  { name: 'Orders', description: 'Zilkr Provisioning API: new service, and changes of service' },
+  { name: 'Numbers and reservations', description: 'Zilkr Provisioning API: what is free, and holding it' },
   { name: 'Operation', description: 'Health, metrics, what the operator should hear of, and this description' },
 ]
 

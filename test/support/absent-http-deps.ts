@@ -3,12 +3,15 @@ import * as v from 'valibot'
 import { systemClock } from '../../src/core/clock.ts'
 import { ShardSchema } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/logger.ts'
+import { addZilkrFace } from '../../src/faces/zilkr/face.ts'
 import type { HttpDeps } from '../../src/http/app.ts'
 
 /** For routes that are described or refused, never served: whatever they reached for would be missing. */
 export function absentHttpDeps(): HttpDeps {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   const absent = undefined as never
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  const noDeps = {} as never
   return {
     servesApi: true,
     authenticator: absent,
@@ -32,7 +35,7 @@ export function absentHttpDeps(): HttpDeps {
     verifier: absent,
     operatorEvents: absent,
     streams: { hub: absent, authenticator: absent, tokens: absent },
-    faces: [],
+    faces: [(app, define) => addZilkrFace(app, define, noDeps)],
     readiness: absent,
     registry: new Registry(),
     defaultShard: v.parse(ShardSchema, 'main'),

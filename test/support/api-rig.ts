@@ -1,3 +1,4 @@
+import { buildProvisioning } from '../../src/composition/provisioning.ts'
 import { Registry } from 'prom-client'
 import * as v from 'valibot'
 import { CallControl } from '../../src/control/call-control.ts'
@@ -13,8 +14,6 @@ import { createHttpApp } from '../../src/http/app.ts'
 import { StreamAuthenticator } from '../../src/http/stream-authentication.ts'
 import type { ReadWebhookStatus } from '../../src/http/webhook-ports.ts'
 import { Ingest } from '../../src/ingest.ts'
-import { toProvisioningDatabase } from '../../src/provisioning/store/database.ts'
-import { ProvisioningKeys } from '../../src/provisioning/store/keys.ts'
 import { Apps } from '../../src/records/apps.ts'
 import { Deliveries } from '../../src/records/deliveries.ts'
 import { RecordsDirectory } from '../../src/records/directory.ts'
@@ -184,10 +183,11 @@ export class ApiRig {
     this.webhookStatus = (ids) => state.status(ids)
     this.withDeliveryStore = run
     const { apps, directory } = this
+    const provisioning = buildProvisioning({ records: { records: this.#records.records } })
     const authenticator = new Authenticator({
       apps,
       directory,
-      provisioningKeys: new ProvisioningKeys(toProvisioningDatabase(this.#records.records)),
+      provisioningKeys: provisioning.keys,
       adminKey: ADMIN_KEY,
     })
     this.app = createHttpApp({
@@ -202,7 +202,7 @@ export class ApiRig {
       checkEndpointUrl: (url) => checkEndpointUrl(url, { policy, resolve: resolveExample }),
       generateSecret,
       generateKeyPair,
-      faces: [],
+      faces: provisioning.faces,
       requiresVerification,
       openEndpoint: (appId, endpointId) => this.openEndpoint(appId, endpointId),
       resetFailures: (appId, endpointId) => this.resetFailures(appId, endpointId),
