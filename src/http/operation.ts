@@ -68,6 +68,8 @@ type OperationSpec<Params extends ObjectSchema, Query extends ObjectSchema, Body
    * thrown, which may be no GatewayError.
    */
   readonly answerError?: (error: unknown, c: HttpContext) => Reply
+  /** Parameters that the handler reads by itself, from the query or from a form; here they are only described. */
+  readonly described?: { readonly parameters: ObjectSchema; readonly place: 'query' | 'form' }
 }
 
 type OperationInput<Params, Query, Body> = {
@@ -189,9 +191,14 @@ function describe(spec: AnySpec): DescribeRouteOptions {
     security: SECURITY[access],
     parameters: [
       ...schemaParameters('path', params),
-      ...schemaParameters('query', query),
+      ...schemaParameters('query', spec.described?.place === 'query' ? spec.described.parameters : query),
       ...headerParameters(headers),
     ],
+    ...(spec.described?.place === 'form' && {
+      requestBody: {
+        content: { 'application/x-www-form-urlencoded': { schema: resolver(spec.described.parameters) } },
+      },
+    }),
     ...(body !== undefined && {
       requestBody: {
         required: spec.isBodyOptional !== true,

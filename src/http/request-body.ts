@@ -20,9 +20,7 @@ export async function readJsonBody(c: HttpContext, limits: BodyLimits): Promise<
   if (type !== undefined && !/^application\/(?:[\w.+-]+\+)?json *(?:;|$)/i.test(type)) {
     throw new GatewayError('unsupported_media_type')
   }
-  if (Number(c.req.header('content-length') ?? 0) > limits.bytesMax) throw bodyTooLarge(limits)
-  const incoming = c.env?.incoming
-  const bytes = await (incoming === undefined ? readStream(c.req.raw.body, limits) : readIncoming(incoming, limits))
+  const bytes = await readBytes(c, limits)
   if (bytes.length === 0) return undefined
   try {
     return parseJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
@@ -30,6 +28,25 @@ export async function readJsonBody(c: HttpContext, limits: BodyLimits): Promise<
     if (isGatewayError(cause)) throw cause
     throw new GatewayError('malformed_json', { cause })
   }
+}
+
+/**
+ * The fields of a form in the body; the last of those with the same name. Rejects like {@link readJsonBody}, and
+ * with `invalid_request` for what is no text.
+ */
+export async function readForm(c: HttpContext, limits: BodyLimits = BODY_LIMITS): Promise<Record<string, string>> {
+  const type = c.req.header('content-type')
+  if (type !== undefined && !/^application\/x-www-form-urlencoded *(?:;|$)/i.test(type)) {
+    throw new GatewayError('unsupported_media_type', { detail: 'The body must be application/x-www-form-urlencoded.' })
+  }
+  const text = (await readBytes(c, limits)).toString('utf8')
+  return Object.fromEntries(new URLSearchParams(text))
+}
+
+async function readBytes(c: HttpContext, limits: BodyLimits): Promise<Buffer> {
+  if (Number(c.req.header('content-length') ?? 0) > limits.bytesMax) throw bodyTooLarge(limits)
+  const incoming = c.env?.incoming
+  return incoming === undefined ? readStream(c.req.raw.body, limits) : readIncoming(incoming, limits)
 }
 
 /** JSON can escape characters that are no text (U+0000, half a surrogate pair) and that PostgreSQL refuses. */

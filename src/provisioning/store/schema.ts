@@ -261,6 +261,19 @@ export type ProvisioningSchema = {
     ended_at: Date | null
     updated_at: DefaultNow
   }
+  readonly line_credentials: {
+    hash: string
+    customer_id: string
+    e164: string
+    kind: 'session_key' | 'password'
+    created_at: DefaultNow
+  }
+  readonly messaging_opt_outs: {
+    line: string
+    number: string
+    state: 'stop' | 'unstop'
+    updated_at: Date
+  }
   readonly provider_calls: {
     call_id: BigSerial
     order_id: string | null

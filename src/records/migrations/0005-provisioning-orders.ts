@@ -115,6 +115,22 @@ create index services_of_number on services (e164, service_id);
 create index services_of_location on services (location_id) where location_id is not null and state <> 'ended';
 create unique index services_live on services (e164, product_id) where state <> 'ended';
 
+create table line_credentials (
+  hash text primary key,
+  customer_id text collate "C" not null references customers,
+  e164 text collate "C" not null,
+  kind text not null check (kind in ('session_key', 'password')),
+  created_at timestamptz not null default now()
+);
+create index line_credentials_of_line on line_credentials (e164, customer_id);
+create table messaging_opt_outs (
+  line text collate "C" not null,
+  number text collate "C" not null,
+  state text not null check (state in ('stop', 'unstop')),
+  updated_at timestamptz not null,
+  primary key (line, number)
+);
+
 create table provider_calls (
   call_id bigint generated always as identity primary key,
   order_id text collate "C",
