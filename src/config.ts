@@ -3,7 +3,7 @@ import ipaddr from 'ipaddr.js'
 import * as v from 'valibot'
 import { GatewayError } from './core/errors.ts'
 
-const ROLES = ['http', 'channels', 'webhooks'] as const
+const ROLES = ['http', 'channels', 'webhooks', 'provisioning'] as const
 export type Role = (typeof ROLES)[number]
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
@@ -26,6 +26,16 @@ export type Config = {
     readonly requiresVerification: boolean
     /** How long what has become of deliveries is kept. */
     readonly retentionMs: number
+  }
+  readonly provisioning: {
+    /** For how many days nobody gets a number after its service has ended. */
+    readonly agingDays: number
+    /** Whether an empty catalogue is filled with the sandbox's invented one. */
+    readonly seedsSandbox: boolean
+    /** How long the sandbox takes for what a carrier does. */
+    readonly sandboxDelayMs: number
+    /** Whether the Zipwhip API answers errors with status 200, too. */
+    readonly zipwhipAlwaysOk: boolean
   }
   readonly streams: {
     /** Streams of one app that may be open on this instance. */
@@ -157,6 +167,16 @@ const VARIABLES = {
     wholeNumber('a whole number of hours, 1 to 8760', { min: 1, max: 8_760 }),
     '72',
   ),
+  CALLHALF_NUMBER_AGING_DAYS: v.optional(
+    wholeNumber('a whole number of days, 0 to 3650', { min: 0, max: 3_650 }),
+    '90',
+  ),
+  CALLHALF_SANDBOX_CATALOGUE: v.optional(v.picklist(['auto', 'on', 'off'], 'auto, on or off'), 'auto'),
+  CALLHALF_SANDBOX_DELAY_MS: v.optional(
+    wholeNumber('a whole number of milliseconds, 0 to 3600000', { min: 0, max: 3_600_000 }),
+    '1000',
+  ),
+  CALLHALF_ZIPWHIP_ERRORS: v.optional(v.picklist(['status', 'ok'], 'status or ok'), 'status'),
   CALLHALF_LOG_LEVEL: v.optional(v.picklist(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`), 'info'),
   CALLHALF_SHUTDOWN_SECONDS: v.optional(wholeNumber('a whole number of seconds, 1 to 600', { min: 1, max: 600 }), '25'),
   CALLHALF_DRAIN_DELAY_SECONDS: v.optional(
@@ -217,6 +237,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       allowPrivateTargets: values.CALLHALF_ALLOW_PRIVATE_TARGETS,
       requiresVerification: values.CALLHALF_WEBHOOK_VERIFICATION === 'required',
       retentionMs: values.CALLHALF_DELIVERY_RETENTION_HOURS * 3_600_000,
+    },
+    provisioning: {
+      agingDays: values.CALLHALF_NUMBER_AGING_DAYS,
+      seedsSandbox:
+        values.CALLHALF_SANDBOX_CATALOGUE === 'on' ||
+        (values.CALLHALF_SANDBOX_CATALOGUE === 'auto' && values.DATABASE_URL === undefined),
+      sandboxDelayMs: values.CALLHALF_SANDBOX_DELAY_MS,
+      zipwhipAlwaysOk: values.CALLHALF_ZIPWHIP_ERRORS === 'ok',
     },
     streams: { perAppMax: values.CALLHALF_STREAMS_PER_APP, origins: values.CALLHALF_STREAM_ORIGINS },
     log: { lengthMax: values.CALLHALF_LOG_EVENTS, ageMaxMs: values.CALLHALF_LOG_HOURS * 3_600_000 },

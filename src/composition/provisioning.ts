@@ -1,5 +1,7 @@
 import { systemClock } from '../core/clock.ts'
 import { addZilkrFace } from '../faces/zilkr/face.ts'
+import { addZipwhipFace } from '../faces/zipwhip/face.ts'
+import { ZipwhipLines } from '../faces/zipwhip/lines.ts'
 import type { AddFace } from '../http/app.ts'
 import { Ordering } from '../provisioning/engine/ordering.ts'
 import { Catalogue } from '../provisioning/store/catalogue.ts'
@@ -47,7 +49,31 @@ export function buildProvisioning({ records }: { readonly records: Pick<RecordPa
     encrypt: (token: string) => cipher.encrypt(token, TOKEN_PLACE),
     clock: systemClock,
   }
-  const faces: readonly AddFace[] = [(app, define) => addZilkrFace(app, define, zilkr)]
+  const judge = new EligibilityJudge({
+    database,
+    lineTypes: new LineTypes(database),
+    providers: new Map(),
+    record: (provider) => (detail) => database.query((db) => recordQuestion(db, provider, detail)),
+  })
+  const lines = new Lines(database)
+  const zipwhip = {
+    lines: new ZipwhipLines({
+      ordering: sales.ordering,
+      lines,
+      judge: (number, question) => judge.judge(number, question),
+    }),
+    customers: accounts.customers,
+    credentials: new LineCredentials(database),
+    optOuts: new OptOuts(database),
+    keys,
+    alwaysOk: settings.zipwhipAlwaysOk,
+    clock: systemClock,
+    log,
+  }
+  const faces: readonly AddFace[] = [
+    (app, define) => addZilkrFace(app, define, zilkr),
+    (app, define) => addZipwhipFace(app, define, zipwhip),
+  ]
   return { database, keys, ...accounts, ...sales, faces }
 }
 

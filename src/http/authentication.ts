@@ -46,11 +46,7 @@ export class Authenticator {
 
   /** What a provisioning key or the admin key may see; rejects with `unauthorized` for any other. */
   async requireScope(authorization: string | undefined): Promise<Scope> {
-    return this.requireScopeOfKey(readBearer(authorization))
-  }
-
-  /** The same for a key that was given elsewhere than in a header. */
-  async requireScopeOfKey(key: string): Promise<Scope> {
+    const key = readBearer(authorization)
     if (this.#isAdminKey(key)) return { kind: 'admin' }
     const scope = await this.#options.provisioningKeys.authenticate(key)
     if (scope === undefined) throw unauthorized()

@@ -35,7 +35,8 @@ export async function readCall<Parameters extends ZipwhipCall['parameters']>(
   const raw = Object.fromEntries(Object.entries({ ...c.req.query(), ...form }).filter(([, text]) => isText(text)))
   const key = raw['api_key'] ?? /^Bearer +(\S+) *$/i.exec(c.req.header('authorization') ?? '')?.[1]
   if (key === undefined || key.length > 512) throw new GatewayError('unauthorized')
-  const scope = await deps.requireScopeOfKey(key)
+  const scope = await deps.keys.authenticate(key)
+  if (scope === undefined) throw new GatewayError('unauthorized')
   const organization = await organizationOf(scope, c, deps)
   return { organization, given: parseInput(parameters, raw) }
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Logger } from '../../core/logger.ts'
-import type { Scope } from '../../core/provisioning-scope.ts'
+import type { ProvisioningKeyCheck } from '../../core/provisioning-scope.ts'
 import type { Customers } from '../../provisioning/store/customers.ts'
 import type { LineCredentials } from '../../provisioning/store/line-credentials.ts'
 import type { OptOuts } from '../../provisioning/store/opt-outs.ts'
@@ -12,8 +12,7 @@ export type ZipwhipDeps = {
   readonly customers: Customers
   readonly credentials: LineCredentials
   readonly optOuts: OptOuts
-  /** What a presented key may see; rejects with `unauthorized`. */
-  readonly requireScopeOfKey: (key: string) => Promise<Scope>
+  readonly keys: ProvisioningKeyCheck
   /** Answers errors with status 200, too, as clients expect that look at nothing but the body. */
   readonly alwaysOk: boolean
   readonly clock: Clock

@@ -1,6 +1,5 @@
 import { hash, randomUUID } from 'node:crypto'
 import { GatewayError, isGatewayError } from '../../core/errors.ts'
-import type { Clock } from '../../core/clock.ts'
 import type { Ordering } from '../../provisioning/engine/ordering.ts'
 import type { Eligibility } from '../../provisioning/model/eligibility.ts'
 import type { OrderTerms } from '../../provisioning/model/order-terms.ts'
@@ -27,7 +26,6 @@ export type ZipwhipLinesOptions = {
     number: string,
     context: { readonly customerId: string; readonly productId: string },
   ) => Promise<Eligibility>
-  readonly clock: Clock
 }
 
 /** What became of a request: its code, and the transaction that carries it out. */
