@@ -8,7 +8,9 @@ import type { AppId, EndpointId } from './ids.ts'
  * - `webhook.backlog_full`: an endpoint has so much pending that its app's log is held back for it;
  * - `webhook.log_gap`: entries of an app's log were lost to an endpoint before they were taken;
  * - `webhook.pending_lost`: Redis was lost, and with it what was pending; it is dropped and can be replayed;
- * - `records.lost`: what became of deliveries was dropped because the records were away for too long.
+ * - `records.lost`: what became of deliveries was dropped because the records were away for too long;
+ * - `provisioning.order_held`: an order waits for an operator, because its provider cannot tell, or refuses, or
+ *   came to nothing too often; `reason` says which.
  */
 export const OPERATOR_EVENT_TYPES = [
   'webhook.failing',
@@ -17,6 +19,7 @@ export const OPERATOR_EVENT_TYPES = [
   'webhook.log_gap',
   'webhook.pending_lost',
   'records.lost',
+  'provisioning.order_held',
 ] as const
 export type OperatorEventType = (typeof OPERATOR_EVENT_TYPES)[number]
 

@@ -67,6 +67,10 @@ export type OrderTerms =
       readonly confirm: number
     }
 
+type WithoutNumbers<Terms> = Terms extends OrderTerms ? Omit<Terms, 'numbers'> : never
+/** As they are kept: the numbers are those of the order's items. */
+export type OrderParameters = WithoutNumbers<OrderTerms>
+
 /** An order as it is asked for. */
 export type PlaceOrder = {
   readonly customerId: string

@@ -3,6 +3,7 @@ import type { ItemState, OrderAction, OrderState } from '../model/order.ts'
 import type { ContactRole, CustomerStatus, PaymentType, InvoiceLine } from '../model/account.ts'
 import type { NumberState } from '../model/number-state.ts'
 import type { FulfilmentState, ResumableState } from '../model/fulfilment.ts'
+import type { OrderParameters } from '../model/order-terms.ts'
 import type { ProviderAction } from '../model/provider.ts'
 
 /** Written as JSON text, read as the value. */
@@ -185,7 +186,7 @@ export type ProvisioningSchema = {
     partial_allowed: boolean
     requested_date: Date | null
     external_id: string | null
-    parameters: Json<Readonly<Record<string, unknown>>>
+    parameters: Json<OrderParameters>
     metadata: Json<Readonly<Record<string, string>>>
     quantity_requested: number
     quantity_fulfilled: Generated<number>
