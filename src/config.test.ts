@@ -27,7 +27,7 @@ test('an empty environment gives every default', () => {
     log: { lengthMax: 20_000, ageMaxMs: 86_400_000 },
     shutdown: { timeoutMs: 25_000, drainDelayMs: 0 },
   })
-  expect([...config.roles]).toEqual(['http', 'channels', 'webhooks'])
+  expect([...config.roles]).toEqual(['http', 'channels', 'webhooks', 'provisioning'])
   expect(config.secrets.adminKey).toBeUndefined()
   expect(config.secrets.databaseUrl).toBeUndefined()
 })
@@ -101,9 +101,9 @@ test('a role left to other processes needs stores that they can share', () => {
     'DATABASE_URL must be set when CALLHALF_ROLES leaves roles to other processes',
   ])
   expect(problemsOf({ CALLHALF_ROLES: 'http,htp' })[0]).toBe(
-    'CALLHALF_ROLES must be a list of roles, separated by commas, out of http, channels, webhooks',
+    'CALLHALF_ROLES must be a list of roles, separated by commas, out of http, channels, webhooks, provisioning',
   )
-  expect(problemsOf({ CALLHALF_ROLES: 'webhooks,channels,http' })).toEqual([])
+  expect(problemsOf({ CALLHALF_ROLES: 'provisioning,webhooks,channels,http' })).toEqual([])
 })
 
 test('a database behind a unix socket can be named', () => {

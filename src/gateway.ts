@@ -86,7 +86,11 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
     },
     clock: systemClock,
   })
-  const provisioning = buildProvisioning({ records })
+  const provisioning = buildProvisioning({
+    ...base,
+    records: records.records,
+    operatorEvents: records.operatorEvents,
+  })
   const { server, hub } = buildHttp(base, { records, state, networks, webhooks, provisioning, readiness })
   const has = (role: Role) => config.roles.has(role)
   return {
@@ -99,6 +103,7 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
       hub,
       networks.supervisor,
       ...(has('channels') ? [networks.watchdog] : []),
+      ...(has('provisioning') ? provisioning.services : []),
       readiness,
       server,
     ],

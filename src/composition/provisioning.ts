@@ -1,83 +1,64 @@
+import type { Registry } from 'prom-client'
+import type { Config } from '../config.ts'
 import { systemClock } from '../core/clock.ts'
-import { addZilkrFace } from '../faces/zilkr/face.ts'
-import { addZipwhipFace } from '../faces/zipwhip/face.ts'
-import { ZipwhipLines } from '../faces/zipwhip/lines.ts'
-import type { AddFace } from '../http/app.ts'
+import type { Logger } from '../core/logger.ts'
+import type { OperatorEventRepository } from '../core/operator-event.ts'
+import { EligibilityJudge } from '../provisioning/eligibility/judge.ts'
+import { ExpirySweeper } from '../provisioning/engine/expiry-sweeper.ts'
+import { Fulfiller } from '../provisioning/engine/fulfiller.ts'
+import { FulfilmentMetrics } from '../provisioning/engine/fulfilment-metrics.ts'
 import { Ordering } from '../provisioning/engine/ordering.ts'
-import { Catalogue } from '../provisioning/store/catalogue.ts'
-import { Connections } from '../provisioning/store/connections.ts'
-import { createContacts } from '../provisioning/store/contacts.ts'
-import { Customers } from '../provisioning/store/customers.ts'
+import type { NumberProvider } from '../provisioning/model/provider.ts'
 import { toProvisioningDatabase } from '../provisioning/store/database.ts'
-import { RequestLog } from '../provisioning/store/idempotency.ts'
-import { Invoices } from '../provisioning/store/invoices.ts'
 import { ProvisioningKeys } from '../provisioning/store/keys.ts'
-import { createLocations } from '../provisioning/store/locations.ts'
-import { searchAvailable } from '../provisioning/store/numbers-search.ts'
-import { Orders } from '../provisioning/store/orders.ts'
-import { createPaymentMethods } from '../provisioning/store/payment-methods.ts'
-import { Reservations } from '../provisioning/store/reservations.ts'
-import { Services } from '../provisioning/store/services.ts'
-import type { RecordParts } from './records.ts'
+import { LineTypes } from '../provisioning/store/line-types.ts'
+import { recordQuestion } from '../provisioning/store/provider-calls.ts'
+import type { Records } from '../records/connection.ts'
+import { buildFaces } from './faces.ts'
 
-/** The inventory, the orders, and the APIs over them. */
-export function buildProvisioning({ records }: { readonly records: Pick<RecordParts, 'records'> }) {
-  const database = toProvisioningDatabase(records.records)
-  const { cipher } = records.records
+/** What provisioning is built on. */
+export type ProvisioningBase = {
+  readonly config: Pick<Config, 'provisioning'>
+  readonly registry: Registry
+  readonly log: Logger
+  readonly records: Records
+  readonly operatorEvents: Pick<OperatorEventRepository, 'append'>
+}
+
+/** The inventory, the engine that carries orders out, and the APIs over them. */
+export function buildProvisioning({ config, registry, log, records, operatorEvents }: ProvisioningBase) {
+  const database = toProvisioningDatabase(records)
+  const clock = systemClock
   const keys = new ProvisioningKeys(database)
-  const accounts = {
-    customers: new Customers(database),
-    contacts: createContacts(database),
-    paymentMethods: createPaymentMethods(database),
-    locations: createLocations(database),
-    connections: new Connections(database),
-    services: new Services(database),
-    invoices: new Invoices(database),
-    catalogue: new Catalogue(database),
-  }
-  const sales = {
-    orders: new Orders(database),
-    ordering: new Ordering({ database }),
-    reservations: new Reservations({ database, clock: systemClock }),
-    searchNumbers: (search: Parameters<typeof searchAvailable>[1]) =>
-      database.query((db) => searchAvailable(db, search)),
-  }
-  const zilkr = {
-    ...accounts,
-    ...sales,
-    requests: new RequestLog(database),
-    encrypt: (token: string) => cipher.encrypt(token, TOKEN_PLACE),
-    clock: systemClock,
-  }
+  const providers: ReadonlyMap<string, NumberProvider> = new Map()
+  const settings = { providers, agingDays: config.provisioning.agingDays }
+  const fulfiller = new Fulfiller({
+    database,
+    settings,
+    metrics: new FulfilmentMetrics(registry),
+    operatorEvents,
+    clock,
+    random: Math.random,
+    log: log.child({ component: 'fulfiller' }),
+  })
+  const sweeper = new ExpirySweeper({ database, clock, log: log.child({ component: 'expiry-sweeper' }), registry })
+  const ordering = new Ordering({ database, settings, clock, wake: () => fulfiller.wake() })
   const judge = new EligibilityJudge({
     database,
     lineTypes: new LineTypes(database),
-    providers: new Map(),
+    providers,
     record: (provider) => (detail) => database.query((db) => recordQuestion(db, provider, detail)),
   })
-  const lines = new Lines(database)
-  const zipwhip = {
-    lines: new ZipwhipLines({
-      ordering: sales.ordering,
-      lines,
-      judge: (number, question) => judge.judge(number, question),
-    }),
-    customers: accounts.customers,
-    credentials: new LineCredentials(database),
-    optOuts: new OptOuts(database),
+  const faces = buildFaces({
+    database,
+    ordering,
     keys,
-    alwaysOk: settings.zipwhipAlwaysOk,
-    clock: systemClock,
-    log,
-  }
-  const faces: readonly AddFace[] = [
-    (app, define) => addZilkrFace(app, define, zilkr),
-    (app, define) => addZipwhipFace(app, define, zipwhip),
-  ]
-  return { database, keys, ...accounts, ...sales, faces }
+    judge,
+    cipher: records.cipher,
+    zipwhipAlwaysOk: config.provisioning.zipwhipAlwaysOk,
+    log: log.child({ component: 'provisioning' }),
+  })
+  return { keys, faces, services: [sweeper, fulfiller] }
 }
-
-/** What a token's encryption is bound to. The row's id is not known before it is written. */
-const TOKEN_PLACE = { table: 'payment_methods', row: '', field: 'token' }
 
 export type ProvisioningParts = ReturnType<typeof buildProvisioning>

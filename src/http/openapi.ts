@@ -37,6 +37,7 @@ const TAGS = [
   { name: 'Products and countries', description: 'Zilkr Provisioning API: what can be ordered, and where' },
   { name: 'Orders', description: 'Zilkr Provisioning API: new service, and changes of service' },
   { name: 'Numbers and reservations', description: 'Zilkr Provisioning API: what is free, and holding it' },
+  { name: 'Zipwhip', description: 'Zipwhip, Provision Phone Numbers: text enablement of single numbers' },
   { name: 'Operation', description: 'Health, metrics, what the operator should hear of, and this description' },
 ]
 

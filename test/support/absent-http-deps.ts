@@ -4,6 +4,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import { ShardSchema } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { addZilkrFace } from '../../src/faces/zilkr/face.ts'
+import { addZipwhipFace } from '../../src/faces/zipwhip/face.ts'
 import type { HttpDeps } from '../../src/http/app.ts'
 
 /** For routes that are described or refused, never served: whatever they reached for would be missing. */
@@ -35,7 +36,7 @@ export function absentHttpDeps(): HttpDeps {
     verifier: absent,
     operatorEvents: absent,
     streams: { hub: absent, authenticator: absent, tokens: absent },
-    faces: [(app, define) => addZilkrFace(app, define, noDeps)],
+    faces: [(app, define) => addZilkrFace(app, define, noDeps), (app, define) => addZipwhipFace(app, define, noDeps)],
     readiness: absent,
     registry: new Registry(),
     defaultShard: v.parse(ShardSchema, 'main'),

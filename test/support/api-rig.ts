@@ -183,7 +183,13 @@ export class ApiRig {
     this.webhookStatus = (ids) => state.status(ids)
     this.withDeliveryStore = run
     const { apps, directory } = this
-    const provisioning = buildProvisioning({ records: { records: this.#records.records } })
+    const provisioning = buildProvisioning({
+      config: { provisioning: { agingDays: 90, seedsSandbox: true, sandboxDelayMs: 10, zipwhipAlwaysOk: false } },
+      registry: new Registry(),
+      log,
+      records: this.#records.records,
+      operatorEvents: this.operatorEvents,
+    })
     const authenticator = new Authenticator({
       apps,
       directory,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Hono } from 'hono'
-import * as v from 'valibot'
+import type * as v from 'valibot'
 import type { HttpEnv } from '../../http/context.ts'
 import type { DefineOperation, Reply } from '../../http/operation.ts'
 import type { Eligibility } from '../../provisioning/model/eligibility.ts'

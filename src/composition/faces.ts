@@ -1,0 +1,73 @@
+import { systemClock } from '../core/clock.ts'
+import type { Logger } from '../core/logger.ts'
+import { addZilkrFace } from '../faces/zilkr/face.ts'
+import { addZipwhipFace } from '../faces/zipwhip/face.ts'
+import { ZipwhipLines } from '../faces/zipwhip/lines.ts'
+import type { AddFace } from '../http/app.ts'
+import type { EligibilityJudge } from '../provisioning/eligibility/judge.ts'
+import type { Ordering } from '../provisioning/engine/ordering.ts'
+import { Catalogue } from '../provisioning/store/catalogue.ts'
+import { Connections } from '../provisioning/store/connections.ts'
+import { createContacts } from '../provisioning/store/contacts.ts'
+import { Customers } from '../provisioning/store/customers.ts'
+import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
+import { RequestLog } from '../provisioning/store/idempotency.ts'
+import { Invoices } from '../provisioning/store/invoices.ts'
+import type { ProvisioningKeys } from '../provisioning/store/keys.ts'
+import { LineCredentials } from '../provisioning/store/line-credentials.ts'
+import { Lines } from '../provisioning/store/lines.ts'
+import { createLocations } from '../provisioning/store/locations.ts'
+import { searchAvailable, type NumberSearch } from '../provisioning/store/numbers-search.ts'
+import { OptOuts } from '../provisioning/store/opt-outs.ts'
+import { Orders } from '../provisioning/store/orders.ts'
+import { createPaymentMethods } from '../provisioning/store/payment-methods.ts'
+import { Reservations } from '../provisioning/store/reservations.ts'
+import { Services } from '../provisioning/store/services.ts'
+import type { Cipher } from '../records/cipher.ts'
+
+/** What a payment token's encryption is bound to; its row has no id yet when it is encrypted. */
+const TOKEN_PLACE = { table: 'payment_methods', row: '', field: 'token' }
+
+/** The provisioning APIs. */
+export function buildFaces(parts: {
+  readonly database: ProvisioningDatabase
+  readonly ordering: Ordering
+  readonly keys: ProvisioningKeys
+  readonly judge: EligibilityJudge
+  readonly cipher: Cipher
+  readonly zipwhipAlwaysOk: boolean
+  readonly log: Logger
+}): readonly AddFace[] {
+  const { database, ordering, keys, judge, cipher, log } = parts
+  const clock = systemClock
+  const customers = new Customers(database)
+  const zilkr = {
+    customers,
+    contacts: createContacts(database),
+    paymentMethods: createPaymentMethods(database),
+    locations: createLocations(database),
+    connections: new Connections(database),
+    services: new Services(database),
+    invoices: new Invoices(database),
+    catalogue: new Catalogue(database),
+    orders: new Orders(database),
+    ordering,
+    reservations: new Reservations({ database, clock }),
+    searchNumbers: (search: NumberSearch) => database.query((db) => searchAvailable(db, search)),
+    requests: new RequestLog(database),
+    encrypt: (token: string) => cipher.encrypt(token, TOKEN_PLACE),
+    clock,
+  }
+  const lines = new Lines(database)
+  const zipwhip = {
+    lines: new ZipwhipLines({ ordering, lines, judge: (number, question) => judge.judge(number, question) }),
+    customers,
+    credentials: new LineCredentials(database),
+    optOuts: new OptOuts(database),
+    keys,
+    alwaysOk: parts.zipwhipAlwaysOk,
+    clock,
+    log,
+  }
+  return [(app, define) => addZilkrFace(app, define, zilkr), (app, define) => addZipwhipFace(app, define, zipwhip)]
+}
