@@ -19,7 +19,7 @@ test('an empty environment gives every default', () => {
   expect(config).toMatchObject({
     dataDir: '/srv/callhalf',
     logLevel: 'info',
-    http: { host: '127.0.0.1', port: 8080 },
+    http: { host: '127.0.0.1', port: 8080, tls: undefined },
     redis: { embedded: { dataDir: '/srv/callhalf/redis', searchPath: '/usr/bin' } },
     records: { dataDir: '/srv/callhalf/records', poolSize: 10 },
     webhooks: { allowPrivateTargets: [], requiresVerification: false, retentionMs: 259_200_000 },
@@ -36,6 +36,8 @@ test('every variable that is set is read', () => {
   const config = readConfig({
     CALLHALF_PORT: '0',
     CALLHALF_HOST: '::1',
+    CALLHALF_TLS_CERT: '/etc/callhalf/tls/cert.pem',
+    CALLHALF_TLS_KEY: '/etc/callhalf/tls/key.pem',
     CALLHALF_DATA_DIR: '/d',
     CALLHALF_ADMIN_KEY: 'an-admin-key-of-32-characters-ok',
     CALLHALF_SECRET_KEY: SECRET_KEY,
@@ -54,7 +56,11 @@ test('every variable that is set is read', () => {
     REDIS_URL: 'rediss://:pw@redis.example.net:6380/2',
     DATABASE_URL: 'postgres://u:pw@db.example.net/callhalf',
   })
-  expect(config.http).toEqual({ host: '::1', port: 0 })
+  expect(config.http).toEqual({
+    host: '::1',
+    port: 0,
+    tls: { certFile: '/etc/callhalf/tls/cert.pem', keyFile: '/etc/callhalf/tls/key.pem' },
+  })
   expect([...config.roles]).toEqual(['http', 'webhooks'])
   expect(config.webhooks.allowPrivateTargets).toEqual(['10.0.0.0/8', 'fd00::/8'])
   expect(config.webhooks.requiresVerification).toBe(true)
@@ -104,6 +110,15 @@ test('a role left to other processes needs stores that they can share', () => {
     'CALLHALF_ROLES must be a list of roles, separated by commas, out of http, channels, webhooks',
   )
   expect(problemsOf({ CALLHALF_ROLES: 'webhooks,channels,http' })).toEqual([])
+})
+
+test('a certificate needs its key, and a key its certificate', () => {
+  expect(problemsOf({ CALLHALF_TLS_CERT: '/c.pem' })).toEqual([
+    'CALLHALF_TLS_KEY must be set, too: TLS needs the certificate and its key',
+  ])
+  expect(problemsOf({ CALLHALF_TLS_KEY: '/k.pem' })).toEqual([
+    'CALLHALF_TLS_CERT must be set, too: TLS needs the certificate and its key',
+  ])
 })
 
 test('a database behind a unix socket can be named', () => {

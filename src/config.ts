@@ -14,7 +14,12 @@ export type Config = {
   readonly dataDir: string
   readonly roles: ReadonlySet<Role>
   readonly logLevel: (typeof LOG_LEVELS)[number]
-  readonly http: { readonly host: string; readonly port: number }
+  readonly http: {
+    readonly host: string
+    readonly port: number
+    /** Files in PEM, absolute; undefined: plain HTTP. */
+    readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
+  }
   /** `embedded` applies when `secrets.redisUrl` is undefined. */
   readonly redis: { readonly embedded: { readonly dataDir: string; readonly searchPath: string } }
   /** `dataDir` holds PGlite when `secrets.databaseUrl` is undefined. */
@@ -121,6 +126,8 @@ const VARIABLES = {
     v.pipe(v.string(), v.regex(/^[A-Za-z0-9.:_%-]+$/, 'a host name or an address to listen on')),
     '127.0.0.1',
   ),
+  CALLHALF_TLS_CERT: v.optional(v.string()),
+  CALLHALF_TLS_KEY: v.optional(v.string()),
   CALLHALF_DATA_DIR: v.optional(v.string(), './data'),
   CALLHALF_ADMIN_KEY: v.optional(
     v.pipe(v.string(), v.regex(/^[\x21-\x7e]{16,256}$/, '16 to 256 printable ASCII characters without spaces')),
@@ -202,6 +209,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     ...(parsed.issues ?? []).map((issue) => `${v.getDotPath(issue)?.split('.')[0]} must be ${issue.message}`),
     ...findUnknown(Object.keys(given)),
     ...findUnshared(given),
+    ...findUnpaired(given),
   ]
   if (!parsed.success || problems.length > 0) throw new ConfigError([...new Set(problems)])
   const values = parsed.output
@@ -210,7 +218,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     dataDir,
     roles: values.CALLHALF_ROLES,
     logLevel: values.CALLHALF_LOG_LEVEL,
-    http: { host: values.CALLHALF_HOST, port: values.CALLHALF_PORT },
+    http: { host: values.CALLHALF_HOST, port: values.CALLHALF_PORT, tls: tlsFiles(values) },
     redis: { embedded: { dataDir: join(dataDir, 'redis'), searchPath: env['PATH'] ?? '' } },
     records: { dataDir: join(dataDir, 'records'), poolSize: values.CALLHALF_DATABASE_POOL_SIZE },
     webhooks: {
@@ -251,6 +259,24 @@ function findUnshared(given: Readonly<Record<string, string | undefined>>): read
   return ['REDIS_URL', 'DATABASE_URL']
     .filter((name) => given[name] === undefined)
     .map((name) => `${name} must be set when CALLHALF_ROLES leaves roles to other processes`)
+}
+
+/** A certificate without its key, or the other way round, would leave the API in the clear. */
+function findUnpaired(given: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const pair = ['CALLHALF_TLS_CERT', 'CALLHALF_TLS_KEY']
+  const missing = pair.filter((name) => given[name] === undefined)
+  return missing.length === 1 ? [`${missing.join()} must be set, too: TLS needs the certificate and its key`] : []
+}
+
+function tlsFiles({
+  CALLHALF_TLS_CERT: certFile,
+  CALLHALF_TLS_KEY: keyFile,
+}: {
+  readonly CALLHALF_TLS_CERT?: string | undefined
+  readonly CALLHALF_TLS_KEY?: string | undefined
+}): Config['http']['tls'] {
+  if (certFile === undefined || keyFile === undefined) return undefined
+  return { certFile: resolve(certFile), keyFile: resolve(keyFile) }
 }
 
 function decodeSecretKey({ dataset, addIssue, NEVER }: v.RawTransformContext<string>): Uint8Array {

@@ -85,7 +85,7 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
     },
     clock: systemClock,
   })
-  const { server, hub } = buildHttp(base, { records, state, networks, webhooks, readiness })
+  const { server, hub, services } = buildHttp(base, { records, state, networks, webhooks, readiness })
   const has = (role: Role) => config.roles.has(role)
   return {
     services: [
@@ -98,7 +98,7 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
       networks.supervisor,
       ...(has('channels') ? [networks.watchdog] : []),
       readiness,
-      server,
+      ...services,
     ],
     readiness,
     server,
