@@ -1,7 +1,8 @@
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import { GatewayError, isGatewayError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Service } from '../core/service.ts'
+import { BatchingRedis } from './batching-redis.ts'
 import type { Script } from './scripts.ts'
 
 /** Where Redis is: a URL, or a unix socket. */
@@ -154,5 +155,7 @@ function createClient(address: RedisAddress, overrides: ClientOptions): Redis {
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
     ...overrides,
   }
-  return 'url' in address ? new Redis(address.url, options) : new Redis({ ...options, path: address.socketPath })
+  return 'url' in address
+    ? new BatchingRedis(address.url, options)
+    : new BatchingRedis({ ...options, path: address.socketPath })
 }
