@@ -164,6 +164,11 @@ export class Delivery {
       expired_reason: null,
     }
     ledger.add(entry)
+    if (this.#options.random() < faults.current.lose_ratio) {
+      entry.expired_at = timers.now()
+      entry.expired_reason = 'lost'
+      return
+    }
     const setKey = setKeyOf(subscription.ownerId, subscription.channelSetId)
     const pending: Pending = {
       entry,
