@@ -25,6 +25,7 @@ test('an empty environment gives every default', () => {
     webhooks: { allowPrivateTargets: [], requiresVerification: false, retentionMs: 259_200_000 },
     streams: { perAppMax: 5_000, origins: [] },
     log: { lengthMax: 20_000, ageMaxMs: 86_400_000 },
+    dwell: { ringingMs: 90_000, answeredMs: 14_400_000 },
     shutdown: { timeoutMs: 25_000, drainDelayMs: 0 },
   })
   expect([...config.roles]).toEqual(['http', 'channels', 'webhooks'])
@@ -49,6 +50,8 @@ test('every variable that is set is read', () => {
     CALLHALF_STREAM_ORIGINS: 'https://app.example.net, http://localhost:3000',
     CALLHALF_LOG_EVENTS: '500',
     CALLHALF_LOG_HOURS: '2',
+    CALLHALF_CHECK_RINGING_SECONDS: '30',
+    CALLHALF_CHECK_ANSWERED_SECONDS: '600',
     CALLHALF_DRAIN_DELAY_SECONDS: '5',
     CALLHALF_LOG_LEVEL: 'debug',
     CALLHALF_SHUTDOWN_SECONDS: '3',
@@ -64,6 +67,7 @@ test('every variable that is set is read', () => {
   expect([...config.roles]).toEqual(['http', 'webhooks'])
   expect(config.webhooks.allowPrivateTargets).toEqual(['10.0.0.0/8', 'fd00::/8'])
   expect(config.webhooks.requiresVerification).toBe(true)
+  expect(config.dwell).toEqual({ ringingMs: 30_000, answeredMs: 600_000 })
   expect(config.webhooks.retentionMs).toBe(86_400_000)
   expect(config.logLevel).toBe('debug')
   expect(config.streams.perAppMax).toBe(7)

@@ -40,6 +40,8 @@ export type Config = {
   }
   /** How much of an app's log is kept for those who resume. */
   readonly log: { readonly lengthMax: number; readonly ageMaxMs: number }
+  /** How long a call may ring, or be answered, without any change before the network is asked about it. */
+  readonly dwell: { readonly ringingMs: number; readonly answeredMs: number }
   readonly shutdown: {
     readonly timeoutMs: number
     /** How long requests and streams are still taken after readiness has failed. */
@@ -159,6 +161,14 @@ const VARIABLES = {
     '20000',
   ),
   CALLHALF_LOG_HOURS: v.optional(wholeNumber('a whole number of hours, 1 to 168', { min: 1, max: 168 }), '24'),
+  CALLHALF_CHECK_RINGING_SECONDS: v.optional(
+    wholeNumber('a whole number of seconds, 10 to 3600', { min: 10, max: 3_600 }),
+    '90',
+  ),
+  CALLHALF_CHECK_ANSWERED_SECONDS: v.optional(
+    wholeNumber('a whole number of seconds, 10 to 28800', { min: 10, max: 28_800 }),
+    '14400',
+  ),
   CALLHALF_WEBHOOK_VERIFICATION: v.optional(v.picklist(['off', 'required'], 'off or required'), 'off'),
   CALLHALF_DELIVERY_RETENTION_HOURS: v.optional(
     wholeNumber('a whole number of hours, 1 to 8760', { min: 1, max: 8_760 }),
@@ -228,6 +238,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     },
     streams: { perAppMax: values.CALLHALF_STREAMS_PER_APP, origins: values.CALLHALF_STREAM_ORIGINS },
     log: { lengthMax: values.CALLHALF_LOG_EVENTS, ageMaxMs: values.CALLHALF_LOG_HOURS * 3_600_000 },
+    dwell: {
+      ringingMs: values.CALLHALF_CHECK_RINGING_SECONDS * 1_000,
+      answeredMs: values.CALLHALF_CHECK_ANSWERED_SECONDS * 1_000,
+    },
     shutdown: {
       timeoutMs: values.CALLHALF_SHUTDOWN_SECONDS * 1_000,
       drainDelayMs: values.CALLHALF_DRAIN_DELAY_SECONDS * 1_000,
