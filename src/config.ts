@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path'
 import ipaddr from 'ipaddr.js'
 import * as v from 'valibot'
 import { GatewayError } from './core/errors.ts'
+import { parseRedisUrl } from './state/redis-url.ts'
 
 const ROLES = ['http', 'channels', 'webhooks'] as const
 export type Role = (typeof ROLES)[number]
@@ -115,7 +116,8 @@ const words = <const Word extends string>(allowed: readonly Word[], message: str
 /** Only the beginning is checked: drivers accept more than URL does, such as `postgres://user@/db?host=/run`. */
 const url = (pattern: RegExp, message: string) => v.pipe(v.string(), v.regex(pattern, message))
 
-const REDIS_MESSAGE = 'a URL such as redis://user:password@host:6379/0 or rediss://host'
+const REDIS_MESSAGE =
+  'a URL such as redis://user:password@host:6379/0, rediss://host or redis+sentinel://host1:26379,host2:26379/name'
 const CIDR_MESSAGE = 'a list of networks in CIDR notation, separated by commas, such as 10.0.0.0/8,fd00::/8'
 const ORIGINS_MESSAGE = 'a list of origins, separated by commas, such as https://app.example.net'
 const SECRET_KEY_MESSAGE = '32 random bytes in base64 (make one with: openssl rand -base64 32)'
@@ -183,8 +185,8 @@ const VARIABLES = {
   CALLHALF_DATABASE_POOL_SIZE: v.optional(wholeNumber('a number of connections, 2 to 200', { min: 2, max: 200 }), '10'),
   REDIS_URL: v.optional(
     v.pipe(
-      url(/^rediss?:\/\/\S+$/, REDIS_MESSAGE),
-      v.check((text) => URL.canParse(text), REDIS_MESSAGE),
+      v.string(),
+      v.check((text) => parseRedisUrl(text) !== undefined, REDIS_MESSAGE),
     ),
   ),
   DATABASE_URL: v.optional(url(/^postgres(ql)?:\/\/\S+$/, 'a URL that begins with postgres:// or postgresql://')),
