@@ -196,9 +196,7 @@ export class HttpServer implements Service {
     try {
       const { hub, authenticator } = this.#options.streams
       if (!this.#options.acceptsStreams) throw new GatewayError('route_not_found')
-      // Thousands may come at once, when another instance has gone.
-      await hub.pace.turn()
-      if (hub.isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
+      await hub.admit()
       const target = readTarget(request)
       const admission = await authenticator.authenticate(target)
       // Asked before the handshake, after which a refusal could not be an HTTP answer any more.
