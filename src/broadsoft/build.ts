@@ -1,4 +1,4 @@
-import { XSI_NAMESPACE } from './document.ts'
+import { XSI_NAMESPACE } from './xml-element.ts'
 
 /** What a channel is asked for (XSI Interface Specification 2020.07, p. 346; XSD `Channel`). */
 export type ChannelRequest = {
