@@ -83,6 +83,8 @@ async function wanderAll(): Promise<number> {
     while (left > 0) {
       left -= 1
       await client.wander(random() * options.away * 1_000)
+      // Only a client that is connected can be disconnected.
+      await waitUntil('a client to be live again', () => client.isLive, { timeoutMs: 120_000 })
       await delay(random() * STAY_MS_MAX)
     }
   }
