@@ -9,7 +9,7 @@ import { readOptions } from './webhooks/rig/options.ts'
  * frame, and beside Socket.IO with its Redis streams adapter and connection state recovery; the same clients and
  * the same events, in turn in one run. Then what clients that behave badly do to the others.
  *
- *   node bench/streams.ts [--few 1000] [--many 10000] [--rounds 3] [--frames 200000] [--strict] [--skip-hostile]
+ *   node bench/streams.ts [--few 1000] [--many 10000] [--rounds 3] [--frames 200000] [--strict] [--skip-fan-out] [--skip-hostile]
  */
 const options = readOptions({
   few: 1_000,
@@ -17,6 +17,7 @@ const options = readOptions({
   rounds: 3,
   frames: 200_000,
   strict: false,
+  'skip-fan-out': false,
   'skip-hostile': false,
 })
 const GOALS = { ofBare: 0.8, bytesPerClient: 10 * 1_024 }
@@ -37,9 +38,11 @@ type Row = {
 const goals: Goal[] = []
 const rows: Row[] = []
 
-await compare()
-printRows()
-judge()
+if (!options['skip-fan-out']) {
+  await compare()
+  printRows()
+  judge()
+}
 if (!options['skip-hostile']) goals.push(...(await runHostilities()))
 report(goals, { strict: options.strict })
 

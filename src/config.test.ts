@@ -19,12 +19,13 @@ test('an empty environment gives every default', () => {
   expect(config).toMatchObject({
     dataDir: '/srv/callhalf',
     logLevel: 'info',
-    http: { host: '127.0.0.1', port: 8080 },
+    http: { host: '127.0.0.1', port: 8080, tls: undefined },
     redis: { embedded: { dataDir: '/srv/callhalf/redis', searchPath: '/usr/bin' } },
     records: { dataDir: '/srv/callhalf/records', poolSize: 10 },
     webhooks: { allowPrivateTargets: [], requiresVerification: false, retentionMs: 259_200_000 },
     streams: { perAppMax: 5_000, origins: [] },
     log: { lengthMax: 20_000, ageMaxMs: 86_400_000 },
+    dwell: { ringingMs: 90_000, answeredMs: 14_400_000 },
     shutdown: { timeoutMs: 25_000, drainDelayMs: 0 },
   })
   expect([...config.roles]).toEqual(['http', 'channels', 'webhooks', 'provisioning'])
@@ -36,6 +37,8 @@ test('every variable that is set is read', () => {
   const config = readConfig({
     CALLHALF_PORT: '0',
     CALLHALF_HOST: '::1',
+    CALLHALF_TLS_CERT: '/etc/callhalf/tls/cert.pem',
+    CALLHALF_TLS_KEY: '/etc/callhalf/tls/key.pem',
     CALLHALF_DATA_DIR: '/d',
     CALLHALF_ADMIN_KEY: 'an-admin-key-of-32-characters-ok',
     CALLHALF_SECRET_KEY: SECRET_KEY,
@@ -47,6 +50,8 @@ test('every variable that is set is read', () => {
     CALLHALF_STREAM_ORIGINS: 'https://app.example.net, http://localhost:3000',
     CALLHALF_LOG_EVENTS: '500',
     CALLHALF_LOG_HOURS: '2',
+    CALLHALF_CHECK_RINGING_SECONDS: '30',
+    CALLHALF_CHECK_ANSWERED_SECONDS: '600',
     CALLHALF_DRAIN_DELAY_SECONDS: '5',
     CALLHALF_LOG_LEVEL: 'debug',
     CALLHALF_SHUTDOWN_SECONDS: '3',
@@ -54,10 +59,15 @@ test('every variable that is set is read', () => {
     REDIS_URL: 'rediss://:pw@redis.example.net:6380/2',
     DATABASE_URL: 'postgres://u:pw@db.example.net/callhalf',
   })
-  expect(config.http).toEqual({ host: '::1', port: 0 })
+  expect(config.http).toEqual({
+    host: '::1',
+    port: 0,
+    tls: { certFile: '/etc/callhalf/tls/cert.pem', keyFile: '/etc/callhalf/tls/key.pem' },
+  })
   expect([...config.roles]).toEqual(['http', 'webhooks'])
   expect(config.webhooks.allowPrivateTargets).toEqual(['10.0.0.0/8', 'fd00::/8'])
   expect(config.webhooks.requiresVerification).toBe(true)
+  expect(config.dwell).toEqual({ ringingMs: 30_000, answeredMs: 600_000 })
   expect(config.webhooks.retentionMs).toBe(86_400_000)
   expect(config.logLevel).toBe('debug')
   expect(config.streams.perAppMax).toBe(7)
@@ -104,6 +114,15 @@ test('a role left to other processes needs stores that they can share', () => {
     'CALLHALF_ROLES must be a list of roles, separated by commas, out of http, channels, webhooks, provisioning',
   )
   expect(problemsOf({ CALLHALF_ROLES: 'provisioning,webhooks,channels,http' })).toEqual([])
+})
+
+test('a certificate needs its key, and a key its certificate', () => {
+  expect(problemsOf({ CALLHALF_TLS_CERT: '/c.pem' })).toEqual([
+    'CALLHALF_TLS_KEY must be set, too: TLS needs the certificate and its key',
+  ])
+  expect(problemsOf({ CALLHALF_TLS_KEY: '/k.pem' })).toEqual([
+    'CALLHALF_TLS_CERT must be set, too: TLS needs the certificate and its key',
+  ])
 })
 
 test('a database behind a unix socket can be named', () => {

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path'
 import ipaddr from 'ipaddr.js'
 import * as v from 'valibot'
 import { GatewayError } from './core/errors.ts'
+import { parseRedisUrl } from './state/redis-url.ts'
 
 const ROLES = ['http', 'channels', 'webhooks', 'provisioning'] as const
 export type Role = (typeof ROLES)[number]
@@ -14,7 +15,12 @@ export type Config = {
   readonly dataDir: string
   readonly roles: ReadonlySet<Role>
   readonly logLevel: (typeof LOG_LEVELS)[number]
-  readonly http: { readonly host: string; readonly port: number }
+  readonly http: {
+    readonly host: string
+    readonly port: number
+    /** Files in PEM, absolute; undefined: plain HTTP. */
+    readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
+  }
   /** `embedded` applies when `secrets.redisUrl` is undefined. */
   readonly redis: { readonly embedded: { readonly dataDir: string; readonly searchPath: string } }
   /** `dataDir` holds PGlite when `secrets.databaseUrl` is undefined. */
@@ -45,6 +51,8 @@ export type Config = {
   }
   /** How much of an app's log is kept for those who resume. */
   readonly log: { readonly lengthMax: number; readonly ageMaxMs: number }
+  /** How long a call may ring, or be answered, without any change before the network is asked about it. */
+  readonly dwell: { readonly ringingMs: number; readonly answeredMs: number }
   readonly shutdown: {
     readonly timeoutMs: number
     /** How long requests and streams are still taken after readiness has failed. */
@@ -118,7 +126,8 @@ const words = <const Word extends string>(allowed: readonly Word[], message: str
 /** Only the beginning is checked: drivers accept more than URL does, such as `postgres://user@/db?host=/run`. */
 const url = (pattern: RegExp, message: string) => v.pipe(v.string(), v.regex(pattern, message))
 
-const REDIS_MESSAGE = 'a URL such as redis://user:password@host:6379/0 or rediss://host'
+const REDIS_MESSAGE =
+  'a URL such as redis://user:password@host:6379/0, rediss://host or redis+sentinel://host1:26379,host2:26379/name'
 const CIDR_MESSAGE = 'a list of networks in CIDR notation, separated by commas, such as 10.0.0.0/8,fd00::/8'
 const ORIGINS_MESSAGE = 'a list of origins, separated by commas, such as https://app.example.net'
 const SECRET_KEY_MESSAGE = '32 random bytes in base64 (make one with: openssl rand -base64 32)'
@@ -131,6 +140,8 @@ const VARIABLES = {
     v.pipe(v.string(), v.regex(/^[A-Za-z0-9.:_%-]+$/, 'a host name or an address to listen on')),
     '127.0.0.1',
   ),
+  CALLHALF_TLS_CERT: v.optional(v.string()),
+  CALLHALF_TLS_KEY: v.optional(v.string()),
   CALLHALF_DATA_DIR: v.optional(v.string(), './data'),
   CALLHALF_ADMIN_KEY: v.optional(
     v.pipe(v.string(), v.regex(/^[\x21-\x7e]{16,256}$/, '16 to 256 printable ASCII characters without spaces')),
@@ -162,6 +173,14 @@ const VARIABLES = {
     '20000',
   ),
   CALLHALF_LOG_HOURS: v.optional(wholeNumber('a whole number of hours, 1 to 168', { min: 1, max: 168 }), '24'),
+  CALLHALF_CHECK_RINGING_SECONDS: v.optional(
+    wholeNumber('a whole number of seconds, 10 to 3600', { min: 10, max: 3_600 }),
+    '90',
+  ),
+  CALLHALF_CHECK_ANSWERED_SECONDS: v.optional(
+    wholeNumber('a whole number of seconds, 10 to 28800', { min: 10, max: 28_800 }),
+    '14400',
+  ),
   CALLHALF_WEBHOOK_VERIFICATION: v.optional(v.picklist(['off', 'required'], 'off or required'), 'off'),
   CALLHALF_DELIVERY_RETENTION_HOURS: v.optional(
     wholeNumber('a whole number of hours, 1 to 8760', { min: 1, max: 8_760 }),
@@ -186,8 +205,8 @@ const VARIABLES = {
   CALLHALF_DATABASE_POOL_SIZE: v.optional(wholeNumber('a number of connections, 2 to 200', { min: 2, max: 200 }), '10'),
   REDIS_URL: v.optional(
     v.pipe(
-      url(/^rediss?:\/\/\S+$/, REDIS_MESSAGE),
-      v.check((text) => URL.canParse(text), REDIS_MESSAGE),
+      v.string(),
+      v.check((text) => parseRedisUrl(text) !== undefined, REDIS_MESSAGE),
     ),
   ),
   DATABASE_URL: v.optional(url(/^postgres(ql)?:\/\/\S+$/, 'a URL that begins with postgres:// or postgresql://')),
@@ -222,6 +241,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     ...(parsed.issues ?? []).map((issue) => `${v.getDotPath(issue)?.split('.')[0]} must be ${issue.message}`),
     ...findUnknown(Object.keys(given)),
     ...findUnshared(given),
+    ...findUnpaired(given),
   ]
   if (!parsed.success || problems.length > 0) throw new ConfigError([...new Set(problems)])
   const values = parsed.output
@@ -230,7 +250,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     dataDir,
     roles: values.CALLHALF_ROLES,
     logLevel: values.CALLHALF_LOG_LEVEL,
-    http: { host: values.CALLHALF_HOST, port: values.CALLHALF_PORT },
+    http: { host: values.CALLHALF_HOST, port: values.CALLHALF_PORT, tls: tlsFiles(values) },
     redis: { embedded: { dataDir: join(dataDir, 'redis'), searchPath: env['PATH'] ?? '' } },
     records: { dataDir: join(dataDir, 'records'), poolSize: values.CALLHALF_DATABASE_POOL_SIZE },
     webhooks: {
@@ -248,6 +268,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     },
     streams: { perAppMax: values.CALLHALF_STREAMS_PER_APP, origins: values.CALLHALF_STREAM_ORIGINS },
     log: { lengthMax: values.CALLHALF_LOG_EVENTS, ageMaxMs: values.CALLHALF_LOG_HOURS * 3_600_000 },
+    dwell: {
+      ringingMs: values.CALLHALF_CHECK_RINGING_SECONDS * 1_000,
+      answeredMs: values.CALLHALF_CHECK_ANSWERED_SECONDS * 1_000,
+    },
     shutdown: {
       timeoutMs: values.CALLHALF_SHUTDOWN_SECONDS * 1_000,
       drainDelayMs: values.CALLHALF_DRAIN_DELAY_SECONDS * 1_000,
@@ -279,6 +303,24 @@ function findUnshared(given: Readonly<Record<string, string | undefined>>): read
   return ['REDIS_URL', 'DATABASE_URL']
     .filter((name) => given[name] === undefined)
     .map((name) => `${name} must be set when CALLHALF_ROLES leaves roles to other processes`)
+}
+
+/** A certificate without its key, or the other way round, would leave the API in the clear. */
+function findUnpaired(given: Readonly<Record<string, string | undefined>>): readonly string[] {
+  const pair = ['CALLHALF_TLS_CERT', 'CALLHALF_TLS_KEY']
+  const missing = pair.filter((name) => given[name] === undefined)
+  return missing.length === 1 ? [`${missing.join()} must be set, too: TLS needs the certificate and its key`] : []
+}
+
+function tlsFiles({
+  CALLHALF_TLS_CERT: certFile,
+  CALLHALF_TLS_KEY: keyFile,
+}: {
+  readonly CALLHALF_TLS_CERT?: string | undefined
+  readonly CALLHALF_TLS_KEY?: string | undefined
+}): Config['http']['tls'] {
+  if (certFile === undefined || keyFile === undefined) return undefined
+  return { certFile: resolve(certFile), keyFile: resolve(keyFile) }
 }
 
 function decodeSecretKey({ dataset, addIssue, NEVER }: v.RawTransformContext<string>): Uint8Array {

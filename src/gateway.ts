@@ -91,7 +91,7 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
     records: records.records,
     operatorEvents: records.operatorEvents,
   })
-  const { server, hub } = buildHttp(base, { records, state, networks, webhooks, provisioning, readiness })
+  const { server, hub, services } = buildHttp(base, { records, state, networks, webhooks, provisioning, readiness })
   const has = (role: Role) => config.roles.has(role)
   return {
     services: [
@@ -105,7 +105,7 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
       ...(has('channels') ? [networks.watchdog] : []),
       ...(has('provisioning') ? provisioning.services : []),
       readiness,
-      server,
+      ...services,
     ],
     readiness,
     server,

@@ -2,6 +2,7 @@ import { ApiError } from './cli/api-client.ts'
 import { UsageError } from './cli/arguments.ts'
 import { demo } from './cli/demo/demo.ts'
 import { listen } from './cli/listen.ts'
+import { ready } from './cli/ready.ts'
 import { serve } from './cli/serve.ts'
 import { simulate } from './cli/simulate.ts'
 import type { CliCommand, Terminal } from './cli/terminal.ts'
@@ -9,6 +10,7 @@ import { isGatewayError } from './core/errors.ts'
 
 const COMMANDS: Readonly<Record<string, { readonly run: CliCommand; readonly summary: string }>> = {
   serve: { run: serve, summary: 'run the gateway (configuration from the environment)' },
+  ready: { run: ready, summary: 'ask the gateway of the same environment whether it is ready; exits 0 if it is' },
   demo: { run: demo, summary: 'run gateway, simulator and a sample app; --once: tell the whole story once and stop' },
   simulate: { run: simulate, summary: 'run a BroadWorks XSI simulator' },
   listen: { run: listen, summary: "print an app's events as they come" },

@@ -19,32 +19,37 @@ class Scene {
   readonly released: string[] = []
   failing: NetworkId | undefined
   readonly networks: NetworkId[] = [networkId]
-  readonly watchdog = new Watchdog({
-    store: {
-      // One call per page, to prove that every page is read.
-      scanLive: (network, cursor) => {
-        if (network.networkId === this.failing) return Promise.reject(new Error('down'))
-        const at = Number(cursor)
-        const next = at + 1 < this.calls.length ? String(at + 1) : '0'
-        return Promise.resolve({ cursor: next, calls: this.calls.slice(at, at + 1) })
+  readonly watchdog: Watchdog
+
+  constructor(dwell = { ringingMs: 90 * SECOND, answeredMs: 4 * HOUR }) {
+    this.watchdog = new Watchdog({
+      store: {
+        // One call per page, to prove that every page is read.
+        scanLive: (network, cursor) => {
+          if (network.networkId === this.failing) return Promise.reject(new Error('down'))
+          const at = Number(cursor)
+          const next = at + 1 < this.calls.length ? String(at + 1) : '0'
+          return Promise.resolve({ cursor: next, calls: this.calls.slice(at, at + 1) })
+        },
       },
-    },
-    directory: { network: (id) => ({ networkId: id, shard }) },
-    networks: () => this.networks,
-    control: {
-      resynchronise: (_network, subscriberIds, reason) => {
-        if (reason === 'dwell') this.asked.push([this.now, subscriberIds ?? []])
+      directory: { network: (id) => ({ networkId: id, shard }) },
+      networks: () => this.networks,
+      control: {
+        resynchronise: (_network, subscriberIds, reason) => {
+          if (reason === 'dwell') this.asked.push([this.now, subscriberIds ?? []])
+        },
       },
-    },
-    releaser: {
-      release: ({ callId, cause, unconfirmedSince }) => {
-        this.released.push(`${callId} ${cause} ${unconfirmedSince}`)
-        return Promise.resolve(true)
+      releaser: {
+        release: ({ callId, cause, unconfirmedSince }) => {
+          this.released.push(`${callId} ${cause} ${unconfirmedSince}`)
+          return Promise.resolve(true)
+        },
       },
-    },
-    clock: { now: () => this.now, monotonic: () => this.now, wait: () => Promise.reject(new Error('not used')) },
-    log: silentLogger,
-  })
+      dwell,
+      clock: { now: () => this.now, monotonic: () => this.now, wait: () => Promise.reject(new Error('not used')) },
+      log: silentLogger,
+    })
+  }
 
   /** Scans every ten seconds until `end`; `confirm` answers each question at once. */
   async watch(end: number, confirm: boolean): Promise<void> {
@@ -85,6 +90,23 @@ test.for([
   ['remote_held', 4 * HOUR],
 ] as const)('a call that is %s is asked about after %i ms and not before', async ([state, allowed]) => {
   const scene = new Scene()
+  scene.calls = [aCall(state)]
+  await scene.watch(allowed - 1, true)
+  expect(scene.asked).toEqual([])
+  await scene.watch(allowed, true)
+  expect(scene.asked).toEqual([[allowed, ['anna']]])
+})
+
+test.for([
+  ['initiating', 20 * SECOND],
+  ['ringing', 20 * SECOND],
+  ['alerting', 20 * SECOND],
+  ['detached', 50 * SECOND],
+  ['active', 50 * SECOND],
+  ['held', 50 * SECOND],
+  ['remote_held', 50 * SECOND],
+] as const)('with shorter limits a call that is %s is asked about after %i ms', async ([state, allowed]) => {
+  const scene = new Scene({ ringingMs: 20 * SECOND, answeredMs: 50 * SECOND })
   scene.calls = [aCall(state)]
   await scene.watch(allowed - 1, true)
   expect(scene.asked).toEqual([])
@@ -135,12 +157,12 @@ test('a call that lasts for days and is confirmed whenever it is asked about is 
   expect(scene.released).toEqual([])
 })
 
-test('at most 100 subscribers are asked about in one scan, the others in the next', async () => {
+test('at most 500 subscribers are asked about in one scan, the others in the next', async () => {
   const scene = new Scene()
-  scene.calls = Array.from({ length: 130 }, (_, index) => aCall('ringing', `user-${index}`))
+  scene.calls = Array.from({ length: 530 }, (_, index) => aCall('ringing', `user-${index}`))
   scene.now = 90 * SECOND
   await scene.watch(100 * SECOND, false)
-  expect(scene.asked.map(([, subscribers]) => subscribers.length)).toEqual([100, 30])
+  expect(scene.asked.map(([, subscribers]) => subscribers.length)).toEqual([500, 30])
 })
 
 test('a network that cannot be scanned does not keep the others from it', async () => {

@@ -10,17 +10,20 @@ import type { Service } from './core/service.ts'
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
-/** How long a call may stay in a state before the network is asked about it. */
-const DWELL_MS: Readonly<Record<CallState, number>> = {
-  initiating: MINUTE_MS,
-  ringing: 1.5 * MINUTE_MS,
-  alerting: 1.5 * MINUTE_MS,
-  detached: 10 * MINUTE_MS,
-  active: 4 * HOUR_MS,
-  held: 4 * HOUR_MS,
-  remote_held: 4 * HOUR_MS,
+/** How long a call may ring, or be answered, before the network is asked about it. */
+type Dwell = { readonly ringingMs: number; readonly answeredMs: number }
+
+/** How long a call may stay in each state before the network is asked about it. */
+const limitsOf = ({ ringingMs, answeredMs }: Dwell): Readonly<Record<CallState, number>> => ({
+  initiating: Math.min(MINUTE_MS, ringingMs),
+  ringing: ringingMs,
+  alerting: ringingMs,
+  detached: Math.min(10 * MINUTE_MS, answeredMs),
+  active: answeredMs,
+  held: answeredMs,
+  remote_held: answeredMs,
   released: Infinity,
-}
+})
 
 /** A call that goes on for long is still asked about this often, so that only a lost one is ever unconfirmed for a day. */
 const DWELL_STEP_MAX_MS = 8 * HOUR_MS
@@ -29,8 +32,11 @@ const SCAN_PERIOD_MS = 10_000
 const REPEAT_MS = MINUTE_MS
 /** Nothing confirmed the call for this long: it is over, whatever the network says one day. */
 const UNCONFIRMED_MAX_MS = 24 * HOUR_MS
-/** Subscribers asked about per network and scan; the others' turn comes with the next scans. */
-const LOOKS_PER_SCAN_MAX = 100
+/**
+ * Subscribers asked about per network and scan, as many as a network is asked at its usual pace until the
+ * next scan; the others' turn comes with the next scans.
+ */
+const LOOKS_PER_SCAN_MAX = 500
 
 /** What the watchdog does about a call that nothing confirmed for a day; implemented by ingest. */
 interface CallReleaser {
@@ -50,6 +56,7 @@ export type WatchdogOptions = {
   readonly networks: () => readonly NetworkId[]
   readonly control: Pick<NetworkControl, 'resynchronise'>
   readonly releaser: CallReleaser
+  readonly dwell: Dwell
   readonly clock: Clock
   readonly log: Logger
 }
@@ -71,6 +78,7 @@ type Look = {
 export class Watchdog implements Service {
   readonly name = 'watchdog'
   readonly #options: WatchdogOptions
+  readonly #limits: Readonly<Record<CallState, number>>
   /** Bounded by the live calls: what a whole scan did not meet is dropped. */
   readonly #looks = new Map<string, Look>()
   #scan = 0
@@ -79,6 +87,7 @@ export class Watchdog implements Service {
 
   constructor(options: WatchdogOptions) {
     this.#options = options
+    this.#limits = limitsOf(options.dwell)
   }
 
   start(): Promise<void> {
@@ -149,7 +158,7 @@ export class Watchdog implements Service {
     const key = keyOf(network.networkId, subscriberId, record.call.callId)
     const known = this.#looks.get(key)
     const last = known?.changedAt === record.changedAt ? known : undefined
-    const allowedMs = last?.allowedMs ?? DWELL_MS[record.call.state]
+    const allowedMs = last?.allowedMs ?? this.#limits[record.call.state]
     const isConfirmed = last !== undefined && record.confirmedAt >= last.askedAt
     const nextMs = isConfirmed ? Math.min(allowedMs * 2, allowedMs + DWELL_STEP_MAX_MS) : allowedMs
     const isDue =

@@ -29,6 +29,7 @@ export class Cluster implements AsyncDisposable {
   readonly second = new RecordingApp()
   readonly #postgres: TestPostgres
   #networkId = ''
+  #account = { appId: '', apiKey: '' }
   #users: readonly string[] = []
 
   private constructor(
@@ -59,6 +60,15 @@ export class Cluster implements AsyncDisposable {
     const cluster = new Cluster(simulator, { redis, postgres }, [first, second])
     await cluster.#setUp(users)
     return cluster
+  }
+
+  /** The app and its key. */
+  get account(): { readonly appId: string; readonly apiKey: string } {
+    return this.#account
+  }
+
+  get users(): readonly string[] {
+    return this.#users
   }
 
   get control(): ApiClient {
@@ -157,6 +167,7 @@ export class Cluster implements AsyncDisposable {
     this.#networkId = (network as { network_id: string }).network_id
     const { body: made } = await admin.call('POST', '/admin/apps', { name: 'failover' })
     const { app_id: appId, api_key: apiKey } = made as { app_id: string; api_key: string }
+    this.#account = { appId, apiKey }
     const asApp = new ApiClient({ baseUrl: first.url, key: apiKey })
     const { body: webhook } = await asApp.call('POST', `/apps/${appId}/webhooks`, { url: await this.app.listen() })
     this.app.trust((webhook as { secret: string }).secret)

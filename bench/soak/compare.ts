@@ -12,6 +12,7 @@ export type LedgerEntry = {
   readonly emissions: readonly { readonly at: number; readonly channel_id: string }[]
   readonly acked_at: number | null
   readonly ack_status: number | null
+  readonly expired_reason: string | null
 }
 
 export type Verdict = { readonly figures: Readonly<Record<string, number>>; readonly problems: readonly string[] }
@@ -194,7 +195,7 @@ function runsOf(entries: readonly LedgerEntry[]): { state: string | undefined; e
 const isAcknowledgedSnapshot = (entry: LedgerEntry): boolean =>
   entry.type === 'CallSubscriptionEvent' && entry.ack_status === 200
 
-function orderProblems(
+export function orderProblems(
   name: string,
   arrivals: readonly Arrival[],
   declared: ReadonlySet<number> | undefined,
@@ -209,7 +210,7 @@ function orderProblems(
 }
 
 /** The distinct arrivals of a call by sequence number. */
-const inSequence = (arrivals: readonly Arrival[]): Arrival[] =>
+export const inSequence = (arrivals: readonly Arrival[]): Arrival[] =>
   [...new Map(arrivals.map((arrival) => [arrival.sequence, arrival])).values()].toSorted(
     (a, b) => a.sequence - b.sequence,
   )
@@ -244,7 +245,7 @@ function stateOf(entry: LedgerEntry): string | undefined {
   }
 }
 
-function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, Item[]> {
+export function groupBy<Item>(items: readonly Item[], keyOf: (item: Item) => string): Map<string, Item[]> {
   const groups = new Map<string, Item[]>()
   for (const item of items) {
     const key = keyOf(item)

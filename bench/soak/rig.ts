@@ -21,22 +21,40 @@ export class Rig {
   readonly #simulator: Simulator
   readonly #dataDir: string
   readonly #say: (line: string) => void
+  readonly #env: Readonly<Record<string, string>>
+  readonly #network: Readonly<Record<string, unknown>>
   #gateway: ChildProcess | undefined
   #port = 0
   #appId = ''
   #apiKey = ''
   #users: readonly string[] = []
 
-  constructor(simulator: Simulator, dataDir: string, say: (line: string) => void) {
-    this.#simulator = simulator
-    this.#dataDir = dataDir
-    this.#say = say
+  private constructor(options: {
+    readonly simulator: Simulator
+    readonly dataDir: string
+    readonly say: (line: string) => void
+    readonly env: Readonly<Record<string, string>>
+    readonly network: Readonly<Record<string, unknown>>
+  }) {
+    this.#simulator = options.simulator
+    this.#dataDir = options.dataDir
+    this.#say = options.say
+    this.#env = options.env
+    this.#network = options.network
   }
 
-  static async start(options: { readonly users: number; readonly say: (line: string) => void }): Promise<Rig> {
+  /** `env` are settings of the gateway, `network` of its network, besides the rig's own. */
+  static async start(options: {
+    readonly users: number
+    readonly say: (line: string) => void
+    readonly env?: Readonly<Record<string, string>>
+    readonly network?: Readonly<Record<string, unknown>>
+  }): Promise<Rig> {
     const simulator = new Simulator({ ports: [0, 0], controlPort: 0, ...CREDENTIALS, log: silentLogger })
     await simulator.start()
-    const rig = new Rig(simulator, await mkdtemp(join(tmpdir(), 'callhalf-soak-')), options.say)
+    const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-soak-'))
+    const { say, env = {}, network = {} } = options
+    const rig = new Rig({ simulator, dataDir, say, env, network })
     try {
       await rig.#startGateway()
       await rig.#setUp(options.users)
@@ -59,27 +77,32 @@ export class Rig {
     await rm(this.#dataDir, { recursive: true, force: true })
   }
 
-  async startLoad(load: { readonly callsPerSecond: number; readonly seconds: number }): Promise<string> {
-    const { body } = await this.#control.call('POST', '/load', {
+  async startLoad(load: {
+    readonly callsPerSecond: number
+    readonly seconds: number
+    readonly callMs?: number
+  }): Promise<string> {
+    const { body } = await this.control.call('POST', '/load', {
       calls_per_second: load.callsPerSecond,
       seconds: load.seconds,
-      call_ms: 2_000,
+      call_ms: load.callMs ?? 2_000,
     })
     return (body as { load_id: string }).load_id
   }
 
   async untilLoadIsDone(loadId: string): Promise<void> {
     const isDone = async () => {
-      const { body } = await this.#control.call('GET', `/load/${loadId}`)
+      const { body } = await this.control.call('GET', `/load/${loadId}`)
       return (body as { done: boolean }).done
     }
     await until(isDone, 60_000, 'the load to finish')
   }
 
   setFaults = (faults: Readonly<Record<string, unknown>>): Promise<unknown> =>
-    this.#control.call('PUT', '/faults', faults)
-  clearFaults = (): Promise<unknown> => this.#control.call('DELETE', '/faults')
-  failover = (): Promise<unknown> => this.#control.call('POST', '/failover', {})
+    this.control.call('PUT', '/faults', faults)
+  clearFaults = (): Promise<unknown> => this.control.call('DELETE', '/faults')
+  failover = (options: { readonly resync: boolean } = { resync: false }): Promise<unknown> =>
+    this.control.call('POST', '/failover', options)
 
   async killAndRestartGateway(): Promise<void> {
     const gateway = this.#gateway
@@ -92,12 +115,22 @@ export class Rig {
     this.#say(`          restarted in ${(performance.now() - startedAt).toFixed(0)} ms`)
   }
 
+  /** Ids of the calls that the network has. */
+  async realCalls(): Promise<readonly string[]> {
+    return callIds((await this.control.call('GET', '/calls')).body)
+  }
+
+  /** Ids of the calls that the gateway lists. */
+  async listedCalls(): Promise<readonly string[]> {
+    return callIds((await this.#asApp.call('GET', `/apps/${this.#appId}/calls`)).body)
+  }
+
   /** Calls the gateway still shows after up to `withinMs`, though the simulator has none of them. */
   async ghostsAfter(withinMs: number): Promise<readonly string[]> {
     const deadline = performance.now() + withinMs
     for (;;) {
-      const real = new Set(callIds((await this.#control.call('GET', '/calls')).body))
-      const shown = callIds((await this.#asApp.call('GET', `/apps/${this.#appId}/calls`)).body)
+      const real = new Set(await this.realCalls())
+      const shown = await this.listedCalls()
       const ghosts = shown.filter((id) => !real.has(id))
       if (ghosts.length === 0 || performance.now() > deadline) return ghosts
       await delay(250)
@@ -112,7 +145,7 @@ export class Rig {
   async readLedger(): Promise<readonly LedgerEntry[]> {
     const entries: LedgerEntry[] = []
     for (let after = '0'; ;) {
-      const { body } = await this.#control.call('GET', `/ledger?limit=5000&after=${after}`)
+      const { body } = await this.control.call('GET', `/ledger?limit=5000&after=${after}`)
       const page = body as { entries: LedgerEntry[]; next: number }
       entries.push(...page.entries)
       if (page.entries.length === 0) return entries
@@ -120,7 +153,12 @@ export class Rig {
     }
   }
 
-  get #control(): ApiClient {
+  get users(): readonly string[] {
+    return this.#users
+  }
+
+  /** The simulator's control API. */
+  get control(): ApiClient {
     return new ApiClient({ baseUrl: this.#simulator.controlUrl })
   }
 
@@ -141,6 +179,7 @@ export class Rig {
         CALLHALF_DATA_DIR: this.#dataDir,
         CALLHALF_ALLOW_PRIVATE_TARGETS: '127.0.0.0/8',
         CALLHALF_LOG_LEVEL: process.env['CALLHALF_LOG_LEVEL'] ?? 'error',
+        ...this.#env,
       },
     })
     this.#gateway = gateway
@@ -170,13 +209,19 @@ export class Rig {
     const admin = new ApiClient({ baseUrl: this.url, key: adminKey })
     this.#users = Array.from({ length: users }, (_, index) => `user${index}@soak.example.net`)
     for (const [index, userId] of this.#users.entries()) {
-      await this.#control.call('POST', '/users', { user_id: userId, number: `+1555${String(2_000_000 + index)}` })
+      await this.control.call('POST', '/users', { user_id: userId, number: `+1555${String(2_000_000 + index)}` })
     }
     const network = (
       await admin.call('POST', '/admin/networks', {
         name: 'soak',
         adapter: 'broadsoft',
-        config: { xsp: this.#simulator.xspUrls, ...CREDENTIALS, subscribe: 'user', heartbeat_seconds: 1 },
+        config: {
+          xsp: this.#simulator.xspUrls,
+          ...CREDENTIALS,
+          subscribe: 'user',
+          heartbeat_seconds: 1,
+          ...this.#network,
+        },
       })
     ).body as { network_id: string }
     const app = (await admin.call('POST', '/admin/apps', { name: 'soak' })).body as { app_id: string; api_key: string }

@@ -1,4 +1,5 @@
 /** A process with many clients of one server; started by `Child`. */
+import { constants, setPriority } from 'node:os'
 import { answerCalls } from '../webhooks/rig/child.ts'
 import { preciseNow, summarise } from '../webhooks/rig/figures.ts'
 import { DIALECTS, type Dialect } from './dialects.ts'
@@ -75,6 +76,10 @@ async function openOne(server: Server, after: string): Promise<void> {
 }
 
 const calls = {
+  /** Leaves the processors to others first, as if it were on another machine. */
+  giveWay(): void {
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
+  },
   /** Opens so many more; resolves when the server has let all of them in, with how long that took. */
   async open({ server, count }: { readonly server: Server; readonly count: number }): Promise<number> {
     const startedAt = performance.now()

@@ -1,6 +1,7 @@
 /** A process with clients that mean harm; started by `Child`. */
 import { randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
+import { constants, setPriority } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { answerCalls } from '../webhooks/rig/child.ts'
 import type { Server } from './clients.ts'
@@ -78,6 +79,10 @@ async function repeat({ lanes, seconds }: Attack, attack: (index: number) => Pro
 }
 
 const calls = {
+  /** Leaves the processors to others first, as if it were on another machine. */
+  giveWay(): void {
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
+  },
   garbage: (attack: Attack): Promise<string> =>
     repeat(attack, async (index) => {
       const socket = await GARBAGE[index % GARBAGE.length]?.(attack.server)

@@ -54,6 +54,7 @@ async function run(cast: Cast): Promise<readonly Goal[]> {
   const { ours, good, bad, hostile } = cast
   const { server } = ours
   const attack = { server, seconds: PHASE_SECONDS }
+  await Promise.all([bad.call('giveWay'), hostile.call('giveWay')])
   await good.call('watchLatency', true)
   await bad.call('watchLatency', true)
   await good.call('open', { server, count: GOOD_CLIENTS })

@@ -1,5 +1,4 @@
-import { XMLBuilder } from 'fast-xml-parser'
-import { XSI_NAMESPACE } from './document.ts'
+import { XSI_NAMESPACE } from './xml-element.ts'
 
 /** What a channel is asked for (XSI Interface Specification 2020.07, p. 346; XSD `Channel`). */
 export type ChannelRequest = {
@@ -57,10 +56,14 @@ export const buildEventResponse = (response: EventResponse): string =>
 
 /** Elements in the order given, which must be the XSD's: servers validate it. Undefined ones are left out. */
 function build(root: string, elements: readonly (readonly [string, string | number | undefined])[]): string {
-  const children = elements.filter(([, value]) => value !== undefined)
-  const builder = new XMLBuilder({ ignoreAttributes: false, attributeNamePrefix: '@' })
-  return builder.build({
-    '?xml': { '@version': '1.0', '@encoding': 'UTF-8' },
-    [root]: { '@xmlns': XSI_NAMESPACE, ...Object.fromEntries(children) },
-  })
+  let children = ''
+  for (const [name, value] of elements) {
+    if (value !== undefined) children += `<${name}>${typeof value === 'number' ? value : escape(value)}</${name}>`
+  }
+  return `<?xml version="1.0" encoding="UTF-8"?><${root} xmlns="${XSI_NAMESPACE}">${children}</${root}>`
 }
+
+const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
+
+/** For text. What XML forbids altogether cannot be in it: it comes from a document, or was checked as configuration. */
+const escape = (text: string): string => text.replaceAll(/[&<>"]/g, (character) => ESCAPES[character] ?? character)

@@ -1,8 +1,8 @@
 import * as v from 'valibot'
 import type { CallId } from '../core/ids.ts'
 import { CallIdSchema } from '../core/ids.ts'
-import type { XmlElement } from './document.ts'
-import { childOf, hasFlag, textOf } from './document.ts'
+import type { XmlElement } from './xml-element.ts'
+import { childOf, detached, detachedTextOf, hasFlag, textOf } from './xml-element.ts'
 
 /** An address as XSI writes it: a `tel:` or `sip:` URI, and the country code if the number is E.164. */
 export type XsiAddress = { readonly uri: string; readonly countryCode?: string }
@@ -43,7 +43,7 @@ const TIME_MAX = 8_640_000_000_000_000
 
 /** Reads a `<call>` (in events) or `<Call>` (call details); undefined when it has no usable callId. */
 export function readCall(element: XmlElement): XsiCall | undefined {
-  const callId = v.safeParse(CallIdSchema, textOf(element, 'callId'))
+  const callId = v.safeParse(CallIdSchema, detachedTextOf(element, 'callId'))
   if (!callId.success) return undefined
   const remote = childOf(element, 'remoteParty')
   return withoutUndefined({
@@ -70,12 +70,15 @@ export function readCall(element: XmlElement): XsiCall | undefined {
   })
 }
 
-const clipped = (parent: XmlElement | undefined, name: string): string | undefined =>
-  textOf(parent, name)?.slice(0, TEXT_LENGTH_MAX)
+/** On its own: a call is kept for a day. */
+const clipped = (parent: XmlElement | undefined, name: string): string | undefined => {
+  const text = textOf(parent, name)
+  return text === undefined ? undefined : detached(text.slice(0, TEXT_LENGTH_MAX))
+}
 
 function readAddress(element: XmlElement | undefined): XsiAddress | undefined {
   if (element === undefined || element.text === '') return undefined
-  const uri = element.text.slice(0, TEXT_LENGTH_MAX)
+  const uri = detached(element.text.slice(0, TEXT_LENGTH_MAX))
   const countryCode = element.attributes.get('countryCode')
   return countryCode !== undefined && /^\d{1,3}$/.test(countryCode) ? { uri, countryCode } : { uri }
 }
@@ -113,6 +116,10 @@ type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] }
 
 /** Drops the properties that are undefined, so that an absent fact is an absent property. */
 export function withoutUndefined<T extends object>(facts: T): Defined<T>
-export function withoutUndefined(facts: object): object {
-  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined))
+export function withoutUndefined(facts: Readonly<Record<string, unknown>>): object {
+  const defined: Record<string, unknown> = {}
+  for (const name of Object.keys(facts)) {
+    if (facts[name] !== undefined) defined[name] = facts[name]
+  }
+  return defined
 }

@@ -4,9 +4,11 @@
  * (XSI: events are always UTF-8, profile documents follow the user's locale, often ISO-8859-1.)
  */
 export function decodeXml(bytes: Uint8Array, charset?: string): string {
-  const decoder = decoderFor(charset) ?? decoderFor(declaredCharset(bytes)) ?? new TextDecoder('utf-8')
-  return decoder.decode(bytes)
+  return (decoderFor(charset) ?? decoderFor(declaredCharset(bytes)) ?? UTF_8).decode(bytes)
 }
+
+/** Of nearly all documents; a decoder keeps nothing from one whole document to the next. */
+const UTF_8 = new TextDecoder('utf-8')
 
 /** The `charset` parameter of a Content-Type header; undefined when it names none. */
 export const charsetOf = (contentType: string | undefined): string | undefined =>
@@ -14,6 +16,7 @@ export const charsetOf = (contentType: string | undefined): string | undefined =
 
 const decoderFor = (label: string | undefined): InstanceType<typeof TextDecoder> | undefined => {
   if (label === undefined) return undefined
+  if (/^utf-8$/i.test(label)) return UTF_8
   try {
     return new TextDecoder(label)
   } catch {

@@ -8,6 +8,7 @@ import { CookieJar } from './cookie-jar.ts'
 import { CredentialGate } from './credential-gate.ts'
 import { Deadline } from './deadline.ts'
 import { isBroken, isUnsent, readRetryAfter, unreachableError, unsentError } from './errors.ts'
+import { exchange, type Answer } from './exchange.ts'
 import { Nodes } from './nodes.ts'
 import type { XsiDocument } from './parse.ts'
 import { parseDocument } from './parse.ts'
@@ -81,11 +82,11 @@ export type XsiStream = XsiResponse & {
   close(): Promise<void>
 }
 
-type Send = Pick<XsiRequest, 'method' | 'path' | 'body'> & {
-  readonly dispatcher: Dispatcher
-  readonly node: URL
-  readonly signal: AbortSignal
-}
+type Send = Pick<XsiRequest, 'method' | 'path' | 'body'> & { readonly node: URL }
+
+type AnswerHead = Pick<Answer, 'statusCode' | 'headers'>
+/** Sends one request and gives back the answer; of a redirect, nothing is left to read. */
+type Ask<Given extends AnswerHead> = (request: Dispatcher.DispatchOptions) => Promise<Given>
 
 const TIMEOUT_DEFAULT_MS = 10_000
 const CONNECT_TIMEOUT_MS = 4_000
@@ -189,9 +190,16 @@ export class XsiClient {
     }
     this.#streams.add(deadline)
     try {
-      const { answer, node } = await this.#follow({ ...request, method: 'POST', dispatcher, signal: deadline.signal })
+      const { answer, node } = await this.#follow({ ...request, method: 'POST' }, async (options) => {
+        const answered = await dispatcher.request({ ...options, signal: deadline.signal })
+        if (isRedirect(answered.statusCode)) await answered.body.dump({ limit: 65_536, signal: deadline.signal })
+        return answered
+      })
       if (!isSuccess(answer.statusCode)) {
-        const response = await this.#readResponse(answer, node)
+        const { statusCode, headers } = answer
+        const bodyBytesMax = this.#options.bodyBytesMax ?? BODY_BYTES_MAX_DEFAULT
+        const body = await readBody(answer.body, bodyBytesMax)
+        const response = this.#readResponse({ statusCode, headers, body }, node, bodyBytesMax)
         await close()
         return { ...response, body: nothing(), close }
       }
@@ -209,7 +217,7 @@ export class XsiClient {
     this.#assertUsable(request.signal)
     const deadline = new Deadline(request.signal, request.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_DEFAULT_MS)
     try {
-      return await this.#tryNodes(request, deadline.signal)
+      return await this.#tryNodes(request, deadline)
     } finally {
       deadline.dispose()
     }
@@ -220,7 +228,9 @@ export class XsiClient {
     if (signal.aborted) throw unsentError('The request was given up', signal.reason)
   }
 
-  async #tryNodes(request: XsiRequest, signal: AbortSignal): Promise<XsiResponse> {
+  async #tryNodes(request: XsiRequest, deadline: Deadline): Promise<XsiResponse> {
+    const bodyBytesMax = request.bodyBytesMax ?? this.#options.bodyBytesMax ?? BODY_BYTES_MAX_DEFAULT
+    const limits = { deadline, bodyBytesMax }
     const isIdempotent = request.isIdempotent ?? request.method !== 'POST'
     const nodes = request.node === undefined ? this.#nodes.inOrder() : [request.node]
     let failure: unknown
@@ -229,73 +239,77 @@ export class XsiClient {
       for (let attempt = 1; attempt <= 2; attempt += 1) {
         try {
           const dispatcher = this.#dispatcherFor(isIdempotent)
-          const { answer, node: answering } = await this.#follow({ ...request, node, dispatcher, signal })
-          const response = await this.#readResponse(answer, answering, request.bodyBytesMax)
+          const { method, path, body } = request
+          const send = { method, path, node, ...(body !== undefined && { body }) }
+          const followed = await this.#follow(send, (options) => exchange(dispatcher, options, limits))
+          const response = this.#readResponse(followed.answer, followed.node, bodyBytesMax)
           this.#nodes.markReached(node)
           return failure === undefined || isUnsent(failure) ? response : { ...response, isRepeat: true }
         } catch (error) {
           if (error instanceof GatewayError || this.#isClosed || request.signal.aborted) throw error
           // What may have been carried out must not be hidden by a later attempt that surely was not.
           if (failure === undefined || isUnsent(failure)) failure = error
-          if (signal.aborted || (!isIdempotent && !isUnsent(error)) || !isBroken(error)) break
+          if (deadline.isOver || (!isIdempotent && !isUnsent(error)) || !isBroken(error)) break
         }
       }
       this.#nodes.markFailed(node)
-      if (signal.aborted || (!isIdempotent && !isUnsent(failure))) break
+      if (deadline.isOver || (!isIdempotent && !isUnsent(failure))) break
     }
     throw failure === undefined ? unsentError('The network has no nodes') : unreachableError(failure)
   }
 
-  async #follow(send: Send): Promise<{ readonly answer: Dispatcher.ResponseData; readonly node: URL }> {
+  async #follow<Given extends AnswerHead>(
+    send: Send,
+    ask: Ask<Given>,
+  ): Promise<{ readonly answer: Given; readonly node: URL }> {
+    const first = await this.#ask({ ...send, isSecure: send.node.protocol === 'https:', origin: send.node.origin }, ask)
+    if (!isRedirect(first.statusCode)) return { answer: first, node: send.node }
+    let answer = first
     let url = new URL(send.path, send.node)
-    for (let redirects = 0; ; redirects += 1) {
-      const answer = await this.#dispatch(url, send)
-      if (!isRedirect(answer.statusCode)) return { answer, node: redirects === 0 ? send.node : new URL(url.origin) }
-      await answer.body.dump({ limit: 65_536, signal: send.signal })
-      if (redirects === REDIRECTS_MAX) {
-        throw new GatewayError('provider_refused', { detail: 'The network redirects in circles' })
-      }
+    for (let redirects = 1; redirects <= REDIRECTS_MAX; redirects += 1) {
       url = redirectTarget(url, textHeader(answer.headers, 'location'), this.#allowedHosts)
+      const { origin, protocol, pathname, search } = url
+      answer = await this.#ask({ ...send, isSecure: protocol === 'https:', origin, path: pathname + search }, ask)
+      if (!isRedirect(answer.statusCode)) return { answer, node: new URL(origin) }
     }
+    throw new GatewayError('provider_refused', { detail: 'The network redirects in circles' })
   }
 
-  async #dispatch(url: URL, { dispatcher, method, body, signal }: Send): Promise<Dispatcher.ResponseData> {
-    const jar = this.#jarOf(url)
-    const cookie = jar.headerFor(url.pathname, url.protocol === 'https:')
-    const answer = await dispatcher.request({
-      origin: url.origin,
-      path: url.pathname + url.search,
+  async #ask<Given extends AnswerHead>(
+    {
+      origin,
+      path,
+      isSecure,
       method,
-      headers: {
-        authorization: this.#authorization,
-        ...(cookie === undefined ? {} : { cookie }),
-        ...(body === undefined ? {} : { 'content-type': 'application/xml; charset=UTF-8' }),
-      },
-      body: body ?? null,
-      signal,
-    })
-    jar.store(answer.headers['set-cookie'], url.pathname)
+      body,
+    }: Omit<Send, 'node'> & { readonly origin: string; readonly isSecure: boolean },
+    ask: Ask<Given>,
+  ): Promise<Given> {
+    const jar = this.#jarOf(origin)
+    const query = path.indexOf('?')
+    const pathname = query === -1 ? path : path.slice(0, query)
+    const headers = ['authorization', this.#authorization]
+    const cookie = jar.headerFor(pathname, isSecure)
+    if (cookie !== undefined) headers.push('cookie', cookie)
+    if (body !== undefined) headers.push('content-type', 'application/xml; charset=UTF-8')
+    const answer = await ask({ origin, path, method, headers, body: body ?? null })
+    jar.store(answer.headers['set-cookie'], pathname)
     return answer
   }
 
-  #readHead({ statusCode, headers }: Dispatcher.ResponseData, node: URL): XsiResponse {
+  #readHead({ statusCode, headers }: AnswerHead, node: URL): XsiResponse {
     const retryAfterSeconds = readRetryAfter(textHeader(headers, 'retry-after'), this.#options.clock.now())
     return { status: statusCode, node, headers, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) }
   }
 
-  async #readResponse(
-    answer: Dispatcher.ResponseData,
-    node: URL,
-    bodyBytesMax = this.#options.bodyBytesMax ?? BODY_BYTES_MAX_DEFAULT,
-  ): Promise<XsiResponse> {
-    const bytes = await readBody(answer.body, bodyBytesMax)
-    const document = tryParse(bytes, charsetOf(textHeader(answer.headers, 'content-type')), bodyBytesMax)
+  #readResponse(answer: Answer, node: URL, bodyBytesMax: number): XsiResponse {
+    const document = tryParse(answer.body, charsetOf(textHeader(answer.headers, 'content-type')), bodyBytesMax)
     return { ...this.#readHead(answer, node), ...(document === undefined ? {} : { document }) }
   }
 
-  #jarOf({ origin }: URL): CookieJar {
-    const jar = this.#jars.get(origin) ?? new CookieJar()
-    this.#jars.set(origin, jar)
+  #jarOf(origin: string): CookieJar {
+    let jar = this.#jars.get(origin)
+    if (jar === undefined) this.#jars.set(origin, (jar = new CookieJar()))
     return jar
   }
 

@@ -11,20 +11,25 @@ const COOKIE_LENGTH_MAX = 4096
  */
 export class CookieJar {
   readonly #cookies = new Map<string, Cookie>()
+  /** The same in the order in which they are sent: the longest path first. */
+  #inOrder: readonly Cookie[] = []
 
   /** Takes in the Set-Cookie headers of an answer to a request for `path`. */
   store(setCookie: string | readonly string[] | undefined, path: string): void {
-    for (const header of typeof setCookie === 'string' ? [setCookie] : (setCookie ?? [])) {
-      this.#storeOne(header, path)
-    }
+    if (setCookie === undefined) return
+    for (const header of typeof setCookie === 'string' ? [setCookie] : setCookie) this.#storeOne(header, path)
+    this.#inOrder = [...this.#cookies.values()].toSorted((a, b) => b.path.length - a.path.length)
   }
 
   /** The Cookie header for a request to `path`; undefined when there is none to send. */
   headerFor(path: string, isSecure: boolean): string | undefined {
-    const matching = [...this.#cookies.values()]
-      .filter((cookie) => isWithin(path, cookie.path) && (isSecure || !cookie.isSecure))
-      .toSorted((a, b) => b.path.length - a.path.length)
-    return matching.length === 0 ? undefined : matching.map(({ name, value }) => `${name}=${value}`).join('; ')
+    let header: string | undefined
+    for (const cookie of this.#inOrder) {
+      if (!isWithin(path, cookie.path) || (cookie.isSecure && !isSecure)) continue
+      const pair = `${cookie.name}=${cookie.value}`
+      header = header === undefined ? pair : `${header}; ${pair}`
+    }
+    return header
   }
 
   #storeOne(header: string, requestPath: string): void {

@@ -2,7 +2,8 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { failureOf } from '../../test/support/failure-of.ts'
 import { isGatewayError } from '../core/errors.ts'
-import { childOf, childrenOf, hasFlag, parseXml, textOf } from './document.ts'
+import { parseXml } from './document.ts'
+import { childOf, childrenOf, hasFlag, textOf } from './xml-element.ts'
 
 const parse = (text: string) => parseXml(Buffer.from(text))
 

@@ -1,26 +1,8 @@
 import { SaxesParser } from 'saxes'
 import { GatewayError } from '../core/errors.ts'
 import { decodeXml } from './charset.ts'
-
-/** The namespace of everything in XSI. */
-export const XSI_NAMESPACE = 'http://schema.broadsoft.com/xsi'
-/** XMLSchema-instance: where `type` and `nil` live. BroadWorks binds it to the prefix `xsi1`. */
-const SCHEMA_INSTANCE_NAMESPACE = 'http://www.w3.org/2001/XMLSchema-instance'
-
-/** The value of a schema-instance `type` attribute, its prefix resolved. */
-type XmlTypeName = { readonly namespace: string; readonly name: string }
-
-/** An element by namespace and local name; prefixes are gone. */
-export type XmlElement = {
-  readonly name: string
-  readonly namespace: string
-  readonly type?: XmlTypeName
-  /** By local name, or `{namespace}name` for an attribute in a namespace; declarations are left out. */
-  readonly attributes: ReadonlyMap<string, string>
-  readonly children: readonly XmlElement[]
-  /** The element's own text and CDATA, without that of its children, trimmed. */
-  readonly text: string
-}
+import { parsePlainXml } from './plain-xml.ts'
+import { SCHEMA_INSTANCE_NAMESPACE, type XmlElement, type XmlTypeName } from './xml-element.ts'
 
 export type XmlBounds = {
   readonly bytesMax: number
@@ -50,7 +32,7 @@ export function parseXml(bytes: Uint8Array, charset?: string, bounds: Partial<Xm
   // saxes takes a declaration only at the very start.
   const text = decodeXml(bytes, charset).trimStart()
   try {
-    return buildTree(text, { depthMax, elementsMax })
+    return parsePlainXml(text, { depthMax, elementsMax }) ?? buildTree(text, { depthMax, elementsMax })
   } catch (error) {
     if (error instanceof GatewayError) throw error
     throw malformed('the document is not well-formed XML', error)
@@ -116,20 +98,3 @@ function resolveTypeName(value: string, resolve: (prefix: string) => string | un
 
 const malformed = (detail: string, cause?: unknown): GatewayError =>
   new GatewayError('protocol_error', cause === undefined ? { detail } : { detail, cause })
-
-/** The first child of this local name in the parent's namespace. */
-export const childOf = (parent: XmlElement | undefined, name: string): XmlElement | undefined =>
-  parent?.children.find((child) => child.name === name && child.namespace === parent.namespace)
-
-/** All children of this local name in the parent's namespace. */
-export const childrenOf = (parent: XmlElement | undefined, name: string): readonly XmlElement[] =>
-  parent?.children.filter((child) => child.name === name && child.namespace === parent.namespace) ?? []
-
-/** The text of the first such child; undefined when there is none or it is empty. */
-export const textOf = (parent: XmlElement | undefined, name: string): string | undefined => {
-  const text = childOf(parent, name)?.text
-  return text === '' ? undefined : text
-}
-
-/** XSI writes true as an empty element: its presence is the value. */
-export const hasFlag = (parent: XmlElement | undefined, name: string): boolean => childOf(parent, name) !== undefined

@@ -122,6 +122,9 @@ export class Framer {
         const next = chunk.indexOf(this.#state === TEXT ? LESS : RIGHT_BRACKET, i)
         if (next === -1) break
         i = next
+      } else if (this.#state === NAME || this.#state === CLOSE_NAME || this.#state === VALUE) {
+        i = this.#state === VALUE ? this.#skipValue(chunk, i) : this.#skipName(chunk, i)
+        if (i === chunk.length) break
       }
       const byte = chunk[i] ?? 0
       if (this.#state >= BANG) this.#stepMisc(byte)
@@ -146,6 +149,25 @@ export class Framer {
 
     if (start >= 0) this.#keep(chunk.subarray(start))
     return documents
+  }
+
+  /** Most bytes are of names: takes those up to the first that ends one, or that none can hold. */
+  #skipName(chunk: Uint8Array, from: number): number {
+    let hash = this.#hash
+    let i = from
+    for (; i < chunk.length; i += 1) {
+      const byte = chunk[i] ?? 0
+      if (!isNameByte(byte)) break
+      hash = Math.imul(hash ^ byte, HASH_PRIME)
+    }
+    this.#hash = hash
+    return i
+  }
+
+  #skipValue(chunk: Uint8Array, from: number): number {
+    let i = from
+    while (i < chunk.length && chunk[i] !== this.#quote && chunk[i] !== LESS) i += 1
+    return i
   }
 
   #stepContent(byte: number): void {
@@ -307,10 +329,12 @@ const startName = (byte: number): number => {
 
 /** Refuses what no name can hold, so that broken markup is noticed where it happens. */
 const continueName = (hash: number, byte: number): number => {
-  if (byte <= SPACE || byte === LESS || byte === GREATER || byte === SLASH || byte === EQUALS || byte === AMPERSAND) {
-    throw broken('a tag is malformed')
-  }
+  if (!isNameByte(byte)) throw broken('a tag is malformed')
   return Math.imul(hash ^ byte, HASH_PRIME)
 }
+
+const isNameByte = (byte: number): boolean =>
+  byte > QUESTION ||
+  (byte > SPACE && byte !== LESS && byte !== GREATER && byte !== SLASH && byte !== EQUALS && byte !== AMPERSAND)
 
 const broken = (detail: string): GatewayError => new GatewayError('protocol_error', { detail })

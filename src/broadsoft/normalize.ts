@@ -3,8 +3,8 @@ import type { CallChange, ObservationBody } from '../core/observation.ts'
 import { numberOf } from './address.ts'
 import type { XsiCall } from './call-element.ts'
 import { readCall, withoutUndefined } from './call-element.ts'
-import type { XmlElement } from './document.ts'
-import { childOf, childrenOf } from './document.ts'
+import type { XmlElement } from './xml-element.ts'
+import { childOf, childrenOf } from './xml-element.ts'
 import type { XsiEvent } from './parse.ts'
 
 /** What an XSI event means in our words. */

@@ -5,9 +5,11 @@ import { CallIdSchema, SubscriberIdSchema } from '../core/ids.ts'
 import type { XsiCall } from './call-element.ts'
 import { readCall, withoutUndefined } from './call-element.ts'
 import { decodeXml } from './charset.ts'
-import type { XmlBounds, XmlElement } from './document.ts'
-import { childOf, childrenOf, parseXml, textOf, XSI_NAMESPACE } from './document.ts'
+import type { XmlBounds } from './document.ts'
+import { parseXml } from './document.ts'
 import { isPathSegment } from './paths.ts'
+import type { XmlElement } from './xml-element.ts'
+import { childOf, childrenOf, detachedTextOf, textOf, XSI_NAMESPACE } from './xml-element.ts'
 
 /** A notification: the envelope of XSD `SubscriptionEvent` and its payload. */
 export type XsiEvent = {
@@ -133,10 +135,11 @@ function readEvent(root: XmlElement): XsiDocument {
 }
 
 function readNotification(root: XmlElement, eventId: string): XsiDocument {
-  const ownerId = textOf(root, 'userId') ?? textOf(root, 'clientId')
+  const ownerId = detachedTextOf(root, 'userId') ?? detachedTextOf(root, 'clientId')
   const sequenceNumber = optional(SequenceSchema, textOf(root, 'sequenceNumber'))
-  const subscriptionId = optional(IdSchema, textOf(root, 'subscriptionId'))
-  const targetId = optional(SubscriberIdSchema, textOf(root, 'targetId') ?? ownerId)
+  // These two are kept for as long as the subscription lives, or longer.
+  const subscriptionId = optional(IdSchema, detachedTextOf(root, 'subscriptionId'))
+  const targetId = optional(SubscriberIdSchema, detachedTextOf(root, 'targetId') ?? ownerId)
   if (sequenceNumber === undefined || subscriptionId === undefined || targetId === undefined) {
     const reason =
       sequenceNumber === undefined
@@ -170,7 +173,7 @@ function localTypeName({ type }: XmlElement): string | undefined {
 }
 
 function readChannelReply(root: XmlElement): XsiDocument {
-  const channelId = optional(PathIdSchema, textOf(root, 'channelId'))
+  const channelId = optional(PathIdSchema, detachedTextOf(root, 'channelId'))
   if (channelId === undefined) throw lacking('a channel has no usable channelId')
   return withoutUndefined({
     type: 'channel' as const,
@@ -180,7 +183,8 @@ function readChannelReply(root: XmlElement): XsiDocument {
 }
 
 function readSubscription(element: XmlElement): XsiSubscription {
-  const subscriptionId = optional(PathIdSchema, textOf(element, 'subscriptionId'))
+  // Kept for as long as the subscription lives.
+  const subscriptionId = optional(PathIdSchema, detachedTextOf(element, 'subscriptionId'))
   if (subscriptionId === undefined) throw lacking('a subscription has no usable subscriptionId')
   const packages = [element, childOf(element, 'eventPackageList')].flatMap((parent) =>
     childrenOf(parent, 'event').map((event) => event.text),

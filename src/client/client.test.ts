@@ -75,7 +75,7 @@ describe('a stream', () => {
     expect(stream.messages).toEqual([{ op: 'subscribe', after: null }])
     stream.send(fresh(3, call('a')))
     await live()
-    expect(client.state).toEqual({ name: 'live', recovered: false })
+    expect(client.state).toEqual({ name: 'live', recovered: false, transport: 'websocket' })
     expect(idsOf(client)).toEqual(['a active'])
     expect(client.calls().get(callKey({ subscriber_id: 'ann', call_id: 'a' }))?.remote_number).toBe('+15550199')
     stream.send(event(4, call('a', 'released', 2)))

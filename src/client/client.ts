@@ -1,23 +1,31 @@
 import { Backoff } from './backoff.ts'
 import type { Command } from './commands.ts'
 import { Commands } from './commands.ts'
-import { Connection } from './connection.ts'
+import type { Connection, TransportName } from './connection.ts'
 import type { Ending } from './endings.ts'
-import { RefusedError, StreamEndedError } from './errors.ts'
+import { StreamEndedError } from './errors.ts'
 import { FilterControl } from './filter-control.ts'
 import { checkFilter, coversCalls, toWireFilter, wantsType } from './filter.ts'
 import type { ClientFrame, Dial, EventFrame, Filter, GapReason, LiveCall, PlacedCall, Position } from './frames.ts'
 import type { ReplyFrame, ServerFrame, SnapshotCall } from './frames.ts'
 import { isPlacedCall } from './frames.ts'
+import { HttpConnection } from './http-connection.ts'
 import { Mirror } from './mirror.ts'
 import type { ClientLimits, ClientState, ConnectOptions, Update } from './options.ts'
 import { DEFAULT_LIMITS } from './options.ts'
-import { TokenUnavailableError, fetchToken } from './tokens.ts'
+import { readByPolling } from './poll.ts'
+import type { Credentials } from './requests.ts'
+import { StreamRequests, toEnding } from './requests.ts'
+import { readServerSentEvents } from './server-sent-events.ts'
+import { fetchToken, toTokenError } from './tokens.ts'
+import { TransportChoice } from './transport-choice.ts'
 import { Updates } from './updates.ts'
 import { delay, withDeadline } from './waiting.ts'
+import { WebSocketConnection } from './websocket-connection.ts'
 
 export { callKey } from './mirror.ts'
 export { BacklogError, CommandLostError, CommandRefusedError, RefusedError, StreamEndedError } from './errors.ts'
+export type { TransportName } from './connection.ts'
 export type { Action, Ending } from './endings.ts'
 export type * from './frames.ts'
 export type { EventFrame as StreamEvent } from './frames.ts'
@@ -48,7 +56,10 @@ export const connect = (options: ConnectOptions): StreamClient => new StreamClie
 export class StreamClient implements AsyncIterable<Update> {
   readonly #options: ConnectOptions
   readonly #limits: ClientLimits
-  readonly #streamUrl: URL
+  readonly #appUrl: string
+  readonly #getToken: (signal: AbortSignal) => Promise<string>
+  readonly #requests: StreamRequests
+  readonly #transports: TransportChoice
   readonly #closing = new AbortController()
   readonly #mirror = new Mirror()
   readonly #updates = new Updates<Update>()
@@ -60,20 +71,25 @@ export class StreamClient implements AsyncIterable<Update> {
   #liveSince: number | undefined
   #lost: GapReason | undefined
   #refreshTimer: ReturnType<typeof setTimeout> | undefined
+  #trialTimer: ReturnType<typeof setTimeout> | undefined
+  #connection: Connection | undefined
   /** Resolves when the client has ended, with the reason unless it was asked to; never rejects. */
   readonly closed: Promise<StreamEndedError | undefined>
 
   constructor(options: ConnectOptions) {
-    if ((options.apiKey === undefined) === (options.getToken === undefined)) {
-      throw new TypeError('give either apiKey or getToken')
-    }
-    if (options.WebSocket === undefined && globalThis.WebSocket === undefined) {
-      throw new TypeError('there is no WebSocket here: Node 22 or newer has one, or give one')
-    }
     checkFilter(options.filter ?? null)
     this.#options = options
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
-    this.#streamUrl = streamUrlOf(options)
+    this.#appUrl = appUrlOf(options)
+    // Not the bare function: a browser's wants to be called as the window's.
+    const ownFetch = options.fetch ?? ((...request: Parameters<typeof fetch>) => fetch(...request))
+    const credentials = credentialsOf(options)
+    this.#getToken =
+      'getToken' in credentials
+        ? credentials.getToken
+        : (signal) => fetchToken({ url: `${this.#appUrl}/stream-tokens`, ...credentials, fetch: ownFetch, signal })
+    this.#requests = new StreamRequests({ appUrl: this.#appUrl, credentials, fetch: ownFetch })
+    this.#transports = new TransportChoice(transportsOf(options))
     this.#position = options.after
     this.#filter = new FilterControl(options.filter ?? null)
     const { backoffMinMs: minMs, backoffMaxMs: maxMs, stableMs } = this.#limits
@@ -171,6 +187,7 @@ export class StreamClient implements AsyncIterable<Update> {
       this.#setState({ name: 'connecting' })
       const ending = await this.#follow(signal)
       const livedMs = this.#liveSince === undefined ? 0 : performance.now() - this.#liveSince
+      this.#transports.note(ending, { wasLive: this.#liveSince !== undefined })
       this.#detach()
       if (signal.aborted) break
       if (ending.action === 'fix') final = ending
@@ -179,20 +196,11 @@ export class StreamClient implements AsyncIterable<Update> {
     return this.#finish(final)
   }
 
-  /** One connection from its token to its end; never rejects. */
+  /** One connection from its opening to its end; never rejects. */
   async #follow(signal: AbortSignal): Promise<Ending> {
     try {
-      const token = await this.#getToken(signal)
-      signal.throwIfAborted()
-      const connection: Connection = new Connection({
-        url: this.#streamUrl.href.replace(/^http/, 'ws'),
-        token,
-        subscribe: this.#subscribeFrame(),
-        openTimeoutMs: this.#limits.openTimeoutMs,
-        silenceMs: this.#limits.silenceMs,
-        WebSocket: this.#options.WebSocket ?? WebSocket,
-        onFrame: (frame) => this.#onFrame(frame, (sent) => connection.send(sent)),
-      })
+      const connection = await this.#open(signal)
+      this.#connection = connection
       const onAbort = () => connection.close()
       signal.addEventListener('abort', onAbort, { once: true })
       const ending = await connection.ended
@@ -203,16 +211,36 @@ export class StreamClient implements AsyncIterable<Update> {
     }
   }
 
-  async #getToken(closing: AbortSignal): Promise<string> {
-    const { apiKey, getToken, fetch: ownFetch } = this.#options
-    return withDeadline(closing, this.#limits.openTimeoutMs, (signal) =>
-      apiKey === undefined
-        ? (getToken ?? refuseToken)(signal)
-        : fetchToken({ url: `${this.#streamUrl.href}-tokens`, apiKey, fetch: ownFetch ?? fetch, signal }),
-    )
+  async #open(signal: AbortSignal): Promise<Connection> {
+    const { openTimeoutMs, silenceMs } = this.#limits
+    const name = this.#transports.current
+    const token = name === 'websocket' ? await this.#obtainToken(signal) : ''
+    signal.throwIfAborted()
+    const subscribe = this.#subscribeFrame()
+    const onFrame = (frame: ServerFrame) => this.#onFrame(frame, (sent) => connection.send(sent))
+    const base = { subscribe, openTimeoutMs, silenceMs, onFrame }
+    const read = name === 'sse' ? readServerSentEvents : readByPolling
+    const connection: Connection =
+      name === 'websocket'
+        ? new WebSocketConnection({
+            ...base,
+            url: `${this.#appUrl.replace(/^http/, 'ws')}/stream`,
+            token,
+            WebSocket: this.#options.WebSocket ?? WebSocket,
+          })
+        : new HttpConnection({ ...base, requests: this.#requests, read })
+    return connection
   }
 
-  #subscribeFrame(): ClientFrame {
+  async #obtainToken(signal: AbortSignal): Promise<string> {
+    try {
+      return await withDeadline(signal, this.#limits.openTimeoutMs, this.#getToken)
+    } catch (error) {
+      throw toTokenError(error)
+    }
+  }
+
+  #subscribeFrame(): Extract<ClientFrame, { op: 'subscribe' }> {
     const after = this.#position ?? null
     const filter = toWireFilter(after === null ? this.#filter.startAnew() : this.#filter.applied)
     return { op: 'subscribe', after, ...(filter !== null && { filter }) }
@@ -247,12 +275,23 @@ export class StreamClient implements AsyncIterable<Update> {
     this.#liveSince = performance.now()
     this.#position = frame.position
     this.#lost = frame.recovered ? undefined : frame.reason
-    this.#setState({ name: 'live', recovered: frame.recovered })
+    this.#setState({ name: 'live', recovered: frame.recovered, transport: this.#transports.current })
     if (!frame.recovered) this.#restart(frame)
     this.#filter.attach(send, { isFresh: !frame.recovered })
     // Resumed by a position from elsewhere.
     if (frame.recovered && !this.#mirror.isComplete && this.#keepsMirror) this.#filter.refresh()
     this.#commands.attach(send)
+    this.#tryFirstAfter(this.#transports.trialAfterMs)
+  }
+
+  /** A stream over a lesser transport is given up after a while to see whether the first one works by now. */
+  #tryFirstAfter(waitMs: number | undefined): void {
+    if (waitMs === undefined) return
+    this.#trialTimer = setTimeout(() => {
+      if (!this.#commands.isIdle) return this.#tryFirstAfter(TRIAL_DELAY_MS)
+      this.#transports.planTrial()
+      this.#connection?.close('transport_trial')
+    }, waitMs)
   }
 
   #onEvent(frame: EventFrame): void {
@@ -301,6 +340,8 @@ export class StreamClient implements AsyncIterable<Update> {
 
   #detach(): void {
     this.#liveSince = undefined
+    this.#connection = undefined
+    clearTimeout(this.#trialTimer)
     this.#commands.detach()
     this.#filter.detach()
   }
@@ -317,23 +358,30 @@ export class StreamClient implements AsyncIterable<Update> {
   }
 }
 
-function streamUrlOf({ url, appId }: ConnectOptions): URL {
+function appUrlOf({ url, appId }: ConnectOptions): string {
   const base = new URL(url)
   if (!/^(http|ws)s?:$/.test(base.protocol)) throw new TypeError('url must be that of the gateway, http(s)://…')
   const path = base.pathname.replace(/\/+$/, '')
-  return new URL(`${base.origin.replace(/^ws/, 'http')}${path}/apps/${encodeURIComponent(appId)}/stream`)
+  return `${base.origin.replace(/^ws/, 'http')}${path}/apps/${encodeURIComponent(appId)}`
 }
 
-const refuseToken = (): Promise<string> => Promise.reject(new RefusedError('there is neither apiKey nor getToken'))
-
-function toEnding(error: unknown): Ending {
-  const detail = error instanceof Error ? error.message : String(error)
-  if (error instanceof RefusedError) return { name: 'refused', action: 'fix', detail }
-  // A URL, or a token, that no WebSocket takes.
-  if (error instanceof DOMException && error.name === 'SyntaxError') return { name: 'refused', action: 'fix', detail }
-  const retryAfterMs = error instanceof TokenUnavailableError ? error.retryAfterMs : undefined
-  return { name: 'no_token', action: 'resume', detail, ...(retryAfterMs !== undefined && { retryAfterMs }) }
+function credentialsOf({ apiKey, getToken }: ConnectOptions): Credentials {
+  if (apiKey !== undefined && getToken === undefined) return { apiKey }
+  if (getToken !== undefined && apiKey === undefined) return { getToken }
+  throw new TypeError('give either apiKey or getToken')
 }
+
+/** Those of the transports that there can be here. */
+function transportsOf({ transports = ALL_TRANSPORTS, WebSocket: given }: ConnectOptions): readonly TransportName[] {
+  const hasWebSocket = given !== undefined || globalThis.WebSocket !== undefined
+  const usable = transports.filter((name) => name !== 'websocket' || hasWebSocket)
+  if (usable.length > 0) return usable
+  throw new TypeError('there is no transport: Node 22 or newer has a WebSocket, or give one')
+}
+
+/** For a command's reply that would be lost. */
+const TRIAL_DELAY_MS = 1_000
+const ALL_TRANSPORTS: readonly TransportName[] = ['websocket', 'sse', 'poll']
 
 /** 128 random bits; `crypto.randomUUID` is missing in pages that were not loaded over TLS. */
 function createKey(): string {

@@ -82,6 +82,11 @@ export class Commands {
     })
   }
 
+  /** Whether no reply is waited for. */
+  get isIdle(): boolean {
+    return this.#sent.size === 0
+  }
+
   /** There is a connection that takes commands. */
   attach(send: (frame: ClientFrame) => void): void {
     this.#send = send

@@ -1,3 +1,4 @@
+import type { TransportName } from './connection.ts'
 import type { Ending } from './endings.ts'
 import type { EventFrame, Filter, GapReason, Position, SnapshotCall } from './frames.ts'
 
@@ -20,7 +21,7 @@ export type Update = EventFrame | Snapshot | Coalesced
 export type ClientState =
   | { readonly name: 'connecting' }
   /** Events arrive, or would; `recovered` when nothing was missed since the position before. */
-  | { readonly name: 'live'; readonly recovered: boolean }
+  | { readonly name: 'live'; readonly recovered: boolean; readonly transport: TransportName }
   /** Will connect again after `retryInMs`, because of how the last attempt ended. */
   | { readonly name: 'waiting'; readonly retryInMs: number; readonly ending: Ending }
   /** For good; without `ending` because it was asked to. */
@@ -33,11 +34,17 @@ export type ConnectOptions = {
   /** For a server, which may know the key. */
   readonly apiKey?: string
   /**
-   * For a browser: asks your own server, which has the key, for a stream token. Called before each connect.
+   * For a browser: asks your own server, which has the key, for a stream token. Called before each connect, and
+   * before each request of a long poll.
    * A RefusedError ends the client; after anything else it is called again later.
    */
   readonly getToken?: (signal: AbortSignal) => Promise<string>
   readonly filter?: Filter | null
+  /**
+   * What a stream may be made of, the best first; WebSocket, server-sent events and long poll if absent. When the first
+   * one fails twice before it was live, as behind a proxy that does not let it through, the others are tried.
+   */
+  readonly transports?: readonly TransportName[]
   /** Resume after this position. The mirror is complete a moment later, when its snapshot has come. */
   readonly after?: Position
   readonly onEvent?: (event: EventFrame) => void

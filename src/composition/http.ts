@@ -2,9 +2,11 @@ import * as v from 'valibot'
 import { CallControl } from '../control/call-control.ts'
 import { systemClock } from '../core/clock.ts'
 import { ShardSchema } from '../core/ids.ts'
+import type { Service } from '../core/service.ts'
 import { createHttpApp } from '../http/app.ts'
 import { Authenticator } from '../http/authentication.ts'
-import { HttpServer } from '../http/server.ts'
+import { CertificateWatch } from '../http/certificate.ts'
+import { HttpServer, type HttpServerOptions } from '../http/server.ts'
 import { StreamAuthenticator } from '../http/stream-authentication.ts'
 import { StreamCommands } from '../http/stream-commands.ts'
 import type { Readiness } from '../readiness.ts'
@@ -22,7 +24,7 @@ import type { WebhookParts } from './webhooks.ts'
 
 const DEFAULT_SHARD = v.parse(ShardSchema, 'main')
 
-/** The streams and the HTTP server. */
+/** The streams and the HTTP server; `services` in starting order. */
 export function buildHttp(
   { config, secrets, registry, log }: Base,
   parts: {
@@ -79,15 +81,26 @@ export function buildHttp(
     clock: systemClock,
     log: httpLog,
   })
-  const server = new HttpServer({
-    fetch: app.fetch,
-    streams,
-    acceptsStreams: servesApi,
-    ...config.http,
-    drainDelayMs: config.shutdown.drainDelayMs,
-    log: httpLog,
-  })
-  return { hub, server }
+  return {
+    hub,
+    ...buildServer({ config, registry, log: httpLog }, { fetch: app.fetch, streams, acceptsStreams: servesApi }),
+  }
+}
+
+/** The server, and before it in `services` what it needs to be started. */
+function buildServer(
+  { config, registry, log }: Omit<Base, 'secrets'>,
+  parts: Pick<HttpServerOptions, 'fetch' | 'streams' | 'acceptsStreams'>,
+): { readonly server: HttpServer; readonly services: readonly Service[] } {
+  const { tls, ...address } = config.http
+  const shared = { ...parts, ...address, drainDelayMs: config.shutdown.drainDelayMs, log }
+  if (tls === undefined) {
+    const server = new HttpServer(shared)
+    return { server, services: [server] }
+  }
+  const certificate = new CertificateWatch({ files: tls, registry, clock: systemClock, log })
+  const server = new HttpServer({ ...shared, certificate })
+  return { server, services: [certificate, server] }
 }
 
 /** What managing webhooks asks for. */

@@ -58,6 +58,7 @@ export function buildNetworks({ config, registry, log }: Base, records: RecordPa
     networks: () => supervisor.running(),
     control: supervisor,
     releaser: ingest,
+    dwell: config.dwell,
     clock: systemClock,
     log: log.child({ component: 'watchdog' }),
   })

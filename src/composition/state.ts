@@ -1,18 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { systemClock } from '../core/clock.ts'
+import { GatewayError } from '../core/errors.ts'
 import { toInstanceId } from '../core/instances.ts'
 import type { Service } from '../core/service.ts'
 import { FolderLock } from '../records/folder-lock.ts'
 import { RedisCalls } from '../state/calls.ts'
 import { RedisConfirmations } from '../state/confirmations.ts'
-import { StoreConnection } from '../state/connection.ts'
+import { type RedisAddress, StoreConnection } from '../state/connection.ts'
 import { EmbeddedRedis } from '../state/embedded-redis.ts'
 import { RedisEventLog } from '../state/event-log.ts'
 import { RedisGenerations } from '../state/generations.ts'
 import { RedisInstances } from '../state/instances.ts'
 import { RedisLeases } from '../state/leases.ts'
 import { StateMetrics } from '../state/metrics.ts'
+import { parseRedisUrl } from '../state/redis-url.ts'
 import { StoreWatch } from '../state/store-watch.ts'
 import { RedisStreamTokens } from '../state/stream-tokens.ts'
 import type { Base } from './base.ts'
@@ -28,7 +30,7 @@ export function buildState({ config, registry, log }: Base) {
           log: log.child({ component: 'embedded-redis' }),
         })
       : undefined
-  const address = embedded === undefined ? { url: redisUrl ?? '' } : { socketPath: embedded.socketPath }
+  const address = embedded === undefined ? configuredAddress(redisUrl) : { socketPath: embedded.socketPath }
   const connection = new StoreConnection({ address, log: log.child({ component: 'redis' }) })
   const metrics = new StateMetrics(registry)
   const retention = { logLengthMax: config.log.lengthMax, logAgeMaxMs: config.log.ageMaxMs }
@@ -62,6 +64,13 @@ export function buildState({ config, registry, log }: Base) {
       watch,
     ],
   }
+}
+
+/** The configuration was checked when it was read. */
+function configuredAddress(redisUrl = ''): RedisAddress {
+  const address = parseRedisUrl(redisUrl)
+  if (address === undefined) throw new GatewayError('internal', { detail: 'REDIS_URL was not checked' })
+  return address
 }
 
 /** The embedded store serves one process, so at its start every lease and every instance in it is a dead one's. */

@@ -43,7 +43,7 @@ export function describeCall(call: Call): CallDescription {
 
 /** Whether apps see no difference. */
 export const looksSame = (a: Call, b: Call): boolean =>
-  JSON.stringify(describeCall(a)) === JSON.stringify(describeCall(b))
+  a.state === b.state && JSON.stringify(describeCall(a)) === JSON.stringify(describeCall(b))
 
 const FLAGS = ['collecting', 'treatment', 'recall'] as const
 

@@ -60,6 +60,7 @@ export const ERRORS = {
   provider_unauthorized: { status: 502, title: 'The network refused our credentials' },
   provider_unavailable: { status: 503, title: 'The network cannot be reached' },
   store_unavailable: { status: 503, title: 'The gateway cannot reach its store' },
+  overloaded: { status: 503, title: 'More clients come at once than the gateway can take' },
   draining: { status: 503, title: 'The gateway is shutting down' },
   /** Internal: the sender's lease was granted to somebody else. */
   fenced: { status: 503, title: 'The lease is no longer held' },

@@ -42,11 +42,15 @@ const TOMBSTONES_MAX = 256
 export const isLiveRecord = (record: CallRecord): boolean => isLive(record.call.state)
 
 /** Ids of the calls that still exist. */
-export const liveCallIds = (state: SubscriberState): readonly CallId[] =>
-  [...state.calls].filter(([, record]) => isLiveRecord(record)).map(([callId]) => callId)
+export function liveCallIds(state: SubscriberState): readonly CallId[] {
+  const live: CallId[] = []
+  for (const [callId, record] of state.calls) if (isLiveRecord(record)) live.push(callId)
+  return live
+}
 
 /** Tombstones to forget: older than a day, or more than a subscriber may have. */
 export function expiredTombstones(calls: ReadonlyMap<CallId, CallRecord>, now: number): readonly CallId[] {
+  if (!hasExpired(calls, now)) return []
   const tombstones: { readonly callId: CallId; readonly changedAt: number }[] = []
   for (const [callId, record] of calls) {
     if (!isLiveRecord(record)) tombstones.push({ callId, changedAt: record.changedAt })
@@ -55,4 +59,15 @@ export function expiredTombstones(calls: ReadonlyMap<CallId, CallRecord>, now: n
   if (tombstones.length - expired.length <= TOMBSTONES_MAX) return expired.map(({ callId }) => callId)
   const oldestFirst = tombstones.toSorted((a, b) => a.changedAt - b.changedAt)
   return oldestFirst.slice(0, tombstones.length - TOMBSTONES_MAX).map(({ callId }) => callId)
+}
+
+/** Whether there is any: asked with every report, and nearly always answered no. */
+function hasExpired(calls: ReadonlyMap<CallId, CallRecord>, now: number): boolean {
+  let count = 0
+  for (const record of calls.values()) {
+    if (isLiveRecord(record)) continue
+    count += 1
+    if (record.changedAt < now - TOMBSTONE_TTL_MS) return true
+  }
+  return count > TOMBSTONES_MAX
 }

@@ -205,3 +205,19 @@ test.for(RULES)('without the rule %s some property fails', { timeout: TIMEOUT_MS
   const isCaught = checks.some(([, check]) => runCheck(check, { histories: 3_000, without, seed: 1 }).failed)
   expect(isCaught).toBe(true)
 })
+
+test('the calls that a decision has worked out are those that its writes lead to', () => {
+  for (let seed = 0; seed < 200; seed += 1) {
+    const random = seededRandom(seed)
+    const { reports } = simulateHistory({ random, steps: 40 })
+    let state: SubscriberState = EMPTY_STATE
+    for (const { observation } of disturb(reports, random, BAD)) {
+      const before = structuredClone(state)
+      const { calls, ...decided } = transition(state, observation, { now: NOW })
+      expect(state).toEqual(before)
+      const after = applyTransition(state, decided)
+      expect(calls ?? after.calls).toEqual(after.calls)
+      state = after
+    }
+  }
+})

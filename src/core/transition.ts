@@ -69,6 +69,8 @@ export type Transition = {
   readonly head: SubscriberHead
   /** In order; a superseded call is written twice, its end before the new call. */
   readonly writes: readonly CallWrite[]
+  /** All calls after the writes, where deciding has worked them out. */
+  readonly calls?: ReadonlyMap<CallId, CallRecord>
 }
 
 export type TransitionOptions = {
@@ -106,8 +108,9 @@ export function releaseCall(
 }
 
 /** The state after a transition. */
-export function applyTransition(state: SubscriberState, { head, writes }: Transition): SubscriberState {
+export function applyTransition(state: SubscriberState, { head, writes, calls: after }: Transition): SubscriberState {
   if (writes.length === 0) return head === state.head ? state : { head, calls: state.calls }
+  if (after !== undefined) return { head, calls: after }
   const calls = new Map(state.calls)
   for (const { callId, record } of writes) {
     if (record === undefined) calls.delete(callId)
@@ -122,7 +125,8 @@ class Decision {
   readonly #upstream: UpstreamPosition
   readonly #now: number
   readonly #without: ReadonlySet<Rule>
-  readonly #calls: Map<CallId, CallRecord>
+  /** A copy, made for the first write: a subscriber has up to hundreds of calls, most of them ended. */
+  #written: Map<CallId, CallRecord> | undefined
   readonly #writes: CallWrite[] = []
   #head: SubscriberHead
   #rule: Rule | undefined
@@ -133,8 +137,11 @@ class Decision {
     this.#upstream = upstream
     this.#now = now
     this.#without = without ?? NO_RULES
-    this.#calls = new Map(state.calls)
     this.#head = state.head
+  }
+
+  get #calls(): ReadonlyMap<CallId, CallRecord> {
+    return this.#written ?? this.#before.calls
   }
 
   applyCalls(calls: readonly Call[], change: CallChange): void {
@@ -196,10 +203,10 @@ class Decision {
     for (const callId of expiredTombstones(this.#calls, this.#now)) {
       this.#write({ callId, record: undefined, restartsSequence: false })
     }
-    if (this.#writes.some(({ event }) => event !== undefined)) {
-      return { outcome: 'changed', head: this.#head, writes: this.#writes }
-    }
-    return { outcome: 'noop', rule: 'noop', head: this.#head, writes: this.#writes }
+    const after = { head: this.#head, writes: this.#writes, calls: this.#calls }
+    return this.#writes.some(({ event }) => event !== undefined)
+      ? { outcome: 'changed', ...after }
+      : { outcome: 'noop', rule: 'noop', ...after }
   }
 
   #applyCall(record: CallRecord | undefined, call: Call, change: CallChange | 'snapshot'): void {
@@ -284,8 +291,9 @@ class Decision {
 
   #write(write: CallWrite): void {
     this.#writes.push(write)
-    if (write.record === undefined) this.#calls.delete(write.callId)
-    else this.#calls.set(write.callId, write.record)
+    const calls = (this.#written ??= new Map(this.#before.calls))
+    if (write.record === undefined) calls.delete(write.callId)
+    else calls.set(write.callId, write.record)
   }
 
   #newest(): UpstreamPosition {

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { systemClock } from './clock.ts'
 import { Waker } from './waker.ts'
@@ -35,4 +36,14 @@ test('an abort before or during the wait ends it', async () => {
   aborting.abort()
   expect(await waiting).toBeLessThan(1_000)
   expect(await timed(waker.wait(10_000, aborting.signal))).toBeLessThan(1_000)
+})
+
+test('waits leave no listener behind, however they end', async () => {
+  const { signal } = new AbortController()
+  const waker = new Waker(systemClock)
+  await waker.wait(1, signal)
+  const waiting = waker.wait(10_000, signal)
+  waker.wake()
+  await waiting
+  expect(getEventListeners(signal, 'abort')).toEqual([])
 })

@@ -6,28 +6,41 @@ import type { Clock } from './clock.ts'
  */
 export class Waker {
   readonly #clock: Pick<Clock, 'wait'>
-  #woken = Promise.withResolvers<void>()
+  #isAwake = false
+  /** Ends the wait that is going on. */
+  #end: (() => void) | undefined
 
   constructor(clock: Pick<Clock, 'wait'>) {
     this.#clock = clock
   }
 
   wake(): void {
-    this.#woken.resolve()
+    this.#isAwake = true
+    this.#end?.()
   }
 
-  /** Resolves after `ms`, on a wake-up, or when `signal` aborts: the loop looks at the signal itself. */
+  /**
+   * Resolves after `ms`, on a wake-up, or when `signal` aborts: the loop looks at the signal itself. For one
+   * caller at a time.
+   */
   async wait(ms: number, signal: AbortSignal): Promise<void> {
+    if (!this.#isAwake && !signal.aborted) await this.#wait(ms, signal)
+    this.#isAwake = false
+  }
+
+  async #wait(ms: number, signal: AbortSignal): Promise<void> {
     const timer = new AbortController()
-    const abort = () => timer.abort()
-    if (signal.aborted) abort()
-    signal.addEventListener('abort', abort, { once: true })
+    // Without a reason, each abort would make an error with a stack, for nobody to read.
+    const end = () => timer.abort(WAIT_IS_OVER)
+    this.#end = end
+    signal.addEventListener('abort', end, { once: true })
     try {
-      await Promise.race([this.#woken.promise, this.#clock.wait(ms, timer.signal).catch(() => undefined)])
+      await this.#clock.wait(ms, timer.signal).catch(() => undefined)
     } finally {
-      signal.removeEventListener('abort', abort)
-      timer.abort()
-      this.#woken = Promise.withResolvers<void>()
+      this.#end = undefined
+      signal.removeEventListener('abort', end)
     }
   }
 }
+
+const WAIT_IS_OVER = Symbol('the wait is over')

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { connect as connectTcp } from 'node:net'
 import { request } from 'undici'
 import * as v from 'valibot'
@@ -373,4 +374,32 @@ describe('stopping', () => {
     })
     await expect(second.start()).rejects.toThrow(`cannot listen on 127.0.0.1:${port}`)
   })
+})
+
+const answerTo = async (socket: Socket): Promise<string> => String((await once(socket, 'data'))[0])
+
+test('of clients that come all at once as many wait as may; the others are sent away until different times', async () => {
+  const busy = await new StreamRig(redis, { openingsWaitingMax: 30 }).start()
+  const app = busy.addApp()
+  const { hostname, port } = new URL(busy.server.url)
+  const upgrade = upgradeRequest(`/apps/${app.appId}/stream`, { Authorization: `Bearer ${app.key}` })
+  const sockets = Array.from({ length: 300 }, () => connectTcp(Number(port), hostname))
+  // Connections are accepted one by one, which paces them, too: these are accepted when they have had an answer.
+  const accepted = sockets.map(answerTo)
+  for (const socket of sockets) socket.write('GET /nothing HTTP/1.1\r\nHost: gateway.example.net\r\n\r\n')
+  await Promise.all(accepted)
+  const heads = sockets.map(answerTo)
+  for (const socket of sockets) socket.write(upgrade)
+  const answers = await Promise.all(heads)
+  const refused = answers.filter((head) => head.startsWith('HTTP/1.1 503 '))
+  const letIn = answers.filter((head) => head.startsWith('HTTP/1.1 101 '))
+  expect(letIn.length + refused.length).toBe(300)
+  expect(letIn.length).toBeGreaterThanOrEqual(30)
+  expect(refused.length).toBeGreaterThan(50)
+  expect(refused.every((head) => head.includes('"code":"overloaded"'))).toBe(true)
+  const waits = refused.map((head) => Number(/^retry-after: (\d+)\r$/m.exec(head)?.[1]))
+  expect(new Set(waits)).toEqual(new Set([1, 2, 3, 4, 5]))
+  expect(await busy.metric('callhalf_stream_refusals_total', { reason: 'overloaded' })).toBe(refused.length)
+  for (const socket of sockets) socket.destroy()
+  await busy.stop()
 })

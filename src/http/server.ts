@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { STATUS_CODES, createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { Server as TlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -11,6 +13,7 @@ import type { Logger } from '../core/logger.ts'
 import type { Service } from '../core/service.ts'
 import type { Hub } from '../streams/hub.ts'
 import { SUBPROTOCOL } from '../streams/protocol.ts'
+import type { CertificateWatch, ServerCertificate } from './certificate.ts'
 import { toProblemResponse } from './problem.ts'
 import type { StreamAuthenticator } from './stream-authentication.ts'
 import { adoptWebSocket, readProtocols } from './stream-websocket.ts'
@@ -23,6 +26,21 @@ const HEADERS_MAX = 100
 const CONNECTIONS_CHECK_MS = 5_000
 const TCP_KEEP_ALIVE_MS = 30_000
 const IDLE_CHECK_MS = 100
+
+const SERVER_OPTIONS = {
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+  connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+  keepAlive: true,
+  keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+  // Node's own refusal has no body.
+  requireHostHeader: false,
+  // Some clients offer h2c on every request and expect an HTTP/1.1 answer.
+  shouldUpgradeCallback: (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() === 'websocket',
+}
+
+const toTlsOptions = ({ cert, key }: ServerCertificate) => ({ cert, key, minVersion: 'TLSv1.2' }) as const
 
 /**
  * Compression is off: after one compressed broadcast a client costs some 200 KB of memory instead of 6.
@@ -55,6 +73,8 @@ export type HttpServerOptions = {
    * that the instance is not ready any more; 0 if absent.
    */
   readonly drainDelayMs?: number
+  /** Serves HTTPS with its certificate, to be started before; plain HTTP if absent. */
+  readonly certificate?: Pick<CertificateWatch, 'current' | 'onRenewed'>
   readonly log: Logger
 }
 
@@ -68,6 +88,7 @@ export class HttpServer implements Service {
   readonly #sockets = new Set<Socket>()
   readonly #webSockets: WebSocketServer
   #server: Server | undefined
+  #unwatchCertificate: (() => void) | undefined
   #isStopping = false
 
   constructor(options: HttpServerOptions) {
@@ -83,7 +104,7 @@ export class HttpServer implements Service {
     const address = this.#server?.address()
     if (typeof address !== 'object' || address === null) throw new GatewayError('internal', { detail: 'not listening' })
     const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
-    return `http://${host}:${address.port}`
+    return `${this.#options.certificate === undefined ? 'http' : 'https'}://${host}:${address.port}`
   }
 
   /** Rejects with `internal` when the address cannot be listened on. */
@@ -109,6 +130,7 @@ export class HttpServer implements Service {
     await waitFor(this.#options.drainDelayMs ?? 0, deadline)
     const server = this.#server
     this.#server = undefined
+    this.#unwatchCertificate?.()
     const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     this.#options.streams.hub.drain()
     // Node closes idle connections once, when it stops listening; others become idle as they finish.
@@ -130,24 +152,10 @@ export class HttpServer implements Service {
       hostname: 'localhost',
       errorHandler: (error) => this.#answerFailure(error),
     })
-    const server = createServer(
-      {
-        headersTimeout: HEADERS_TIMEOUT_MS,
-        requestTimeout: REQUEST_TIMEOUT_MS,
-        keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-        connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
-        keepAlive: true,
-        keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
-        // Node's own refusal has no body.
-        requireHostHeader: false,
-        // Some clients offer h2c on every request and expect an HTTP/1.1 answer.
-        shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
-      },
-      (request, response) => {
-        // Each answers its own failures.
-        void (lacksHost(request) ? refuseRequest(response, missingHost()) : listener(request, response))
-      },
-    )
+    const server = this.#createBareServer((request, response) => {
+      // Each answers its own failures.
+      void (lacksHost(request) ? refuseRequest(response, missingHost()) : listener(request, response))
+    })
     server.maxHeadersCount = HEADERS_MAX
     const sockets = this.#sockets
     // One function for all: an idle stream is little more than what is remembered here.
@@ -169,6 +177,18 @@ export class HttpServer implements Service {
     return server
   }
 
+  #createBareServer(listener: (request: IncomingMessage, response: ServerResponse) => void): Server {
+    const { certificate } = this.#options
+    if (certificate === undefined) return createServer(SERVER_OPTIONS, listener)
+    const server: TlsServer = createTlsServer(
+      { ...SERVER_OPTIONS, ...toTlsOptions(certificate.current), handshakeTimeout: HEADERS_TIMEOUT_MS },
+      listener,
+    )
+    // For new connections; those that are open keep what they have agreed on.
+    this.#unwatchCertificate = certificate.onRenewed((renewed) => server.setSecureContext(toTlsOptions(renewed)))
+    return server
+  }
+
   async #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const onError = () => socket.destroy()
     socket.on('error', onError)
@@ -176,9 +196,7 @@ export class HttpServer implements Service {
     try {
       const { hub, authenticator } = this.#options.streams
       if (!this.#options.acceptsStreams) throw new GatewayError('route_not_found')
-      // Thousands may come at once, when another instance has gone.
-      await hub.pace.turn()
-      if (hub.isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
+      await hub.admit()
       const target = readTarget(request)
       const admission = await authenticator.authenticate(target)
       // Asked before the handshake, after which a refusal could not be an HTTP answer any more.
@@ -278,7 +296,9 @@ async function answer(socket: Duplex, response: Response): Promise<void> {
 
 /** Answers what Node's parser refused. */
 function answerClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // What is no TLS, or none that we speak, cannot be answered in it.
+  const isHandshake = error.code?.startsWith('ERR_SSL_') === true || error.code?.startsWith('ERR_TLS_') === true
+  if (error.code === 'ECONNRESET' || isHandshake || !socket.writable) {
     socket.destroy()
     return
   }

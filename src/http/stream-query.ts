@@ -28,6 +28,10 @@ export const readCredentials = (c: HttpContext): Pick<StreamRequest, 'authorizat
   origin: c.req.header('origin'),
 })
 
+/** The headers by which a page of another origin that may open streams may read the answer, too. */
+export const allowOrigin = (origin: string | undefined): Readonly<Record<string, string>> =>
+  origin === undefined ? {} : { 'access-control-allow-origin': origin, vary: 'origin' }
+
 /** The filter that the query of a request describes; undefined for none. Throws `invalid_request`. */
 export function readFilter(c: HttpContext): StreamFilter | undefined {
   const { subscriber_ids, event_types } = StreamFilterSchema.entries

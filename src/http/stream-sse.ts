@@ -2,14 +2,15 @@ import type { Position } from '../core/position.ts'
 import type { Closing } from '../streams/close-codes.ts'
 import { CLOSE_CODES, formatCloseReason } from '../streams/close-codes.ts'
 import type { StreamFilter } from '../streams/filter.ts'
-import type { Sendable } from '../streams/frame.ts'
+import type { Frame, Sendable } from '../streams/frame.ts'
 import type { Admission, Hub } from '../streams/hub.ts'
 import type { Transport } from '../streams/transport.ts'
 
 /** How long a client may take to read the rest after the stream has ended. */
 const CLOSE_TIMEOUT_MS = 5_000
 
-const SSE_HEADERS = {
+/** The response's headers. */
+export const SSE_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-store, no-transform',
   // nginx collects responses otherwise.
@@ -17,12 +18,6 @@ const SSE_HEADERS = {
   // The connection serves no second request, so it may be cut off when the client does not read.
   connection: 'close',
 }
-
-/** The response's headers; a page of another origin that may open streams may read them, too. */
-export const sseHeaders = (origin: string | undefined): Readonly<Record<string, string>> => ({
-  ...SSE_HEADERS,
-  ...(origin !== undefined && { 'access-control-allow-origin': origin, vary: 'origin' }),
-})
 
 /** What may wait to be pulled before the session has to wait. */
 const WINDOW_BYTES = 64 * 1024
@@ -86,7 +81,8 @@ class SseTransport implements Transport {
   }
 
   /** A broken connection shows when it is written to, and by TCP keep-alive. */
-  probe(): boolean {
+  probe(ping: Frame | undefined): boolean {
+    if (ping !== undefined) this.send(ping)
     return true
   }
 

@@ -1,11 +1,12 @@
 import type { Duplex } from 'node:stream'
 import type { Closing } from '../streams/close-codes.ts'
 import { CLOSE_CODES, formatCloseReason } from '../streams/close-codes.ts'
-import type { Sendable } from '../streams/frame.ts'
+import type { Frame, Sendable } from '../streams/frame.ts'
 import type { Admission, Hub } from '../streams/hub.ts'
 import { SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX } from '../streams/protocol.ts'
 import type { Session } from '../streams/session.ts'
 import type { Transport } from '../streams/transport.ts'
+import { WEBSOCKET_PING } from '../streams/websocket-text.ts'
 
 /** `readyState` of a WebSocket on which messages may be sent. */
 const OPEN = 1
@@ -17,7 +18,6 @@ const STREAM = Symbol('stream')
 /** The part of a WebSocket of `ws` that a stream uses: only server.ts knows the package. */
 interface StreamSocket {
   readonly readyState: number
-  ping(): void
   pong(data: Buffer): void
   pause(): void
   close(code: number, reason: string): void
@@ -64,10 +64,10 @@ class WebSocketTransport implements Transport {
     this.#wire.once('drain', listener)
   }
 
-  probe(): boolean {
+  probe(ping: Frame | undefined): boolean {
     if (!this.#hasAnswered) return false
     this.#hasAnswered = false
-    this.#socket.ping()
+    if (this.#socket.readyState === OPEN) this.#wire.write(ping?.websocketProbe ?? WEBSOCKET_PING)
     return true
   }
 

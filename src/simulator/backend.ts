@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts'
+import type { TimerClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import { CallLogs } from './call-logs.ts'
 import { CallModel } from './calls.ts'
@@ -21,7 +21,7 @@ import { Users } from './users.ts'
 export type BackendOptions = {
   readonly administrator: { readonly username: string; readonly password: string }
   readonly settings?: Partial<SimulatorSettings> | undefined
-  readonly clock: Clock
+  readonly clock: TimerClock
   readonly random: () => number
   readonly newId: () => string
   readonly log: Logger

@@ -12,6 +12,7 @@ const stillClock = {
   now: () => 1_700_000_000_000,
   monotonic: () => 0,
   wait: () => new Promise<void>(() => undefined),
+  after: () => () => undefined,
 }
 
 function createBackend(): Backend {

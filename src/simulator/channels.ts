@@ -144,6 +144,7 @@ export class Channels {
   /** The channel for an event: lowest priority number first, by weight among equals. */
   pick(setKey: string, tried: ReadonlySet<string>): Channel | undefined {
     const open = this.inSet(setKey)
+    if (open.length === 1) return open[0]
     const untried = open.filter((channel) => !tried.has(channel.id))
     const candidates = untried.length > 0 ? untried : open
     const best = Math.min(...candidates.map((channel) => channel.priority))

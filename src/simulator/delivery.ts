@@ -164,6 +164,11 @@ export class Delivery {
       expired_reason: null,
     }
     ledger.add(entry)
+    if (this.#options.random() < faults.current.lose_ratio) {
+      entry.expired_at = timers.now()
+      entry.expired_reason = 'lost'
+      return
+    }
     const setKey = setKeyOf(subscription.ownerId, subscription.channelSetId)
     const pending: Pending = {
       entry,
@@ -249,10 +254,12 @@ export class Delivery {
   /** The newest open channel of this XSP that the event was sent on. */
   #channelHere(eventId: string, xspIndex: number): Channel | undefined {
     const { channels, ledger } = this.#options
-    const entry = this.#pending.get(eventId)?.entry ?? ledger.find(eventId)
-    return (entry?.emissions ?? [])
-      .map(({ channel_id: id }) => channels.find(id))
-      .findLast((channel) => channel?.xspIndex === xspIndex)
+    const { emissions = [] } = this.#pending.get(eventId)?.entry ?? ledger.find(eventId) ?? {}
+    for (let last = emissions.length - 1; last >= 0; last -= 1) {
+      const channel = channels.find(emissions[last]?.channel_id ?? '')
+      if (channel?.xspIndex === xspIndex) return channel
+    }
+    return undefined
   }
 
   #ofSet(setKey: string): readonly Pending[] {

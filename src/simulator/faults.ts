@@ -39,6 +39,8 @@ const FaultsSchema = v.strictObject({
     ),
     null,
   ),
+  /** Share of events that never reach a channel: numbered and in the ledger, but neither sent nor kept. */
+  lose_ratio: v.optional(ratio, 0),
   duplicate_ratio: v.optional(ratio, 0),
   reorder_ratio: v.optional(ratio, 0),
   /** Share of events that are preceded by one of a type no XSD knows. */

@@ -11,14 +11,19 @@ export async function listenOn(server: Server, at: { readonly host: string; read
 }
 
 /** The body as text. Throws GatewayError `body_too_large`. */
-export async function readBody(message: IncomingMessage, bytesMax: number): Promise<string> {
-  const parts: Buffer[] = []
-  let size = 0
-  for await (const part of message) {
-    if (!Buffer.isBuffer(part)) continue
-    size += part.length
-    if (size > bytesMax) throw new GatewayError('body_too_large')
-    parts.push(part)
-  }
-  return Buffer.concat(parts).toString('utf8')
+export function readBody(message: IncomingMessage, bytesMax: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const parts: Buffer[] = []
+    let size = 0
+    message.on('data', (part: Buffer) => {
+      size += part.length
+      if (size <= bytesMax) parts.push(part)
+      else reject(new GatewayError('body_too_large'))
+    })
+    message.once('end', () => resolve(Buffer.concat(parts).toString('utf8')))
+    message.once('error', reject)
+    message.once('close', () => {
+      if (!message.readableEnded) reject(new GatewayError('invalid_request', { detail: 'the body ended early' }))
+    })
+  })
 }

@@ -19,7 +19,7 @@ export type LedgerEntry = {
   expired_reason: string | null
 }
 
-export type ExpiryReason = 'no_channel' | 'refused' | 'subscription_deleted' | 'too_many_pending' | 'stopped'
+export type ExpiryReason = 'lost' | 'no_channel' | 'refused' | 'subscription_deleted' | 'too_many_pending' | 'stopped'
 
 export type LedgerSummary = {
   readonly events: number

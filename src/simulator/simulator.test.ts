@@ -225,6 +225,24 @@ describe('checklist: stream faults', () => {
     expect((await acknowledge(url, second.id)).status).toBe(200)
   })
 
+  test('lose_ratio uses up the numbers of events that are never sent, and the ledger says so', async () => {
+    const { url, api } = await start()
+    const channel = await open(url)
+    await subscribe(url, '/user/ann@example.net')
+    await channel.event('CallSubscriptionEvent')
+    await control(`${api}/faults`, 'PUT', { lose_ratio: 1 })
+    const callId = await ring(api, 'ann@example.net')
+    await control(`${api}/faults`, 'DELETE')
+    await control(`${api}/calls/${callId}/local/answer`, 'POST')
+    await channel.event('CallAnsweredEvent')
+    expect(channel.events.map(({ type }) => type)).not.toContain('CallReceivedEvent')
+    const lost = (await ledgerOf(api)).filter(({ expired_reason: reason }) => reason === 'lost')
+    expect(lost.map(({ type }) => type)).toContain('CallReceivedEvent')
+    expect(lost.every(({ emissions, acked_at: ackedAt }) => emissions.length === 0 && ackedAt === null)).toBe(true)
+    const seen = new Set(channel.events.map(({ sequence }) => sequence))
+    expect(lost.some(({ sequence_number: sequence }) => seen.has(sequence))).toBe(false)
+  })
+
   test('reorder_ratio lets an event be overtaken by the next one', async () => {
     const { url, api } = await start()
     const channel = await open(url)

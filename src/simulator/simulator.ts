@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../core/clock.ts'
-import type { Clock } from '../core/clock.ts'
+import type { TimerClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Service } from '../core/service.ts'
 import { callRoutes } from './actions/call-commands.ts'
@@ -33,7 +33,7 @@ export type SimulatorOptions = {
   /** Initial settings; the others have their defaults. */
   readonly settings?: Partial<SimulatorSettings>
   readonly log: Logger
-  readonly clock?: Clock
+  readonly clock?: TimerClock
   /** Uniform in [0, 1). */
   readonly random?: () => number
 }

@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts'
+import type { TimerClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 
 /** Ends a timer; harmless when it has fired already. */
@@ -9,11 +9,11 @@ const WAIT_MS_MAX = 2_147_483_647
 
 /** Timers on the injected clock, all ended together. */
 export class Timers {
-  readonly #clock: Clock
+  readonly #clock: TimerClock
   readonly #log: Logger
-  readonly #running = new Set<AbortController>()
+  readonly #running = new Set<Timer>()
 
-  constructor(clock: Clock, log: Logger) {
+  constructor(clock: TimerClock, log: Logger) {
     this.#clock = clock
     this.#log = log
   }
@@ -28,37 +28,35 @@ export class Timers {
 
   /** Calls `action` once after `ms`, unless cancelled. */
   after(ms: number, action: () => void): Cancel {
-    const controller = new AbortController()
-    this.#running.add(controller)
-    // Settles always: failures of the action are logged, and cancelling is not a failure.
-    void this.#wait(ms, controller, action)
+    const timer: Timer = { action, cancel: () => undefined }
+    this.#running.add(timer)
+    this.#wait(timer, ms)
     return () => {
-      this.#running.delete(controller)
-      controller.abort()
+      if (this.#running.delete(timer)) timer.cancel()
     }
   }
 
   stop(): void {
-    for (const controller of this.#running) controller.abort()
+    for (const { cancel } of this.#running) cancel()
     this.#running.clear()
   }
 
-  async #wait(ms: number, controller: AbortController, action: () => void): Promise<void> {
+  #wait(timer: Timer, ms: number): void {
+    const left = ms - WAIT_MS_MAX
+    timer.cancel = this.#clock.after(Math.max(0, Math.min(ms, WAIT_MS_MAX)), () => {
+      if (left > 0) this.#wait(timer, left)
+      else this.#fire(timer)
+    })
+  }
+
+  #fire(timer: Timer): void {
+    this.#running.delete(timer)
     try {
-      for (let left = ms; ; left -= WAIT_MS_MAX) {
-        await this.#clock.wait(Math.max(0, Math.min(left, WAIT_MS_MAX)), controller.signal)
-        if (left <= WAIT_MS_MAX) break
-      }
-    } catch {
-      return
-    }
-    // Cancelled between the timer firing and this continuation.
-    if (controller.signal.aborted) return
-    this.#running.delete(controller)
-    try {
-      action()
+      timer.action()
     } catch (error) {
       this.#log.error({ error }, 'simulator timer failed')
     }
   }
 }
+
+type Timer = { readonly action: () => void; cancel: Cancel }

@@ -59,6 +59,23 @@ describe('xml', () => {
     },
   )
 
+  test('text is taken as it is meant: entities, CDATA, no white space around it, no declarations among attributes', () => {
+    expect(
+      parseXml('<x:a xmlns:x="urn:x" x:b="1&amp;2">\n <c> &#252;&lt; </c> <d><![CDATA[<e>]]></d>\n<!-- f --></x:a>'),
+    ).toEqual({
+      name: 'a',
+      attributes: { b: '1&2' },
+      children: [
+        { name: 'c', attributes: {}, children: ['ü<'] },
+        { name: 'd', attributes: {}, children: ['<e>'] },
+      ],
+    })
+  })
+
+  test('elements nested without end are refused', () => {
+    expect(() => parseXml('<a>'.repeat(10_000))).toThrow(expect.objectContaining({ code: 'invalid_request' }))
+  })
+
   test('characters that XML forbids are left out', () => {
     expect(serialisePlain(element('a', 'x\u0000\uD800y'))).toBe('<a>x\uFFFDy</a>')
   })

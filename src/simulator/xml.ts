@@ -1,6 +1,5 @@
-import { XMLParser, XMLValidator } from 'fast-xml-parser'
-import * as v from 'valibot'
-import { GatewayError } from '../core/errors.ts'
+import { SaxesParser } from 'saxes'
+import { GatewayError, isGatewayError } from '../core/errors.ts'
 
 /** The namespace of everything in XSI. */
 export const XSI_NAMESPACE = 'http://schema.broadsoft.com/xsi'
@@ -71,60 +70,75 @@ const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '
 
 /** Escapes for text and attributes, and drops characters that XML 1.0 does not allow. */
 export const escape = (text: string): string =>
-  text
-    .toWellFormed()
-    // oxlint-disable-next-line no-control-regex -- these are the characters that XML 1.0 forbids
-    .replaceAll(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/g, '')
-    .replaceAll(/[&<>"]/g, (character) => ESCAPES[character] ?? character)
+  IS_PLAIN.test(text)
+    ? text
+    : text
+        .toWellFormed()
+        // oxlint-disable-next-line no-control-regex -- these are the characters that XML 1.0 forbids
+        .replaceAll(/[\u0000-\u0008\u000B\u000C\u000E-\u001F\uFFFE\uFFFF]/g, '')
+        .replaceAll(/[&<>"]/g, (character) => ESCAPES[character] ?? character)
 
-/** A node as the parser gives it in document order: one key with the children, or text, beside attributes. */
-const ParsedNodesSchema = v.array(v.record(v.string(), v.unknown()))
-const AttributesSchema = v.optional(v.record(v.string(), v.string()), {})
+/** Nothing but characters that stand for themselves, as nearly all text is. */
+const IS_PLAIN = /^[\w .:;,@+/()*'#=!?%~$^[\]{}|-]*$/
 
-/** Parses a request body into local names. Throws GatewayError `invalid_request`. */
+const DEPTH_MAX = 64
+
+type OpenElement = { readonly name: string; readonly attributes: Record<string, string>; readonly children: Child[] }
+type Child = XmlElement | string
+
+/**
+ * Parses a request body into local names, white space around texts left out. Throws GatewayError
+ * `invalid_request`.
+ */
 export function parseXml(text: string): XmlElement {
-  // Nothing in the protocol declares a document type, and entities of one are a known attack.
-  if (/<!DOCTYPE/i.test(text)) throw new GatewayError('invalid_request', { detail: 'a document type is not allowed' })
-  const validity = XMLValidator.validate(text)
-  if (validity !== true) {
-    throw new GatewayError('invalid_request', { detail: `not well-formed XML: ${validity.err.msg}` })
+  try {
+    return buildTree(text)
+  } catch (cause) {
+    if (isGatewayError(cause)) throw cause
+    throw new GatewayError('invalid_request', { detail: 'not well-formed XML', cause })
   }
-  const parser = new XMLParser({
-    preserveOrder: true,
-    ignoreAttributes: false,
-    attributeNamePrefix: '',
-    removeNSPrefix: true,
-    parseTagValue: false,
-    parseAttributeValue: false,
-    ignoreDeclaration: true,
-    ignorePiTags: true,
-    htmlEntities: true,
+}
+
+function buildTree(text: string): XmlElement {
+  const parser = new SaxesParser({ xmlns: false, position: false })
+  const open: OpenElement[] = []
+  let root: XmlElement | undefined
+  parser.on('doctype', () => {
+    // Nothing in the protocol declares a document type, and entities of one are a known attack.
+    throw new GatewayError('invalid_request', { detail: 'a document type is not allowed' })
   })
-  const roots = toElements(parseNodes(parser, text)).filter((node) => typeof node !== 'string')
-  const [root] = roots
-  if (root === undefined || roots.length > 1) {
-    throw new GatewayError('invalid_request', { detail: 'the document must have one root element' })
+  parser.on('opentag', (tag) => {
+    if (open.length >= DEPTH_MAX)
+      throw new GatewayError('invalid_request', { detail: 'elements are nested too deeply' })
+    open.push({ name: localName(tag.name), attributes: localAttributes(tag.attributes), children: [] })
+  })
+  const onText = (part: string): void => {
+    const trimmed = part.trim()
+    if (trimmed !== '') open.at(-1)?.children.push(trimmed)
   }
+  parser.on('text', onText)
+  parser.on('cdata', onText)
+  parser.on('closetag', () => {
+    const closed = open.pop()
+    const parent = open.at(-1)
+    if (parent === undefined) root = closed
+    else if (closed !== undefined) parent.children.push(closed)
+  })
+  parser.write(text).close()
+  if (root === undefined)
+    throw new GatewayError('invalid_request', { detail: 'the document must have one root element' })
   return root
 }
 
-function parseNodes(parser: XMLParser, text: string): unknown {
-  try {
-    return parser.parse(text)
-  } catch (cause) {
-    // Its own limits, such as that of nesting.
-    throw new GatewayError('invalid_request', { detail: 'the document is not acceptable', cause })
-  }
-}
+const localName = (name: string): string => name.slice(name.indexOf(':') + 1)
 
-function toElements(nodes: unknown): (XmlElement | string)[] {
-  return v.parse(ParsedNodesSchema, nodes).flatMap((node): readonly (XmlElement | string)[] => {
-    const [name] = Object.keys(node).filter((key) => key !== ':@')
-    if (name === undefined) return []
-    if (name === '#text') return [String(node[name])]
-    const { xmlns: _namespace, ...attributes } = v.parse(AttributesSchema, node[':@'])
-    return [{ name, attributes, children: toElements(node[name]) }]
-  })
+/** Without the declarations of namespaces. */
+function localAttributes(attributes: Readonly<Record<string, string>>): Record<string, string> {
+  const local: Record<string, string> = {}
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name !== 'xmlns' && !name.startsWith('xmlns:')) local[localName(name)] = value
+  }
+  return local
 }
 
 /** The first child of this local name, compared without case. */

@@ -9,7 +9,7 @@ export function commonHeaders(
   const tracking = message.headers['trackingid']
   const path = from.context === 'actions' ? '/com.broadsoft.xsi-actions' : '/com.broadsoft.xsi-events'
   const node = `.xsp${from.xspIndex + 1}`
-  const isSticky = new RegExp(`JSESSIONID=[^;]*\\${node}(;|$)`).test(message.headers.cookie ?? '')
+  const isSticky = /JSESSIONID=([^;]*)/.exec(message.headers.cookie ?? '')?.[1]?.endsWith(node) === true
   const secure = 'encrypted' in message.socket ? '; Secure' : ''
   return {
     TrackingID: typeof tracking === 'string' ? tracking : `NA_${from.newId()}`,

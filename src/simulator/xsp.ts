@@ -28,6 +28,16 @@ export type XspOptions = {
 
 const BODY_BYTES_MAX = 256 * 1024
 
+/** A request that has been read. */
+type Asked = {
+  readonly message: IncomingMessage
+  readonly response: ServerResponse
+  readonly body: string
+  /** Undefined when it is none of ours. */
+  readonly path: ReturnType<typeof splitPath>
+  readonly query: URLSearchParams
+}
+
 /**
  * One Xtended Services Platform: an HTTP server in front of the shared backend. Which XSP holds a
  * channel is the only thing that it knows and the others do not.
@@ -82,21 +92,21 @@ export class Xsp {
     if (this.#channelOf.has(message.socket)) return this.#onForeignContent(message.socket)
     try {
       const body = await readBody(message, BODY_BYTES_MAX)
-      const reply = this.#answer(message, response, body)
-      if (reply !== undefined) this.#write(message, response, reply)
+      const url = new URL(message.url ?? '/', 'http://xsp')
+      const path = splitPath(url.pathname)
+      const reply = this.#answer({ message, response, body, path, query: url.searchParams })
+      if (reply !== undefined) this.#write(message, response, { reply, context: path?.context ?? 'actions' })
     } catch (error) {
       this.#options.backend.log.warn({ error, xsp: this.#options.index }, 'simulator request failed')
       response.destroy()
     }
   }
 
-  #answer(message: IncomingMessage, response: ServerResponse, body: string): Reply | undefined {
+  #answer({ message, response, body, path, query }: Asked): Reply | undefined {
     const { backend, router, index } = this.#options
     const method = message.method ?? 'GET'
-    const url = new URL(message.url ?? '/', 'http://xsp')
     const fault = this.#faultReply(message)
     if (fault !== undefined) return fault
-    const path = splitPath(url.pathname)
     if (path === undefined) return errorReply(404, { code: ERROR_CODES.notFound, summary: 'No such URL' })
     const principal = authenticate(message.headers.authorization, backend)
     if (principal === undefined) return challenge(message)
@@ -120,7 +130,7 @@ export class Xsp {
         xspIndex: index,
         principal,
         params: match.params,
-        query: url.searchParams,
+        query,
         body: () => parseBody(message, body),
         origin: `${this.#options.tls === undefined ? 'http' : 'https'}://${message.headers.host ?? ''}`,
         message,
@@ -150,22 +160,19 @@ export class Xsp {
     return target === undefined ? undefined : { status: 302, headers: { Location: target + path } }
   }
 
-  #write(message: IncomingMessage, response: ServerResponse, reply: Reply): void {
-    const context = splitPath(new URL(message.url ?? '/', 'http://xsp').pathname)?.context ?? 'actions'
-    for (const [name, value] of Object.entries({
+  #write(
+    message: IncomingMessage,
+    response: ServerResponse,
+    { reply, context }: { readonly reply: Reply; readonly context: Context },
+  ): void {
+    const body = bodyOf(reply, wantsJson(message), context)
+    response.writeHead(reply.status, {
       ...commonHeaders(message, { context, xspIndex: this.#options.index, newId: this.#options.backend.newId }),
       ...reply.headers,
-    })) {
-      response.setHeader(name, value)
-    }
-    const body = bodyOf(reply, wantsJson(message), context)
-    response.statusCode = reply.status
-    if (body === undefined) response.setHeader('Content-Length', 0)
-    else {
-      response.setHeader('Content-Type', body.type)
-      // Chunked, as the real server's replies are.
-      response.write(body.bytes)
-    }
+      ...(body === undefined ? { 'Content-Length': 0 } : { 'Content-Type': body.type }),
+    })
+    // Chunked, as the real server's replies are.
+    if (body !== undefined) response.write(body.bytes)
     // Also when the client has gone before the reply: what it asked for is done all the same.
     if (reply.afterwards !== undefined) response.once('close', reply.afterwards)
     response.end()

@@ -1,15 +1,25 @@
-import { Redis } from 'ioredis'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import { GatewayError, isGatewayError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Service } from '../core/service.ts'
+import { BatchingRedis } from './batching-redis.ts'
+import type { SentinelAddress } from './redis-url.ts'
 import type { Script } from './scripts.ts'
 
-/** Where Redis is: a URL, or a unix socket. */
-export type RedisAddress = { readonly url: string } | { readonly socketPath: string }
+/** Where Redis is: a URL, a unix socket, or those who know. */
+export type RedisAddress = { readonly url: string } | { readonly socketPath: string } | SentinelAddress
 
 const COMMIT_TIMEOUT_MS = 1_000
 const GENERAL_TIMEOUT_MS = 2_000
+/** Of the connections of call state: to a server that has gone without a word, no answer will come on them. */
+const SILENCE_MAX_MS = 3_000
+/** Above the 10 seconds that BullMQ's blocking reads may take. */
+const QUEUE_SILENCE_MAX_MS = 15_000
+const KEEP_ALIVE_MS = 10_000
 const CONNECT_TIMEOUT_MS = 10_000
+/** For one sentinel: there are others. */
+const SENTINEL_TIMEOUT_MS = 1_500
 const RECONNECT_MAX_MS = 1_000
 const VERSION_MIN = 7
 
@@ -61,8 +71,9 @@ export class StoreConnection implements Service {
   #isDown = false
 
   constructor({ address, log }: { readonly address: RedisAddress; readonly log: Logger }) {
-    const commit = createClient(address, { commandTimeout: COMMIT_TIMEOUT_MS })
-    const general = createClient(address, { commandTimeout: GENERAL_TIMEOUT_MS })
+    const shared = { socketTimeout: SILENCE_MAX_MS }
+    const commit = createClient(address, { ...shared, commandTimeout: COMMIT_TIMEOUT_MS })
+    const general = createClient(address, { ...shared, commandTimeout: GENERAL_TIMEOUT_MS })
     // Its queue holds only SUBSCRIBE commands, one per shard.
     this.subscriber = createClient(address, { enableOfflineQueue: true, maxRetriesPerRequest: null })
     this.commit = new RedisLink(commit)
@@ -77,7 +88,8 @@ export class StoreConnection implements Service {
 
   async start(): Promise<void> {
     try {
-      await Promise.all(this.#clients.map((client) => client.connect()))
+      // Sentinels that do not answer, or know no primary, are asked again and again.
+      await Promise.race([Promise.all(this.#clients.map((client) => client.connect())), failAfter(CONNECT_TIMEOUT_MS)])
     } catch (cause) {
       this.#disconnect()
       throw new GatewayError('store_unavailable', { detail: 'Redis cannot be reached (REDIS_URL).', cause })
@@ -132,12 +144,20 @@ export const createQueueClient = (address: RedisAddress): Redis =>
     enableOfflineQueue: true,
     autoResendUnfulfilledCommands: true,
     maxRetriesPerRequest: null,
+    socketTimeout: QUEUE_SILENCE_MAX_MS,
   })
+
+async function failAfter(ms: number): Promise<never> {
+  await delay(ms, undefined, { ref: false })
+  throw new GatewayError('store_unavailable', { detail: 'no primary was found in time' })
+}
 
 type ClientOptions = {
   readonly lazyConnect?: boolean
   readonly autoResendUnfulfilledCommands?: boolean
   readonly commandTimeout?: number
+  /** How long nothing may come while an answer is due, before the connection is given up. */
+  readonly socketTimeout?: number
   readonly enableOfflineQueue?: boolean
   readonly maxRetriesPerRequest?: number | null
 }
@@ -149,10 +169,30 @@ function createClient(address: RedisAddress, overrides: ClientOptions): Redis {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
     connectTimeout: CONNECT_TIMEOUT_MS,
-    retryStrategy: (times: number) => Math.min(times * 50, RECONNECT_MAX_MS),
-    // After a failover the address may still lead to the old master, which is a replica now.
+    keepAlive: KEEP_ALIVE_MS,
+    retryStrategy: reconnectDelayMs,
+    // After a failover the address may still lead to the old primary, which is a replica now.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
     ...overrides,
   }
-  return 'url' in address ? new Redis(address.url, options) : new Redis({ ...options, path: address.socketPath })
+  if ('url' in address) return new BatchingRedis(address.url, options)
+  if ('socketPath' in address) return new BatchingRedis({ ...options, path: address.socketPath })
+  return new BatchingRedis({ ...options, ...sentinelOptions(address) })
+}
+
+const reconnectDelayMs = (times: number): number => Math.min(times * 50, RECONNECT_MAX_MS)
+
+/**
+ * The sentinels are not listened to between connects: a primary that dies ends its connections or goes silent,
+ * and one that is replaced is made a replica by the sentinels, who end its connections.
+ */
+function sentinelOptions({ sentinels, isEncrypted, ...address }: SentinelAddress) {
+  return {
+    ...address,
+    sentinels: [...sentinels],
+    sentinelRetryStrategy: reconnectDelayMs,
+    sentinelCommandTimeout: SENTINEL_TIMEOUT_MS,
+    connectTimeout: SENTINEL_TIMEOUT_MS,
+    ...(isEncrypted && { tls: {}, enableTLSForSentinelMode: true, sentinelTLS: {} }),
+  }
 }

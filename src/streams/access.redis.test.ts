@@ -219,6 +219,14 @@ test('random grants and revocations, with events flowing: no frame about a subsc
     fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 30, size: 'max' }), async (steps) => {
       const ledger = new Ledger()
       const apps = [rig.addApp(), rig.addApp()] as const
+      // So that there is something in the first snapshots.
+      for (const app of apps) {
+        for (const [index, subscriberId] of SUBSCRIBERS.slice(0, 2).entries()) {
+          ledger.grant(app, subscriberId)
+          rig.assign(app, subscriberId)
+          await rig.commitCall(app, `call-${index}`, 'active', subscriberId)
+        }
+      }
       const keys = new Map<RigApp, number>()
       const violations: unknown[] = []
       const clients = await Promise.all(

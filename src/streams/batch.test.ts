@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Batch } from './batch.ts'
-import { toBatches } from './batch.ts'
+import { Batch, toBatches } from './batch.ts'
+import { Filter } from './filter.ts'
 import { Frame } from './frame.ts'
 
 const at = (offset: number) => ({ epoch: '1', offset })
@@ -52,4 +52,17 @@ test('whatever the sizes and whichever are sent, batches follow on each other an
       for (const { bytes } of batches) expect(bytes).toBeLessThan(64 * 1024 + 50_010)
     }),
   )
+})
+
+test('while it is shared, those who have one filter get one part, made once', async () => {
+  const batch = new Batch({ after: at(0), last: at(3), frames: [frameOf(1), frameOf(2), frameOf(3)] })
+  const [none, all] = [new Filter({ event_types: ['call.held'] }), new Filter({ event_types: ['call.*'] })]
+  expect(batch.partFor(none)).not.toBe(batch.partFor(none))
+  await batch.share(async () => {
+    const part = batch.partFor(none)
+    expect([part.count, part.after, part.last]).toEqual([0, at(0), at(3)])
+    expect(batch.partFor(none)).toBe(part)
+    expect(batch.partFor(all)).toBe(batch)
+  })
+  expect(batch.partFor(none)).not.toBe(batch.partFor(none))
 })

@@ -1,5 +1,6 @@
 import type { Position } from '../core/position.ts'
 import { joinApart } from './own-memory.ts'
+import type { Filter } from './filter.ts'
 import type { Frame, Sendable } from './frame.ts'
 
 /** About how much a client is sent at once, in bytes. */
@@ -39,6 +40,7 @@ export class Bundle implements Sendable {
 export class Batch extends Bundle {
   readonly after: Position
   readonly last: Position
+  #parts: Map<Filter, Batch> | undefined
 
   constructor({ after, last, frames }: { after: Position; last: Position; frames: readonly Frame[] }) {
     super(frames)
@@ -63,6 +65,28 @@ export class Batch extends Bundle {
       last: position.offset < last.offset ? last : position,
       frames: frames.filter((frame) => (frame.position?.offset ?? 0) > position.offset),
     })
+  }
+
+  /**
+   * The same stretch with what the filter wants. While `share` sends it to many, that is looked for, and put
+   * together, once for all who have the filter.
+   */
+  partFor(filter: Filter): Batch {
+    const known = this.#parts?.get(filter)
+    if (known !== undefined) return known
+    const part = this.where(({ about }) => about === undefined || filter.wants(about))
+    this.#parts?.set(filter, part)
+    return part
+  }
+
+  /** Keeps its parts for as long as `send` takes, and no longer: they may be many. */
+  async share(send: () => Promise<void>): Promise<void> {
+    this.#parts = new Map()
+    try {
+      await send()
+    } finally {
+      this.#parts = undefined
+    }
   }
 
   /** The same stretch with those frames only. */

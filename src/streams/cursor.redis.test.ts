@@ -67,11 +67,14 @@ const moves = [
   { weight: 3, arbitrary: fc.record({ rest: fc.integer({ min: 0, max: 30 }) }) },
 ]
 const steady = fc.array(fc.oneof(...moves), { minLength: 5, maxLength: 20, size: 'max' })
-const broken = fc.array(fc.oneof(...moves, { weight: 1, arbitrary: fc.record({ breakEpoch: fc.constant(true) }) }), {
-  minLength: 5,
-  maxLength: 20,
+const breaking = { breakEpoch: true }
+const rough = fc.array(fc.oneof(...moves, { weight: 1, arbitrary: fc.constant(breaking) }), {
+  minLength: 2,
+  maxLength: 10,
   size: 'max',
 })
+/** At least once. */
+const broken = fc.tuple(rough, rough).map(([before, after]) => [...before, breaking, ...after])
 type Step = typeof broken extends fc.Arbitrary<readonly (infer Each)[]> ? Each : never
 
 /** The n-th entry is of one of twelve kinds. */

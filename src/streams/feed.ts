@@ -8,12 +8,14 @@ import type { RefreshableDirectory } from './app-log.ts'
 import { AppLog } from './app-log.ts'
 import type { Closing } from './close-codes.ts'
 import type { CommandRunner } from './commands.ts'
+import { Filters } from './filters.ts'
 import { Follower } from './follower.ts'
 import type { HubLimits } from './limits.ts'
 import type { PollRequest } from './long-poll.ts'
 import { LongPoll } from './long-poll.ts'
 import type { StreamMetrics } from './metrics.ts'
 import type { Pace } from './pace.ts'
+import { Pings } from './pings.ts'
 import type { PollAnswer } from './protocol.ts'
 import type { SessionClient, SessionContext } from './session.ts'
 import { Session } from './session.ts'
@@ -68,6 +70,8 @@ export class Feed {
       log,
       follower: new Follower({ log, clock, logger }),
       snapshots: new SnapshotReader({ log, calls, directory }),
+      pings: new Pings(),
+      filters: new Filters(),
       pace,
       commands,
       limits,

@@ -111,6 +111,8 @@ export class Follower {
   async run(signal: AbortSignal): Promise<void> {
     const unwatch = this.#log.watch(() => this.#wake.resolve())
     signal.addEventListener('abort', () => this.#wake.resolve(), { once: true })
+    // Not awaited: never rejects, and ends with the signal.
+    void this.#wakeNowAndThen(signal)
     while (!signal.aborted) {
       const outcome = await this.#readOnce(signal)
       // Wake-ups do not shorten the pause after a failure: they come as fast as clients connect.
@@ -133,7 +135,7 @@ export class Follower {
         this.#startAnew(slice.reason, slice.top)
         return 'at_top'
       }
-      for (const batch of slice.batches) await this.#broadcast(batch, signal)
+      for (const batch of slice.batches) await batch.share(() => this.#broadcast(batch, signal))
       return slice.isFull ? 'more' : 'at_top'
     } catch (error) {
       if (!signal.aborted) this.#logger.warn({ err: error, app_id: this.#log.app.appId }, 'event log not readable')
@@ -178,10 +180,15 @@ export class Follower {
   }
 
   async #waitForWake(): Promise<void> {
-    const poll = new AbortController()
-    const waiting = this.#clock.wait(POLL_MS, poll.signal).catch(() => undefined)
-    await Promise.race([waiting, this.#wake.promise])
-    poll.abort()
+    await this.#wake.promise
     this.#wake = Promise.withResolvers()
+  }
+
+  /** Apart from the wake-ups, so that those need no timer each. */
+  async #wakeNowAndThen(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#clock.wait(POLL_MS, signal).catch(() => undefined)
+      this.#wake.resolve()
+    }
   }
 }

@@ -1,8 +1,8 @@
 import type { SubscriberId } from '../core/ids.ts'
 import type { Position } from '../core/position.ts'
 import { formatPosition } from '../core/position.ts'
-import { encodeApart } from './own-memory.ts'
-import { encodeWebSocketText } from './websocket-text.ts'
+import { encodeApart, joinApart } from './own-memory.ts'
+import { WEBSOCKET_PING, encodeWebSocketText } from './websocket-text.ts'
 
 /** The types of frames that {@link Frame} carries; `protocol.ts` says what is in them. */
 export type FrameType = 'subscribed' | 'event' | 'filtered' | 'gap' | 'snapshot' | 'ping' | 'reply' | 'coalesced'
@@ -39,6 +39,7 @@ export class Frame implements Sendable {
   readonly websocket: Buffer
   readonly #json: Buffer
   #sse: Buffer | undefined
+  #websocketProbe: Buffer | undefined
 
   constructor(
     type: FrameType,
@@ -70,6 +71,12 @@ export class Frame implements Sendable {
   get sse(): Buffer {
     this.#sse ??= encodeApart(this.#toEvent())
     return this.#sse
+  }
+
+  /** A WebSocket ping and the frame: one write for both. */
+  get websocketProbe(): Buffer {
+    this.#websocketProbe ??= joinApart([WEBSOCKET_PING, this.websocket])
+    return this.#websocketProbe
   }
 
   #toEvent(): string {

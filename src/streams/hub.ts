@@ -16,6 +16,9 @@ const DRAIN_SPREAD_MS = 10_000
 /** When an app that has too many streams may try again. */
 const TOO_MANY_RETRY_SECONDS = 5
 
+/** The latest at which those may try again for whom there is no room in the queue. */
+const OVERLOADED_RETRY_SECONDS_MAX = 5
+
 export type HubOptions = FeedOptions & { readonly limits?: Partial<HubLimits> }
 
 /** Whose stream may be opened, and the key that proved it; without `keyId` the admin key did. */
@@ -73,6 +76,22 @@ export class Hub implements Service {
   /** Whether new sessions are refused because the instance shuts down. */
   get isDraining(): boolean {
     return this.#isDraining
+  }
+
+  /**
+   * Waits until a request for a stream may be looked at: thousands come at once when another instance has gone.
+   * Rejects with `draining`, and with `overloaded` when too much waits already; those who are sent away are asked
+   * to come back at different times.
+   */
+  async admit(): Promise<void> {
+    const { limits, metrics, random } = this.#options
+    if (!this.#isDraining && this.pace.waiting >= limits.openingsWaitingMax) {
+      metrics.refused('overloaded')
+      const retryAfterSeconds = 1 + Math.floor(random() * OVERLOADED_RETRY_SECONDS_MAX)
+      throw new GatewayError('overloaded', { retryAfterSeconds })
+    }
+    await this.pace.turn()
+    if (this.#isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
   }
 
   /** Throws what `open` would throw: `draining` while the instance shuts down, `too_many_streams`. */

@@ -24,6 +24,8 @@ export type SessionLimits = {
 export type HubLimits = SessionLimits & {
   /** Streams of one app, waiting long polls included. */
   readonly streamsPerAppMax: number
+  /** Pieces of work for clients that come, or catch up, that may wait before more of them are refused. */
+  readonly openingsWaitingMax: number
 }
 
 export const DEFAULT_LIMITS: HubLimits = {
@@ -36,4 +38,5 @@ export const DEFAULT_LIMITS: HubLimits = {
   messageRate: { perSecond: 20, burst: 40 },
   commandsInFlightMax: 16,
   streamsPerAppMax: 5_000,
+  openingsWaitingMax: 4_096,
 }

@@ -84,7 +84,7 @@ export class StreamMetrics {
     this.#sessions.dec({ transport: kind })
   }
 
-  refused(reason: 'too_many_streams'): void {
+  refused(reason: 'too_many_streams' | 'overloaded'): void {
     this.#refusals.inc({ reason })
   }
 

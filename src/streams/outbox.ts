@@ -51,7 +51,8 @@ export class Outbox {
 
   /** Whether everything is in the transport's hands and it takes more. */
   get isDrained(): boolean {
-    return this.#queue.length === 0 && !this.#transport.isCongested
+    // Not the queue's length: asked for each frame of each client, it would be one more object to fetch.
+    return this.#queuedBytes === 0 && !this.#transport.isCongested
   }
 
   /** Whether so much can be pushed without anything being dropped for it. */

@@ -66,3 +66,14 @@ test('after a rest it is as at the beginning', async () => {
   await pace.turn()
   expect(hasTurned).toBe(false)
 })
+
+test('it says how much waits', async () => {
+  const { time, pace } = open()
+  const all = Array.from({ length: 50 }, async () => {
+    await pace.turn()
+    time.now += 1
+  })
+  expect(pace.waiting).toBeGreaterThan(30)
+  await Promise.all(all)
+  expect(pace.waiting).toBe(0)
+})

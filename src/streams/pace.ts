@@ -22,6 +22,11 @@ export class Pace {
     this.#clock = clock
   }
 
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
   /** Resolves when the caller may do its next piece, which should be a small one. */
   async turn(): Promise<void> {
     if (!this.#isRunning) {

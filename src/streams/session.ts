@@ -6,8 +6,8 @@ import type { AppLog, AppSlice } from './app-log.ts'
 import type { Batch, Bundle } from './batch.ts'
 import type { CloseName, Closing } from './close-codes.ts'
 import type { CommandRunner } from './commands.ts'
-import { Filter } from './filter.ts'
-import type { StreamFilter } from './filter.ts'
+import type { Filter, StreamFilter } from './filter.ts'
+import type { Filters } from './filters.ts'
 import type { Follower, LiveReader } from './follower.ts'
 import type { Frame } from './frame.ts'
 import { Inbox } from './inbox.ts'
@@ -16,7 +16,8 @@ import type { SessionLimits } from './limits.ts'
 import type { StreamMetrics } from './metrics.ts'
 import { Outbox } from './outbox.ts'
 import type { Pace } from './pace.ts'
-import { toFilteredFrame, toGapFrame, toPingFrame, toRecoveredFrame, toSnapshotFrame } from './protocol.ts'
+import type { Pings } from './pings.ts'
+import { toFilteredFrame, toGapFrame, toRecoveredFrame, toSnapshotFrame } from './protocol.ts'
 import type { SnapshotReader } from './snapshot.ts'
 import type { Transport } from './transport.ts'
 
@@ -30,6 +31,8 @@ export type SessionContext = {
   readonly log: AppLog
   readonly follower: Follower
   readonly snapshots: SnapshotReader
+  readonly pings: Pings
+  readonly filters: Filters
   readonly pace: Pace
   /** Absent where streams take no commands. */
   readonly commands: CommandRunner | undefined
@@ -121,13 +124,13 @@ export class Session implements LiveReader, InboxSession {
   /** Starts the stream after a position, or with a snapshot. */
   subscribe(after: Position | null, filter?: StreamFilter | null): void {
     if (this.#mode !== 'opened') return
-    this.#filter = filter ? new Filter(filter) : undefined
+    this.#filter = filter ? this.#context.filters.get(filter) : undefined
     this.#catchUp(() => (after === null ? this.#startFresh(undefined) : this.#resume(after)))
   }
 
   changeFilter(filter: StreamFilter | null, requestId: string | undefined): void {
     if (this.#tasks.length >= TASKS_MAX) return this.close({ name: 'too_many_messages' })
-    this.#add({ kind: 'filter', filter: filter === null ? undefined : new Filter(filter), requestId })
+    this.#add({ kind: 'filter', filter: filter === null ? undefined : this.#context.filters.get(filter), requestId })
   }
 
   tell(frame: Frame): void {
@@ -174,11 +177,15 @@ export class Session implements LiveReader, InboxSession {
     if (this.#inbox?.isIdle(now) === true) this.#inbox = undefined
     if (now - this.#pingedAt < limits.pingIntervalMs) return
     this.#pingedAt = now
-    if (!this.transport.probe()) {
+    const ping = this.#mode === 'live' ? this.#context.pings.at(this.#position) : undefined
+    const goesAtOnce = this.#outbox.isDrained
+    if (!this.transport.probe(goesAtOnce ? ping : undefined)) {
       this.transport.terminate()
       return this.end()
     }
-    if (this.#mode === 'live') this.#push(toPingFrame(this.#position))
+    if (ping === undefined) return
+    if (goesAtOnce) this.#count(1)
+    else this.#push(ping)
   }
 
   /** Ends the session and tells the client why. */
@@ -329,7 +336,7 @@ export class Session implements LiveReader, InboxSession {
 
   #send(batch: Batch): void {
     const filter = this.#filter
-    const wanted = filter === undefined ? batch : batch.where(({ about }) => about === undefined || filter.wants(about))
+    const wanted = filter === undefined ? batch : batch.partFor(filter)
     if (wanted.count === 0 || this.#push(wanted)) this.#position = batch.last
   }
 
@@ -351,9 +358,13 @@ export class Session implements LiveReader, InboxSession {
       this.#closeSlow()
       return false
     }
-    this.#frames += part.count
-    this.#context.metrics.sent(part.count)
+    this.#count(part.count)
     return true
+  }
+
+  #count(frames: number): void {
+    this.#frames += frames
+    this.#context.metrics.sent(frames)
   }
 
   #closeSlow(): void {

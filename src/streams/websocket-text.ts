@@ -2,6 +2,8 @@ import { allocateApart } from './own-memory.ts'
 
 /** FIN and the opcode of a text message (RFC 6455 section 5.2). */
 const FINAL_TEXT = 0x81
+/** A whole unmasked ping without data (RFC 6455 section 5.5.2), which every client library answers by itself. */
+export const WEBSOCKET_PING: Buffer = Buffer.from([0x89, 0])
 /** Lengths from here on take two more bytes, or eight. */
 const LENGTH_16 = 126
 const LENGTH_64 = 65_536

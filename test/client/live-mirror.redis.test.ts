@@ -1,6 +1,14 @@
 import * as fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { ClientState, ConnectOptions, Filter, Position, StreamClient, Update } from '../../src/client/client.ts'
+import type {
+  ClientState,
+  ConnectOptions,
+  Filter,
+  Position,
+  StreamClient,
+  TransportName,
+  Update,
+} from '../../src/client/client.ts'
 import { connect } from '../../src/client/client.ts'
 import { Mirror } from '../../src/client/mirror.ts'
 import type { Call, CallState } from '../../src/core/call.ts'
@@ -203,81 +211,93 @@ const Step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('filter' as const), who: fc.subarray([0, 1, 2]) }) },
 )
 
-test('whatever happens to calls, connections, the log, assignments and the filter, the mirror is the list', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(Step, { minLength: 20, maxLength: 80 }), async (steps) => {
-      const world = new World()
-      let instance = 0
-      // A token of one instance is good for the others, too.
-      const getToken = async () =>
-        (await rigs[instance % 2 === 0 ? 1 : 0].tokens.issue({ appId: world.app.appId })).token
-      const { client, proxy } = await open(world, { getToken })
-      let filter: Filter | null = null
-      const changes: Promise<void>[] = []
-      for (const step of steps) {
-        const name = 'who' in step && typeof step.who === 'number' ? (world.subscribers[step.who] ?? '') : ''
-        switch (step.do) {
-          case 'observe':
-            await world.observe(name, `${step.id}-${step.who}`, step.state)
-            break
-          case 'break':
-            if (step.isDeath) {
-              instance += 1
-              proxy.port = portOf(rigs[instance % 2 === 0 ? 0 : 1])
+const TRANSPORTS = ['websocket', 'sse', 'poll'] as const satisfies readonly TransportName[]
+
+test.each(TRANSPORTS)(
+  '%s: whatever happens to calls, connections, the log, assignments and the filter, the mirror is the list',
+  async (transport) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(Step, { minLength: 20, maxLength: 80 }), async (steps) => {
+        const world = new World()
+        let instance = 0
+        // A token of one instance is good for the others, too.
+        const getToken = async () =>
+          (await rigs[instance % 2 === 0 ? 1 : 0].tokens.issue({ appId: world.app.appId })).token
+        const { client, proxy } = await open(world, { getToken, transports: [transport] })
+        let filter: Filter | null = null
+        const changes: Promise<void>[] = []
+        for (const step of steps) {
+          const name = 'who' in step && typeof step.who === 'number' ? (world.subscribers[step.who] ?? '') : ''
+          switch (step.do) {
+            case 'observe':
+              await world.observe(name, `${step.id}-${step.who}`, step.state)
+              break
+            case 'break':
+              if (step.isDeath) {
+                instance += 1
+                proxy.port = portOf(rigs[instance % 2 === 0 ? 0 : 1])
+              }
+              proxy.break()
+              break
+            case 'settle':
+              await until('live', () => (client.state.name === 'live' ? true : undefined))
+              break
+            case 'epoch':
+              await rig.breakEpoch(world.app)
+              break
+            case 'trim':
+              await rig.trim(world.app, 1)
+              break
+            case 'assign':
+              await world.assign(name)
+              break
+            case 'unassign':
+              await world.unassign(name)
+              break
+            case 'filter': {
+              const ids = step.who.map((index) => world.subscribers[index] ?? '')
+              filter = ids.length === 0 ? null : { subscriber_ids: ids }
+              changes.push(client.setFilter(filter))
             }
-            proxy.break()
-            break
-          case 'settle':
-            await until('live', () => (client.state.name === 'live' ? true : undefined))
-            break
-          case 'epoch':
-            await rig.breakEpoch(world.app)
-            break
-          case 'trim':
-            await rig.trim(world.app, 1)
-            break
-          case 'assign':
-            await world.assign(name)
-            break
-          case 'unassign':
-            await world.unassign(name)
-            break
-          case 'filter': {
-            const ids = step.who.map((index) => world.subscribers[index] ?? '')
-            filter = ids.length === 0 ? null : { subscriber_ids: ids }
-            changes.push(client.setFilter(filter))
           }
         }
-      }
-      await Promise.all(changes)
-      expect(await mirrorOf(world, client, filter)).toEqual(await world.expected(filter))
-      for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
-    }),
-    { numRuns: Number(process.env['CALLHALF_HISTORIES'] ?? 60), endOnFailure: true },
-  )
-}, 120_000)
+        await Promise.all(changes)
+        expect(await mirrorOf(world, client, filter)).toEqual(await world.expected(filter))
+        for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
+      }),
+      {
+        numRuns: Number(process.env['CALLHALF_HISTORIES'] ?? (transport === 'websocket' ? 60 : 20)),
+        endOnFailure: true,
+      },
+    )
+  },
+  120_000,
+)
 
-test('a client that is cut off at random gets every event once, in order, or is told that it did not', async () => {
-  const world = new World()
-  const { client, proxy, updates } = await open(world)
-  const start = client.position
-  let cuts = 0
-  for (let n = 0; n < 400; n += 1) {
-    await world.observe(world.app.subscriberId, `call-${n % 7}`, n % 14 < 7 ? 'ringing' : 'released')
-    if (n % 23 === 0) {
-      proxy.break()
-      cuts += 1
+test.each(TRANSPORTS)(
+  '%s: a client that is cut off at random gets every event once, in order, or is told that it did not',
+  async (transport) => {
+    const world = new World()
+    const { client, proxy, updates } = await open(world, { transports: [transport] })
+    const start = client.position
+    let cuts = 0
+    for (let n = 0; n < 400; n += 1) {
+      await world.observe(world.app.subscriberId, `call-${n % 7}`, n % 14 < 7 ? 'ringing' : 'released')
+      if (n % 23 === 0) {
+        proxy.break()
+        cuts += 1
+      }
     }
-  }
-  const top = await rig.log.top(world.app)
-  await until('everything', () => (client.position?.offset === top.offset ? true : undefined))
-  const offsets = updates.flatMap((told) => (told.type === 'event' ? [told.position.offset] : []))
-  expect(offsets).toEqual(
-    Array.from({ length: top.offset - (start?.offset ?? 0) }, (_, index) => (start?.offset ?? 0) + index + 1),
-  )
-  expect(updates.filter(({ type }) => type === 'snapshot')).toHaveLength(1)
-  expect(cuts).toBeGreaterThan(10)
-})
+    const top = await rig.log.top(world.app)
+    await until('everything', () => (client.position?.offset === top.offset ? true : undefined))
+    const offsets = updates.flatMap((told) => (told.type === 'event' ? [told.position.offset] : []))
+    expect(offsets).toEqual(
+      Array.from({ length: top.offset - (start?.offset ?? 0) }, (_, index) => (start?.offset ?? 0) + index + 1),
+    )
+    expect(updates.filter(({ type }) => type === 'snapshot')).toHaveLength(1)
+    expect(cuts).toBeGreaterThan(10)
+  },
+)
 
 test('a client that takes up a position gets what came after it, and all the calls', async () => {
   const world = new World()

@@ -151,6 +151,7 @@ test('without any sign, lost calls are ended once they have stayed in their stat
       },
     },
     releaser: ingest,
+    dwell: { ringingMs: 90_000, answeredMs: 4 * 3_600_000 },
     clock,
     log: silentLogger,
   })

@@ -74,7 +74,7 @@ export type Tenant = {
 }
 
 export async function addTenant(
-  installation: Installation,
+  installation: Pick<Installation, 'admin' | 'control' | 'simulator'> & { readonly gateway: { readonly url: string } },
   subscribers: readonly { readonly id: string; readonly number: string; readonly name?: string }[],
   networkConfig: Readonly<Record<string, unknown>> = {},
 ): Promise<Tenant> {

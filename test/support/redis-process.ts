@@ -11,19 +11,24 @@ import { until } from './until.ts'
 
 const UNPACKED = join(import.meta.dirname, '../../.callhalf/debian')
 
+/** Settings of redis-server besides the usual ones of a test. */
+export type RedisSettings = Readonly<Record<string, string | number>>
+
 /** A redis-server on a TCP port, with an append-only file; to be killed and started at will. */
 export class RedisProcess implements AsyncDisposable {
   readonly port: number
   readonly #dir: string
+  readonly #settings: RedisSettings
   #child: ChildProcess | undefined
 
-  private constructor(port: number, dir: string) {
+  private constructor(port: number, dir: string, settings: RedisSettings) {
     this.port = port
     this.#dir = dir
+    this.#settings = settings
   }
 
-  static async start(): Promise<RedisProcess> {
-    const server = new RedisProcess(await freePort(), await mkdtemp(join(tmpdir(), 'callhalf-redis-')))
+  static async start(settings: RedisSettings = {}): Promise<RedisProcess> {
+    const server = new RedisProcess(await freePort(), await mkdtemp(join(tmpdir(), 'callhalf-redis-')), settings)
     await server.launch()
     return server
   }
@@ -45,6 +50,7 @@ export class RedisProcess implements AsyncDisposable {
       save: '',
       'repl-diskless-sync-delay': 0,
       'enable-debug-command': 'local',
+      ...this.#settings,
     }
     const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])
     const child = spawn(command, args, { stdio: 'ignore', env })
@@ -63,6 +69,16 @@ export class RedisProcess implements AsyncDisposable {
     const exited = once(child, 'exit')
     child.kill('SIGKILL')
     await exited
+  }
+
+  /** SIGSTOP: its connections stay open and silent, as those of a machine that has gone. */
+  pause(): void {
+    this.#child?.kill('SIGSTOP')
+  }
+
+  /** SIGCONT. */
+  resume(): void {
+    this.#child?.kill('SIGCONT')
   }
 
   /** Runs commands on a connection of their own. */
@@ -98,7 +114,7 @@ export class RedisProcess implements AsyncDisposable {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const address = server.address()
@@ -108,7 +124,8 @@ async function freePort(): Promise<number> {
   return address.port
 }
 
-async function findServer(): Promise<{ readonly command: string; readonly env: NodeJS.ProcessEnv }> {
+/** The redis-server program of this machine, or the one that was unpacked. */
+export async function findServer(): Promise<{ readonly command: string; readonly env: NodeJS.ProcessEnv }> {
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
   const found = folders.map((folder) => join(folder, 'redis-server')).find((path) => existsSync(path))
   if (found !== undefined) return { command: found, env: {} }

@@ -53,11 +53,18 @@ export class StreamClient {
 
   static async open(
     url: string,
-    options: { readonly key?: string; readonly protocols?: readonly string[]; readonly autoPong?: boolean },
+    options: {
+      readonly key?: string
+      readonly protocols?: readonly string[]
+      readonly autoPong?: boolean
+      /** Trusted for a server with TLS. */
+      readonly ca?: string
+    },
   ): Promise<StreamClient> {
     const socket = new WebSocket(url.replace(/^http/, 'ws'), [...(options.protocols ?? [])], {
       headers: options.key === undefined ? {} : { authorization: `Bearer ${options.key}` },
       autoPong: options.autoPong ?? true,
+      ...(options.ca !== undefined && { ca: options.ca }),
     })
     const client = new StreamClient(socket)
     await once(socket, 'open')

@@ -10,6 +10,7 @@ import type { AppRef, NetworkRef } from '../../src/core/ids.ts'
 import { ShardSchema, toAppId, toCallId, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { Authenticator } from '../../src/http/authentication.ts'
+import type { CertificateWatch } from '../../src/http/certificate.ts'
 import type { HttpEnv } from '../../src/http/context.ts'
 import { HttpMetrics } from '../../src/http/metrics.ts'
 import { observeRequests } from '../../src/http/observe.ts'
@@ -44,6 +45,7 @@ export type RigOptions = Partial<HubLimits> & {
   readonly commands?: CommandRunner
   readonly origins?: readonly string[]
   readonly drainDelayMs?: number
+  readonly certificate?: CertificateWatch
 }
 
 /** An app of the rig with one of its keys; it begins with one subscriber, `<app id>@example.net`. */
@@ -68,7 +70,7 @@ export class StreamRig {
   readonly #keys = new Map<string, Required<Caller>>()
   readonly #directoryListeners = new Set<() => void>()
 
-  constructor(redis: TestRedis, { commands, origins, drainDelayMs, ...limits }: RigOptions = {}) {
+  constructor(redis: TestRedis, { commands, origins, drainDelayMs, certificate, ...limits }: RigOptions = {}) {
     this.#redis = redis.connect()
     // Some tests stop the server under it.
     this.#redis.on('error', () => undefined)
@@ -113,6 +115,7 @@ export class StreamRig {
       host: '127.0.0.1',
       port: 0,
       ...(drainDelayMs !== undefined && { drainDelayMs }),
+      ...(certificate !== undefined && { certificate }),
       log: silentLogger,
     })
   }

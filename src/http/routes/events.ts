@@ -4,7 +4,7 @@ import { PollAnswerSchema, toPollText } from '../../streams/protocol.ts'
 import type { HttpEnv } from '../context.ts'
 import type { DefineOperation } from '../operation.ts'
 import { AppParams } from '../schemas/parameters.ts'
-import { afterField, filterFields, readAfter, readCredentials, readFilter } from '../stream-query.ts'
+import { afterField, allowOrigin, filterFields, readAfter, readCredentials, readFilter } from '../stream-query.ts'
 import type { StreamRouteDeps } from './stream.ts'
 
 const WAIT_SECONDS_DEFAULT = 25
@@ -27,6 +27,7 @@ const EventsQuery = v.strictObject({
     ),
   ),
   ...filterFields,
+  token: v.optional(v.pipe(v.string(), v.description('A stream token, instead of a key; good for one request'))),
 })
 
 /** The stream for those who can only ask: long polling, with the positions of the stream. */
@@ -55,8 +56,8 @@ export function addEventRoutes(
         errors: ['draining', 'too_many_streams', 'origin_refused'],
       },
       async ({ params, query, c }) => {
-        const { authorization, origin } = readCredentials(c)
-        const admission = await authenticator.authenticate({ appId: params.app_id, authorization, origin })
+        const credentials = { ...readCredentials(c), token: query.token }
+        const admission = await authenticator.authenticate({ appId: params.app_id, ...credentials })
         const filter = readFilter(c)
         const request = {
           after: readAfter(query.after),
@@ -65,7 +66,8 @@ export function addEventRoutes(
           limit: Number(query.limit ?? LIMIT_DEFAULT),
         }
         const answer = await hub.poll(admission, { request, gone: c.req.raw.signal })
-        return { status: 200, text: toPollText(answer), headers: { 'content-type': 'application/json' } }
+        const headers = { 'content-type': 'application/json', ...allowOrigin(credentials.origin) }
+        return { status: 200, text: toPollText(answer), headers }
       },
     ),
   )

@@ -7,8 +7,8 @@ import type { HttpContext, HttpEnv } from '../context.ts'
 import type { DefineOperation } from '../operation.ts'
 import { AppParams } from '../schemas/parameters.ts'
 import type { StreamAuthenticator } from '../stream-authentication.ts'
-import { afterField, filterFields, readAfter, readCredentials, readFilter } from '../stream-query.ts'
-import { openEventStream, sseHeaders } from '../stream-sse.ts'
+import { afterField, allowOrigin, filterFields, readAfter, readCredentials, readFilter } from '../stream-query.ts'
+import { SSE_HEADERS, openEventStream } from '../stream-sse.ts'
 
 const TAG = 'Stream'
 
@@ -53,17 +53,18 @@ export function addStreamRoutes(app: Hono<HttpEnv>, define: DefineOperation, dep
         query: StreamQuery,
         headers: [lastEventId],
         responses: { 200: { description: 'Events until one side closes', mediaType: 'text/event-stream' } },
-        errors: ['draining', 'too_many_streams', 'origin_refused'],
+        errors: ['draining', 'overloaded', 'too_many_streams', 'origin_refused'],
       },
       async ({ params, query, c }) => {
         requireEventStream(c)
         const after = readAfter(c.req.header('last-event-id') ?? query.after)
         const filter = readFilter(c)
+        await hub.admit()
         const credentials = { ...readCredentials(c), token: query.token }
         const admission = await authenticator.authenticate({ appId: params.app_id, ...credentials })
         const cutOff = () => c.env?.incoming?.socket.destroy()
         const text = openEventStream(hub, { admission, after, filter, cutOff })
-        return { status: 200, text, headers: sseHeaders(credentials.origin) }
+        return { status: 200, text, headers: { ...SSE_HEADERS, ...allowOrigin(credentials.origin) } }
       },
     ),
   )

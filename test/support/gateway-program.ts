@@ -1,0 +1,69 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { until } from './until.ts'
+
+const PROGRAM = join(import.meta.dirname, '../../bin/callhalf.js')
+
+type Env = Readonly<Record<string, string>>
+
+/** `callhalf serve` in a process of its own, as an operator runs it. */
+export class GatewayProgram implements AsyncDisposable {
+  readonly url: string
+  readonly #child: ChildProcess
+
+  private constructor(url: string, child: ChildProcess) {
+    this.url = url
+    this.#child = child
+  }
+
+  /** Resolves when it listens; rejects with what it said when it ends instead. */
+  static async start(env: Env): Promise<GatewayProgram> {
+    const { child, said } = run('serve', env)
+    const url = await until(
+      'the gateway to listen',
+      () => {
+        if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${said()}`)
+        return /Callhalf listens on (\S+)/.exec(said())?.[1]
+      },
+      30_000,
+    )
+    return new GatewayProgram(url, child)
+  }
+
+  /** SIGTERM; resolves with the exit code. */
+  async stop(): Promise<number | null> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const exited = once(this.#child, 'exit')
+      this.#child.kill('SIGTERM')
+      await exited
+    }
+    return this.#child.exitCode
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+}
+
+/** Runs a command of `callhalf` to its end. */
+export async function runCallhalf(
+  command: string,
+  env: Env,
+): Promise<{ readonly code: number | null; readonly said: string }> {
+  const { child, said } = run(command, env)
+  await once(child, 'close')
+  return { code: child.exitCode, said: said() }
+}
+
+function run(command: string, env: Env): { readonly child: ChildProcess; readonly said: () => string } {
+  const child = spawn(process.execPath, [PROGRAM, command], {
+    env: { PATH: process.env['PATH'], CALLHALF_LOG_LEVEL: 'silent', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const output: string[] = []
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => void output.push(text))
+  }
+  return { child, said: () => output.join('') }
+}
