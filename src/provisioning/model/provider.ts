@@ -66,6 +66,15 @@ export type ProviderContext = {
 }
 
 /**
+ * What a provider tells unasked: that a request stands otherwise than it did. It may come twice, out of order, before
+ * the answer to the request itself, and of a request that is long over.
+ */
+export type ProviderNotice = {
+  readonly idempotencyKey: string
+  readonly result: Extract<ProviderResult, { kind: 'answered' }>
+}
+
+/**
  * A provider of numbers or of services on numbers. Implementations never throw for what a provider answers;
  * they reject only for their own mistakes, which the engine treats as `unknown`.
  */
@@ -80,6 +89,12 @@ export interface NumberProvider {
   find(request: ProviderRequest, context: ProviderContext): Promise<ProviderResult | undefined>
   /** Asks to abandon a request; the answer says how it stands now. Needs `canCancel`. */
   cancel(ref: string, request: ProviderRequest, context: ProviderContext): Promise<ProviderResult>
-  /** Needs `judgesEligibility`. */
+  /** Needs `judgesEligibility`. Rejects with `provider_unavailable` or `provider_refused` when there is no judgement. */
   judgeEligibility(e164: string, context: ProviderContext): Promise<Eligibility>
+  /**
+   * Calls back with what is told unasked, until the returned function is called. The listener says whether it knows
+   * the request. A notice that it does not take, or that a crashed process had, is lost: `poll` tells the same.
+   * Absent: the provider tells nothing by itself.
+   */
+  listen?(listener: (notice: ProviderNotice) => Promise<boolean>): () => void
 }

@@ -4,7 +4,9 @@ import type { ContactRole, CustomerStatus, PaymentType, InvoiceLine } from '../m
 import type { NumberState } from '../model/number-state.ts'
 import type { FulfilmentState, ResumableState } from '../model/fulfilment.ts'
 import type { OrderParameters } from '../model/order-terms.ts'
-import type { ProviderAction } from '../model/provider.ts'
+import type { LineOutcome, ProviderAction } from '../model/provider.ts'
+import type { SandboxFaultKind, SandboxOperation } from '../adapters/sandbox/faults.ts'
+import type { LinePlan, SandboxOrderState, SandboxRequest } from '../adapters/sandbox/plan.ts'
 
 /** Written as JSON text, read as the value. */
 type Json<Value> = ColumnType<Value, string, string>
@@ -326,18 +328,35 @@ export type ProvisioningSchema = {
     account: string
     e164: string
     product: string
-    state: string
-    customer_ref: string | null
+    state: 'active' | 'ended'
+    attributes: ColumnType<Readonly<Record<string, unknown>>, string | undefined, string>
     started_at: DefaultNow
     ended_at: Date | null
   }
   readonly sandbox_orders: {
     ref: string
+    account: string
     idempotency_key: string
-    request: Json<unknown>
-    state: string
-    results: Json<unknown>
+    request: Json<SandboxRequest>
+    state: SandboxOrderState
+    plan: Json<readonly LinePlan[]>
+    results: Json<readonly LineOutcome[]>
+    visible_at: Date
     ready_at: Date
+    late_ms: number | null
+    notices_each: number
+    notices_due: Generated<number>
+    created_at: DefaultNow
+  }
+  readonly sandbox_faults: {
+    fault_id: BigSerial
+    account: string
+    fault: SandboxFaultKind
+    operation: SandboxOperation
+    e164: string | null
+    product: string | null
+    remaining: number | null
+    delay_ms: number
     created_at: DefaultNow
   }
   readonly provisioning_idempotency: {

@@ -191,20 +191,41 @@ create table sandbox_lines (
   line_id text collate "C" primary key,
   account text collate "C" not null,
   e164 text collate "C" not null,
-  product text not null,
-  state text not null,
-  customer_ref text,
+  product text collate "C" not null,
+  state text not null check (state in ('active', 'ended')),
+  attributes jsonb not null default '{}',
   started_at timestamptz not null default now(),
-  ended_at timestamptz
+  ended_at timestamptz,
+  check ((state = 'ended') = (ended_at is not null))
 );
 create unique index sandbox_lines_live on sandbox_lines (e164, product) where ended_at is null;
 create table sandbox_orders (
   ref text collate "C" primary key,
-  idempotency_key text collate "C" not null unique,
+  account text collate "C" not null,
+  idempotency_key text collate "C" not null,
   request jsonb not null,
-  state text not null,
+  state text not null check (state in ('accepted', 'late', 'done', 'cancelled')),
+  plan jsonb not null,
   results jsonb not null,
+  visible_at timestamptz not null,
   ready_at timestamptz not null,
+  late_ms integer,
+  notices_each integer not null,
+  notices_due integer not null default 0,
+  created_at timestamptz not null default now(),
+  unique (account, idempotency_key)
+);
+create index sandbox_orders_open on sandbox_orders (ready_at) where state in ('accepted', 'late');
+create index sandbox_orders_untold on sandbox_orders (ref) where notices_due > 0;
+create table sandbox_faults (
+  fault_id bigint generated always as identity primary key,
+  account text collate "C" not null,
+  fault text not null,
+  operation text not null check (operation in ('execute', 'poll', 'find', 'cancel')),
+  e164 text collate "C",
+  product text collate "C",
+  remaining integer check (remaining >= 0),
+  delay_ms integer not null,
   created_at timestamptz not null default now()
 );
 
