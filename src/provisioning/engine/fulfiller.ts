@@ -271,6 +271,8 @@ async function invoke(
       return provider.find(request, context)
     case 'cancel':
       return provider.cancel(ref, request, context)
+    default:
+      return kind satisfies never
   }
 }
 

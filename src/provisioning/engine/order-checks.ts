@@ -103,6 +103,8 @@ function countOf(terms: OrderTerms): { readonly field: string; readonly count: n
     case 'change':
     case 'delete':
       return { field: 'numbers', count: terms.numbers.length }
+    default:
+      return terms satisfies never
   }
 }
 
@@ -149,6 +151,8 @@ function placesOf(terms: OrderTerms): { readonly locationId?: string; readonly c
     case 'delete':
     case 'deleteAll':
       return {}
+    default:
+      return terms satisfies never
   }
 }
 

@@ -61,6 +61,8 @@ async function takeByAction(tx: Queries, { request, orderId, kind }: Ask): Promi
       return lockServices(tx, { customerId, productId, kind, terms })
     case 'deleteAll':
       return lockAllServices(tx, { customerId, productId, kind, terms })
+    default:
+      return terms satisfies never
   }
 }
 

@@ -59,6 +59,8 @@ export async function applyAnswer(tx: Queries, answered: Answered): Promise<Stuc
       })
     case 'unknown':
       return applyFailure(tx, step, { state: currentOf(answered.call), reason: result.reason })
+    default:
+      return result satisfies never
   }
 }
 

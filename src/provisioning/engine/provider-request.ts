@@ -50,6 +50,8 @@ async function readWanted(tx: Queries, order: LockedOrder): Promise<Attributes> 
     case 'delete':
     case 'deleteAll':
       return { reason: terms.reason }
+    default:
+      return terms satisfies never
   }
 }
 

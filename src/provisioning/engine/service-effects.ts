@@ -66,7 +66,6 @@ async function endServices(
     returning service_id, e164,
       (select action from orders where orders.order_id = services.order_id) = 'port' as is_ported`.execute(tx)
   const isNumber = order.product_kind === 'number'
-  const stateOf = (isPorted: boolean) => (isPorted ? ('removed' as const) : ('aging' as const))
   for (const isPorted of isNumber ? [false, true] : []) {
     const numbers = ended.filter((service) => service.is_ported === isPorted).map((service) => service.e164)
     if (numbers.length > 0) await releaseNumbers(tx, { numbers, to: stateOf(isPorted), agingDays })
@@ -83,6 +82,9 @@ async function endServices(
     })),
   )
 }
+
+/** A number that was ported in goes back to the carrier that it was from. */
+const stateOf = (isPorted: boolean) => (isPorted ? ('removed' as const) : ('aging' as const))
 
 async function changeServices(tx: Queries, order: LockedOrder, items: readonly DoneItem[]): Promise<void> {
   const changes = changesOf(order)
@@ -144,5 +146,7 @@ function placeOf(terms: OrderParameters): {
     case 'delete':
     case 'deleteAll':
       return {}
+    default:
+      return terms satisfies never
   }
 }
