@@ -45,8 +45,7 @@ import { Tester } from '../../src/webhooks/tester.ts'
 import { Verifier } from '../../src/webhooks/verifier.ts'
 import { checkedRequest, textField } from './checked-request.ts'
 import type { ApiResponse, RequestOptions } from './checked-request.ts'
-import { startTestRecords } from './records.ts'
-import type { TestRecords } from './records.ts'
+import { startTestRecords, type StoreName, type TestRecords } from './records.ts'
 import { startTestRedis } from './redis.ts'
 import { ScriptedAdapterType } from './scripted-adapter.ts'
 import { unusedPorts } from './unused-ports.ts'
@@ -62,11 +61,11 @@ export type RigTenant = {
   readonly subscriberId: string
 }
 
-/** The one thing about a rig that is decided when it starts. */
-export type RigOptions = { readonly requiresVerification?: boolean }
+/** What about a rig is decided when it starts; `store` is PGlite unless given. */
+export type RigOptions = { readonly requiresVerification?: boolean; readonly store?: StoreName }
 
 /**
- * The whole HTTP API over real records (PGlite) and a real Redis; only the provider's network is a
+ * The whole HTTP API over real records and a real Redis; only the provider's network is a
  * script. Webhooks can be registered for any name under example.net and for receivers on 127.0.0.1, and
  * tests, challenges and replays are those of the gateway; nothing follows the logs, so that no event is
  * sent. Every answer is checked against the schema that its operation documents.
@@ -99,7 +98,7 @@ export class ApiRig {
   #sequence = 0
 
   static async start(options: RigOptions = {}): Promise<ApiRig> {
-    const [records, redis] = await Promise.all([startTestRecords('pglite'), startTestRedis()])
+    const [records, redis] = await Promise.all([startTestRecords(options.store ?? 'pglite'), startTestRedis()])
     const rig = new ApiRig(records, redis, options)
     rig.#deliverer.start()
     await rig.#store.start()

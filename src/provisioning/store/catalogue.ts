@@ -27,6 +27,8 @@ export type City = {
   readonly areaCodes: readonly string[]
   readonly productIds: readonly string[]
 }
+/** What one number of each product costs. */
+export type ProductPrices = ReadonlyMap<string, { readonly oneTime: Money; readonly monthly: Money }>
 export type CountryOffer = { readonly countryCode: string; readonly productIds: readonly string[] }
 
 export const PRODUCT_FIELDS = {
@@ -72,6 +74,25 @@ export class Catalogue {
     const [row] = rows
     if (row === undefined) throw new GatewayError('product_not_found')
     return toProduct(row)
+  }
+
+  /** The prices of these products in a currency; none without one, nor of products that it has no price for. */
+  async pricesOf(productIds: ReadonlySet<string>, currency: string | undefined): Promise<ProductPrices> {
+    if (currency === undefined || productIds.size === 0) return new Map()
+    const rows = await this.#database.query((db) =>
+      db
+        .selectFrom('product_prices')
+        .select(['product_id', 'one_time', 'monthly'])
+        .where('product_id', 'in', [...productIds])
+        .where('currency', '=', currency)
+        .execute(),
+    )
+    return new Map(
+      rows.map(({ product_id, one_time, monthly }) => [
+        product_id,
+        { oneTime: toMoney(one_time, currency), monthly: toMoney(monthly, currency) },
+      ]),
+    )
   }
 
   /** The countries in which products are offered, by code. */

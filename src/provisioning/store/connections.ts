@@ -28,7 +28,7 @@ export const CONNECTION_FIELDS = {
 
 type Row = Selectable<ProvisioningSchema['connections']>
 
-/** Connections come about in the operator's own systems, which tell us of them; customers only read them. */
+/** Connections come about in the operator's own systems, which tell us of them; customers only read those that have not ended. */
 export class Connections {
   readonly #database: ProvisioningDatabase
 
@@ -41,13 +41,13 @@ export class Connections {
       table: 'connections',
       idColumn: 'connection_id',
       fields: CONNECTION_FIELDS,
-      where: sql`customer_id = ${customerId}`,
+      where: sql`customer_id = ${customerId} and status <> 'ended'`,
     }
     const page = await this.#database.query((db) => listRows<Row>(db, source, request))
     return { ...page, items: page.items.map(toConnection) }
   }
 
-  /** Rejects with `resource_not_found`. */
+  /** Rejects with `resource_not_found`, also for one that has ended. */
   async find(customerId: string, connectionId: string): Promise<Connection> {
     const row = await this.#database.query((db) =>
       db
@@ -55,6 +55,7 @@ export class Connections {
         .selectAll()
         .where('connection_id', '=', connectionId)
         .where('customer_id', '=', customerId)
+        .where('status', '<>', 'ended')
         .executeTakeFirst(),
     )
     if (row === undefined) throw new GatewayError('resource_not_found')

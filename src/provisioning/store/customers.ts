@@ -106,9 +106,7 @@ export class Customers {
     const { scope, customerId, input } = change
     return this.#database.transaction(async (tx) => {
       const before = await lock(tx, change)
-      if (input.defaultPaymentMethodId !== undefined) {
-        await requirePaymentMethod(tx, customerId, input.defaultPaymentMethodId)
-      }
+      await setDefault(tx, customerId, input.defaultPaymentMethodId)
       const row = await tx
         .updateTable('customers')
         .set({
@@ -191,15 +189,22 @@ async function lock(tx: Tx, { scope, customerId, version }: Change): Promise<Row
   return row
 }
 
-async function requirePaymentMethod(tx: Tx, customerId: string, paymentMethodId: string): Promise<void> {
-  const row = await tx
-    .selectFrom('payment_methods')
-    .select('payment_method_id')
-    .where('payment_method_id', '=', paymentMethodId)
-    .where('customer_id', '=', customerId)
-    .executeTakeFirst()
-  if (row === undefined) {
-    throw new GatewayError('resource_not_found', { detail: 'The customer has no such payment method.' })
+/** The payment methods say which of them is the default, too; the old one first, as there can only be one. */
+async function setDefault(tx: Tx, customerId: string, paymentMethodId: string | undefined): Promise<void> {
+  await sql`
+    update payment_methods set is_default = false, version = version + 1, updated_at = now()
+    where customer_id = ${customerId} and is_default and payment_method_id <> ${paymentMethodId ?? ''}`.execute(tx)
+  if (paymentMethodId === undefined) return
+  const { rows } = await sql`
+    update payment_methods set is_default = true, version = version + case when is_default then 0 else 1 end,
+      updated_at = case when is_default then updated_at else now() end
+    where customer_id = ${customerId} and payment_method_id = ${paymentMethodId}
+    returning payment_method_id`.execute(tx)
+  if (rows.length === 0) {
+    throw new GatewayError('resource_not_found', {
+      detail: 'The customer has no such payment method.',
+      fields: { field: 'defaultPaymentMethodId' },
+    })
   }
 }
 

@@ -26,8 +26,8 @@ export type Page<Item> = { readonly items: readonly Item[]; readonly cursor?: st
 type SortKey = {
   readonly field: string
   readonly column: string
-  readonly cast: RawBuilder<unknown>
-  isDescending: boolean
+  readonly kind: ListField['kind']
+  readonly isDescending: boolean
 }
 
 const CASTS = {
@@ -85,7 +85,7 @@ function parseSort({ fields }: ListSource, sort: string | undefined): SortKey[] 
         { field: 'sort', message: `must name fields of ${names.join(', ')}, each with or without -` },
       ])
     }
-    return { field, column: known.column, cast: CASTS[known.kind], isDescending }
+    return { field, column: known.column, kind: known.kind, isDescending }
   })
   if (keys.length > SORT_KEYS_MAX || new Set(keys.map((key) => key.field)).size < keys.length) {
     throw invalidRequest([{ field: 'sort', message: `must name up to ${SORT_KEYS_MAX} fields, each once` }])
@@ -97,7 +97,7 @@ function parseSort({ fields }: ListSource, sort: string | undefined): SortKey[] 
 const idKey = ({ idColumn }: ListSource): SortKey => ({
   field: 'id',
   column: idColumn,
-  cast: CASTS.text,
+  kind: 'text',
   isDescending: false,
 })
 
@@ -106,6 +106,10 @@ function equalities(fields: ListFields, equals: Readonly<Record<string, string>>
     const field = fields[name]
     if (field === undefined || !isOfKind(field.kind, value)) {
       throw invalidRequest([{ field: name, message: `must be ${field === undefined ? 'absent' : NAMES[field.kind]}` }])
+    }
+    // What callers have seen of a time are its milliseconds.
+    if (field.kind === 'time') {
+      return sql`date_trunc('milliseconds', ${sql.ref(field.column)}) = ${new Date(value).toISOString()}::timestamptz`
     }
     return sql`${sql.ref(field.column)} = ${value}::${CASTS[field.kind]}`
   })
@@ -123,16 +127,28 @@ function isOfKind(kind: ListField['kind'], value: string): boolean {
   if (kind === 'integer') return /^-?\d{1,15}$/.test(value)
   if (kind === 'decimal') return /^-?\d{1,12}(\.\d{1,6})?$/.test(value)
   if (kind === 'boolean') return value === 'true' || value === 'false'
-  if (kind === 'time')
-    return /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:\d{2})$/.test(value) && !Number.isNaN(Date.parse(value))
-  return true
+  if (kind === 'time') return /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:\d{2})$/.test(value) && isTime(value)
+  return !value.includes('\0') && value.isWellFormed()
 }
+
+/** Whether there is such a day and such a time of day. */
+function isTime(value: string): boolean {
+  const [year, month, day] = value.slice(0, 10).split('-').map(Number)
+  const date = new Date(Date.UTC(year ?? 0, (month ?? 0) - 1, day ?? 0))
+  return date.getUTCDate() === day && date.getUTCMonth() + 1 === month && !Number.isNaN(Date.parse(value))
+}
+
+/** Whether the database writes values of this kind so; a time is in its own notation. */
+const isKept = (kind: ListField['kind'], value: string): boolean =>
+  kind === 'time'
+    ? /^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{1,6})?[+-]\d{2}(:\d{2})?$/.test(value) && isTime(value)
+    : isOfKind(kind, value)
 
 /** What comes after the row with these values: `(a > 1) or (a = 1 and b > 2)`. */
 function after(keys: readonly SortKey[], values: readonly string[]): RawBuilder<unknown> {
   const is = (index: number, operator: RawBuilder<unknown>) => {
     const key = keys[index]
-    return key === undefined ? sql`true` : sql`${sql.ref(key.column)} ${operator} ${values[index]}::${key.cast}`
+    return key === undefined ? sql`true` : sql`${sql.ref(key.column)} ${operator} ${values[index]}::${CASTS[key.kind]}`
   }
   const alternatives = keys.map((key, index) => {
     const beyond = is(index, key.isDescending ? sql`<` : sql`>`)
@@ -152,7 +168,8 @@ function writeCursor(keys: readonly SortKey[], row: object): string {
 
 function readCursor(cursor: string, keys: readonly SortKey[]): readonly string[] {
   const [order, ...values] = parseTexts(cursor)
-  if (order !== orderOf(keys) || values.length !== keys.length) {
+  const fits = keys.every(({ kind }, index) => isKept(kind, values[index] ?? ''))
+  if (order !== orderOf(keys) || values.length !== keys.length || !fits) {
     throw invalidRequest([{ field: 'cursor', message: 'must be that of a page of the same list in the same order' }])
   }
   return values

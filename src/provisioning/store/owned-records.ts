@@ -18,8 +18,12 @@ export type OwnedKind<Row extends object, Model, Input> = {
   readonly toModel: (row: Row) => Model
   /** Every column that a caller sets, null where it leaves one out. */
   readonly toColumns: (input: Input) => Readonly<Record<string, unknown>>
+  /** Whether those of one customer depend on each other, so that only one of them may change at a time. */
+  readonly isOneAtATime?: true
   /** Checks, and changes of siblings, that a new or changed one needs. */
   readonly beforeWrite?: (write: OwnedWrite<Input>) => Promise<void>
+  /** What else must say the same as one that is new or changed. */
+  readonly afterWrite?: (write: OwnedWrite<Input> & { readonly id: string }) => Promise<void>
   /** Rejects when it may not be removed. */
   readonly beforeRemove?: (tx: Transaction<ProvisioningSchema>, id: string) => Promise<void>
 }
@@ -74,9 +78,9 @@ export class OwnedRecords<Row extends Versioned, Model, Input> {
     onCreated: (tx: Transaction<ProvisioningSchema>, model: Model) => Promise<void>,
   ): Promise<Model> {
     const { customerId, input, now } = change
-    const { idColumn, idKind, toColumns, toModel, beforeWrite } = this.#kind
+    const { idColumn, idKind, toColumns, toModel, beforeWrite, afterWrite } = this.#kind
     return this.#database.transaction(async (tx) => {
-      await lockCustomer(tx, customerId)
+      await this.#lockCustomer(tx, customerId)
       await beforeWrite?.({ tx, customerId, input })
       const id = newId(idKind, now)
       const columns = { [idColumn]: id, customer_id: customerId, ...toColumns(input) }
@@ -84,6 +88,7 @@ export class OwnedRecords<Row extends Versioned, Model, Input> {
         insert into ${this.#table()} (${sql.join(Object.keys(columns).map((name) => sql.ref(name)))})
         values (${sql.join(Object.values(columns))}) returning *`.execute(tx)
       const model = toModel(existing(rows))
+      await afterWrite?.({ tx, customerId, id, input })
       await onCreated(tx, model)
       await this.#audit(tx, { change, id, action: 'create', after: model })
       return model
@@ -93,9 +98,9 @@ export class OwnedRecords<Row extends Versioned, Model, Input> {
   /** Replaces all that a caller sets. Rejects with `resource_not_found` and `etag_mismatch`. */
   replace(change: ChangeContext & { readonly id: string; readonly input: Input }): Promise<Model> {
     const { customerId, id, input } = change
-    const { toColumns, toModel, beforeWrite } = this.#kind
+    const { toColumns, toModel, beforeWrite, afterWrite } = this.#kind
     return this.#database.transaction(async (tx) => {
-      await lockCustomer(tx, customerId)
+      await this.#lockCustomer(tx, customerId)
       const before = await this.#lock(tx, change)
       await beforeWrite?.({ tx, customerId, id, input })
       const settings = Object.entries(toColumns(input)).map(([name, value]) => sql`${sql.ref(name)} = ${value}`)
@@ -103,6 +108,7 @@ export class OwnedRecords<Row extends Versioned, Model, Input> {
         update ${this.#table()} set ${sql.join(settings)}, version = version + 1, updated_at = now()
         where ${this.#is(id)} returning *`.execute(tx)
       const model = toModel(existing(rows))
+      await afterWrite?.({ tx, customerId, id, input })
       await this.#audit(tx, { change, id, action: 'update', before: toModel(before), after: model })
       return model
     })
@@ -112,12 +118,16 @@ export class OwnedRecords<Row extends Versioned, Model, Input> {
   remove(change: ChangeContext & { readonly id: string }): Promise<void> {
     const { customerId, id } = change
     return this.#database.transaction(async (tx) => {
-      await lockCustomer(tx, customerId)
+      await this.#lockCustomer(tx, customerId)
       const before = await this.#lock(tx, change)
       await this.#kind.beforeRemove?.(tx, id)
       await sql`delete from ${this.#table()} where ${this.#is(id)}`.execute(tx)
       await this.#audit(tx, { change, id, action: 'remove', before: this.#kind.toModel(before) })
     })
+  }
+
+  #lockCustomer(tx: Transaction<ProvisioningSchema>, customerId: string): Promise<void> {
+    return lockCustomer(tx, customerId, { isAlone: this.#kind.isOneAtATime === true })
   }
 
   async #lock(

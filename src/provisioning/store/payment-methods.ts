@@ -1,4 +1,5 @@
 import { sql, type Selectable, type Transaction } from 'kysely'
+import { invalidRequest } from '../../core/parse-input.ts'
 import { ownedOf, type Owned, type PaymentType } from '../model/account.ts'
 import type { ProvisioningDatabase } from './database.ts'
 import type { ListFields } from './listing.ts'
@@ -48,9 +49,25 @@ export const createPaymentMethods = (database: ProvisioningDatabase): PaymentMet
       is_default: input.isDefault,
       status: 'active',
     }),
-    beforeWrite: giveUpDefault,
+    isOneAtATime: true,
+    beforeWrite: async (write) => {
+      await requireToken(write)
+      await giveUpDefault(write)
+    },
+    afterWrite: tellDefault,
     beforeRemove: forgetDefault,
   })
+
+/** One that was an invoice has none, and is of no use as anything else without it. */
+async function requireToken({ tx, id, input }: OwnedWrite<PaymentMethodInput>): Promise<void> {
+  if (id === undefined || input.type === 'invoice' || input.token !== undefined) return
+  const row = await tx
+    .selectFrom('payment_methods')
+    .select('token')
+    .where('payment_method_id', '=', id)
+    .executeTakeFirst()
+  if (row?.token === null) throw invalidRequest([{ field: 'token', message: 'is required unless the type is invoice' }])
+}
 
 /** A customer has at most one default: the new one takes its place. */
 async function giveUpDefault({ tx, customerId, id, input }: OwnedWrite<PaymentMethodInput>): Promise<void> {
@@ -60,8 +77,20 @@ async function giveUpDefault({ tx, customerId, id, input }: OwnedWrite<PaymentMe
     where customer_id = ${customerId} and is_default and payment_method_id <> ${id ?? ''}`.execute(tx)
 }
 
+/** The customer names its default, too. */
+async function tellDefault({ tx, customerId, id, input }: OwnedWrite<PaymentMethodInput> & { id: string }) {
+  await sql`
+    update customers set default_payment_method_id = ${input.isDefault ? id : null}, version = version + 1,
+      updated_at = now()
+    where customer_id = ${customerId} and ${
+      input.isDefault ? sql`default_payment_method_id is distinct from ${id}` : sql`default_payment_method_id = ${id}`
+    }`.execute(tx)
+}
+
 async function forgetDefault(tx: Transaction<ProvisioningSchema>, id: string): Promise<void> {
-  await sql`update customers set default_payment_method_id = null where default_payment_method_id = ${id}`.execute(tx)
+  await sql`
+    update customers set default_payment_method_id = null, version = version + 1, updated_at = now()
+    where default_payment_method_id = ${id}`.execute(tx)
 }
 
 const toPaymentMethod = (row: Row): PaymentMethod => ({

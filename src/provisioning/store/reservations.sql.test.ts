@@ -84,7 +84,7 @@ describe.each(STORES)('reservations on %s', (store) => {
       fields: { available: 1 },
     })
     expect(await numbersIn('reserved')).toEqual([])
-    expect(await reservations.list('cus_a', { limit: 10 })).toEqual([])
+    expect(await reservations.list('cus_a', { limit: 10 })).toEqual({ items: [] })
   })
 
   test('numbers in a row', async () => {
@@ -189,12 +189,14 @@ describe.each(STORES)('reservations on %s', (store) => {
     }
     await reservations.release({ ...A, reservationId: ids[1] ?? '' })
     const idsOf = async (page: Parameters<Reservations['list']>[1]) =>
-      (await reservations.list('cus_a', page)).map(({ reservationId }) => reservationId)
-    expect(await idsOf({ limit: 2 })).toEqual(ids.slice(0, 2))
-    expect(await idsOf({ limit: 2, after: ids[1] ?? '' })).toEqual(ids.slice(2))
-    expect(await idsOf({ limit: 5, state: 'active' })).toEqual([ids[0], ids[2]])
+      (await reservations.list('cus_a', page)).items.map(({ reservationId }) => reservationId)
+    const first = await reservations.list('cus_a', { limit: 2 })
+    expect(first.items.map(({ reservationId }) => reservationId)).toEqual(ids.slice(0, 2))
+    expect(await idsOf({ limit: 2, cursor: first.cursor })).toEqual(ids.slice(2))
+    expect(await idsOf({ limit: 5, sort: '-createdAt' })).toEqual(ids.toReversed())
+    expect(await idsOf({ limit: 5, equals: { state: 'active' } })).toEqual([ids[0], ids[2]])
     await lapse()
-    expect(await idsOf({ limit: 5, state: 'expired' })).toEqual([ids[0], ids[2]])
+    expect(await idsOf({ limit: 5, equals: { state: 'expired' } })).toEqual([ids[0], ids[2]])
   })
 
   test('one reservation holds at most 500 numbers, and a customer 1,000 at the same time, even when asked at once', async () => {

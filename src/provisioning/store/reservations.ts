@@ -5,6 +5,7 @@ import { newId } from '../model/ids.ts'
 import type { NumberFilter } from '../model/number-filter.ts'
 import type { Reservation, ReservationItem, ReservationState } from '../model/reservation.ts'
 import type { ProvisioningDatabase, Queries } from './database.ts'
+import { listRows, type ListFields, type ListRequest, type Page } from './listing.ts'
 import { findRuns } from './numbers-runs.ts'
 import { HELD_MAX, holdNumbers, extendHold, releaseHold, type Hold } from './reservation-holds.ts'
 
@@ -34,13 +35,12 @@ export type ReservationOptions = {
 
 export type ReservationRef = { readonly customerId: string; readonly reservationId: string }
 
-/** Reservations are listed by id, so oldest first. */
-export type ReservationPage = {
-  readonly limit: number
-  /** The id after which the page begins. */
-  readonly after?: string
-  readonly state?: ReservationState
-}
+export const RESERVATION_FIELDS = {
+  state: { column: 'state', kind: 'text', isSortable: true },
+  expiresAt: { column: 'expires_at', kind: 'time', isSortable: true },
+  createdAt: { column: 'created_at', kind: 'time', isSortable: true },
+  updatedAt: { column: 'updated_at', kind: 'time', isSortable: true },
+} as const satisfies ListFields
 
 export type ReservationsOptions = { readonly database: ProvisioningDatabase; readonly clock: Clock }
 
@@ -89,9 +89,16 @@ export class Reservations {
     return this.#database.query((db) => findReservation(db, ref))
   }
 
-  /** At most `limit`, by id. */
-  list(customerId: string, page: ReservationPage): Promise<readonly Reservation[]> {
-    return this.#database.query((db) => readReservations(db, customerId, page))
+  /** One page, by id, so oldest first, unless another order is asked for. */
+  async list(customerId: string, request: ListRequest): Promise<Page<Reservation>> {
+    const source = {
+      table: 'seen_reservations',
+      idColumn: 'reservation_id',
+      fields: RESERVATION_FIELDS,
+      where: sql`customer_id = ${customerId}`,
+    }
+    const page = await this.#database.query((db) => listRows<Row>(db, source, request))
+    return { ...page, items: page.items.map(toReservation) }
   }
 
   /**
@@ -168,10 +175,14 @@ const runFrom = (start: string, length: number): readonly string[] => {
   return Array.from({ length }, (_, step) => `+${first + BigInt(step)}`)
 }
 
-async function findReservation(queries: Queries, ref: ReservationRef): Promise<Reservation> {
-  const [reservation] = await readReservations(queries, ref.customerId, { limit: 1, reservationId: ref.reservationId })
-  if (reservation === undefined) throw new GatewayError('reservation_not_found')
-  return reservation
+/** What has lapsed is told as `expired`, whether or not the sweeper has been there: see `seen_reservations`. */
+async function findReservation(queries: Queries, { customerId, reservationId }: ReservationRef): Promise<Reservation> {
+  const { rows } = await sql<Row>`
+    select * from seen_reservations
+    where reservation_id = ${reservationId} and customer_id = ${customerId}`.execute(queries)
+  const [row] = rows
+  if (row === undefined) throw new GatewayError('reservation_not_found')
+  return toReservation(row)
 }
 
 type Row = {
@@ -191,37 +202,15 @@ type Row = {
   }[]
 }
 
-/** What has lapsed is told as `expired`, whether or not the sweeper has been there. */
-async function readReservations(
-  queries: Queries,
-  customerId: string,
-  page: ReservationPage & { readonly reservationId?: string },
-): Promise<readonly Reservation[]> {
-  const { rows } = await sql<Row>`
-    with seen as (
-      select *, case when state = 'active' and expires_at <= now() then 'expired' else state end as seen_state
-      from reservations where customer_id = ${customerId})
-    select reservation_id, customer_id, seen_state as state, ttl_seconds, expires_at, max_expires_at, extended_count,
-      created_at, updated_at, (
-        select coalesce(jsonb_agg(jsonb_build_object('number', i.e164,
-          'state', case when i.state = 'held' and i.expires_at <= now() then 'expired' else i.state end,
-          'expires_at_ms', floor(extract(epoch from i.expires_at) * 1000)) order by i.e164), '[]')
-        from reservation_items i where i.reservation_id = seen.reservation_id) as items
-    from seen
-    where reservation_id > ${page.after ?? ''}
-      and ${page.reservationId === undefined ? sql`true` : sql`reservation_id = ${page.reservationId}`}
-      and ${page.state === undefined ? sql`true` : sql`seen_state = ${page.state}`}
-    order by reservation_id limit ${page.limit}::integer`.execute(queries)
-  return rows.map((row) => ({
-    reservationId: row.reservation_id,
-    customerId: row.customer_id,
-    state: row.state,
-    ttlSeconds: row.ttl_seconds,
-    expiresAt: row.expires_at.getTime(),
-    maxExpiresAt: row.max_expires_at.getTime(),
-    extendedCount: row.extended_count,
-    createdAt: row.created_at.getTime(),
-    updatedAt: row.updated_at.getTime(),
-    items: row.items.map((item) => ({ number: item.number, state: item.state, expiresAt: item.expires_at_ms })),
-  }))
-}
+const toReservation = (row: Row): Reservation => ({
+  reservationId: row.reservation_id,
+  customerId: row.customer_id,
+  state: row.state,
+  ttlSeconds: row.ttl_seconds,
+  expiresAt: row.expires_at.getTime(),
+  maxExpiresAt: row.max_expires_at.getTime(),
+  extendedCount: row.extended_count,
+  createdAt: row.created_at.getTime(),
+  updatedAt: row.updated_at.getTime(),
+  items: row.items.map((item) => ({ number: item.number, state: item.state, expiresAt: item.expires_at_ms })),
+})

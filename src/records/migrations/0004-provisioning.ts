@@ -231,6 +231,15 @@ create table reservation_items (
   state text not null check (state in ('held', 'consumed', 'expired', 'released')),
   expires_at timestamptz not null
 );
+create view seen_reservations as
+  select reservation_id, customer_id,
+    case when state = 'active' and expires_at <= now() then 'expired' else state end as state,
+    ttl_seconds, extended_count, expires_at, max_expires_at, created_at, updated_at, (
+      select coalesce(jsonb_agg(jsonb_build_object('number', items.e164,
+        'state', case when items.state = 'held' and items.expires_at <= now() then 'expired' else items.state end,
+        'expires_at_ms', floor(extract(epoch from items.expires_at) * 1000)) order by items.e164), '[]')
+      from reservation_items as items where items.reservation_id = reservations.reservation_id) as items
+  from reservations;
 create function live_holds(customer text) returns bigint language plpgsql volatile as $$ begin
   return (select count(*) from numbers where customer_id = customer and reserved_until > now()); end $$;
 create unique index reservation_items_live on reservation_items (e164) where state = 'held';

@@ -1,5 +1,6 @@
 import type { Hono } from 'hono'
 import * as v from 'valibot'
+import { GatewayError } from '../../../core/errors.ts'
 import { invalidRequest } from '../../../core/parse-input.ts'
 import type { Scope } from '../../../core/provisioning-scope.ts'
 import type { HttpEnv } from '../../../http/context.ts'
@@ -144,6 +145,8 @@ const created = (customer: Parameters<typeof toCustomerResource>[0]) => ({
 })
 
 function checkCustomer(scope: Scope, body: v.InferOutput<typeof CustomerBody>, { isNew }: { readonly isNew: boolean }) {
+  // Before an earlier answer is looked for: it may be about a customer that another key of the app has made.
+  if (isNew && scope.kind === 'key' && scope.customerIds !== undefined) throw new GatewayError('scope_exceeded')
   if (scope.kind === 'key' && body.appId !== undefined) {
     throw invalidRequest([{ field: 'appId', message: 'is for the admin key only' }])
   }

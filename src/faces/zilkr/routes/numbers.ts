@@ -4,21 +4,19 @@ import { GatewayError } from '../../../core/errors.ts'
 import { actorOf } from '../../../core/provisioning-scope.ts'
 import type { HttpEnv } from '../../../http/context.ts'
 import type { DefineOperation } from '../../../http/operation.ts'
-import type { NewReservation } from '../../../provisioning/store/reservations.ts'
+import { RESERVATION_FIELDS, type NewReservation } from '../../../provisioning/store/reservations.ts'
 import type { Reservation } from '../../../provisioning/model/reservation.ts'
 import { answerOnce, IDEMPOTENCY_HEADER } from '../../answer-once.ts'
 import { defined } from '../../defined.ts'
 import type { ZilkrDeps } from '../deps.ts'
-import { LINK_HEADER, limitOf, replyWithPage } from '../list-query.ts'
+import { LINK_HEADER, limitOf, listQuery, replyWithPage, toListRequest } from '../list-query.ts'
 import {
   AvailableNumberSchema,
   NumberQuery,
   ReservationBody,
-  ReservationQuery,
   ReservationSchema,
   toAvailableNumber,
   toReservationResource,
-  type Prices,
 } from '../schemas/numbers.ts'
 import { CustomerParams, pathTo, ReservationParams } from '../schemas/parameters.ts'
 import { scopeOf, TAGS } from '../shared.ts'
@@ -55,25 +53,13 @@ export function addNumberRoutes(app: Hono<HttpEnv>, define: DefineOperation, dep
         })
         const last = found.at(-1)?.e164
         const isFull = found.length > size - run && last !== undefined
-        const prices = currency === undefined ? NO_PRICES : await pricesIn(catalogue, currency)
+        const prices = await catalogue.pricesOf(new Set(found.map((number) => number.productId)), currency)
         const page = { items: found, ...(isFull && { cursor: last }) }
         return replyWithPage(c, page, (number) => toAvailableNumber(number, prices))
       },
     ),
   )
   addReservationRoutes(app, define, deps)
-}
-
-const NO_PRICES: Prices = new Map()
-
-async function pricesIn(catalogue: ZilkrDeps['catalogue'], currency: string): Promise<Prices> {
-  const { items } = await catalogue.products({ limit: 500 })
-  return new Map(
-    items.flatMap(({ productId, prices }) => {
-      const price = prices.find((known) => known.currency === currency)
-      return price === undefined ? [] : [[productId, { oneTime: price.oneTime, monthly: price.monthly }] as const]
-    }),
-  )
 }
 
 function addReservationRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: ZilkrDeps): void {
@@ -157,18 +143,13 @@ function addReservationReads(
         summary: 'Get all number reservations of a customer',
         access: 'provisioning',
         params: CustomerParams,
-        query: ReservationQuery,
+        query: listQuery(RESERVATION_FIELDS),
         responses: { 200: { description: 'One page', schema: v.array(ReservationSchema), headers: LINK_HEADER } },
         errors: ['customer_not_found'],
       },
       async ({ scope, params, query, c }) => {
         await customers.find(scopeOf(scope), params.customerId)
-        const limit = limitOf(query.limit)
-        const page = { ...defined({ after: query.cursor, state: query.state }), limit: limit + 1 }
-        const found = await reservations.list(params.customerId, page)
-        const items = found.slice(0, limit)
-        const last = found.length > limit ? items.at(-1)?.reservationId : undefined
-        return replyWithPage(c, { items, ...(last !== undefined && { cursor: last }) }, toReservationResource)
+        return replyWithPage(c, await reservations.list(params.customerId, toListRequest(query)), toReservationResource)
       },
     ),
   )

@@ -7,7 +7,7 @@ import type { OrderTerms, PlaceOrder } from '../../../provisioning/model/order-t
 import { ORDER_FIELDS, type Order } from '../../../provisioning/store/orders.ts'
 import { answerOnce, IDEMPOTENCY_HEADER } from '../../answer-once.ts'
 import type { ZilkrDeps } from '../deps.ts'
-import { entityTag } from '../entity-tag.ts'
+import { ETAG_HEADER, entityTag } from '../entity-tag.ts'
 import { LINK_HEADER, listQuery, replyWithPage, toListRequest } from '../list-query.ts'
 import {
   OrderSchema,
@@ -199,7 +199,7 @@ function addOrderReads(app: Hono<HttpEnv>, define: DefineOperation, { customers,
         // The document has the sentences and statuses of reading and cancelling the wrong way round.
         access: 'provisioning',
         params: OrderParams,
-        responses: { 200: { description: 'The order', schema: OrderSchema } },
+        responses: { 200: { description: 'The order', schema: OrderSchema, headers: ETAG_HEADER } },
         errors: ['customer_not_found', 'order_not_found'],
       },
       async ({ scope, params }) => {

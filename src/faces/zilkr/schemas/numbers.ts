@@ -1,7 +1,8 @@
 import * as v from 'valibot'
-import { MoneySchema, type Money } from '../../../provisioning/model/money.ts'
+import { MoneySchema } from '../../../provisioning/model/money.ts'
 import { NUMBER_TYPES } from '../../../provisioning/model/number-filter.ts'
 import { RESERVATION_STATES, type Reservation } from '../../../provisioning/model/reservation.ts'
+import type { ProductPrices } from '../../../provisioning/store/catalogue.ts'
 import type { AvailableNumber } from '../../../provisioning/store/numbers-search.ts'
 import { countryField, currencyField, idField, numberField, timestamp, toTimestamp } from './fields.ts'
 import { NumberFilterSchema } from './orders.ts'
@@ -31,7 +32,7 @@ export const NumberQuery = v.strictObject({
   consecutive: v.pipe(v.optional(wholeNumber(1_000)), v.description('Only runs of so many')),
   nearNumber: v.pipe(v.optional(numberField), v.description('The closest ones first')),
   excludeReserved: v.pipe(v.optional(flag), v.description('Whether to leave out what is held now; true if absent')),
-  currency: v.pipe(v.optional(currencyField), v.description('For the prices')),
+  currency: v.pipe(v.optional(currencyField), v.description('For the prices, of which there are none without it')),
   quantity: v.pipe(v.optional(wholeNumber(500)), v.description('The same as limit')),
   limit: v.optional(wholeNumber(500)),
   cursor: v.pipe(v.optional(numberField), v.description('From the Link header of the page before')),
@@ -54,9 +55,7 @@ export const AvailableNumberSchema = v.pipe(
   v.metadata({ ref: 'AvailableNumber', title: 'A number that can be had' }),
 )
 
-export type Prices = ReadonlyMap<string, { readonly oneTime: Money; readonly monthly: Money }>
-
-export const toAvailableNumber = (found: AvailableNumber, prices: Prices) => ({
+export const toAvailableNumber = (found: AvailableNumber, prices: ProductPrices) => ({
   number: found.e164,
   productId: found.productId,
   countryCode: found.country,
@@ -128,12 +127,6 @@ export const ReservationSchema = v.pipe(
   }),
   v.metadata({ ref: 'Reservation', title: 'A hold on numbers, which ends by itself' }),
 )
-
-export const ReservationQuery = v.strictObject({
-  limit: v.optional(wholeNumber(500)),
-  cursor: v.pipe(v.optional(idField), v.description('From the Link header of the page before')),
-  state: v.optional(v.picklist(RESERVATION_STATES, `must be one of ${RESERVATION_STATES.join(', ')}`)),
-})
 
 export const toReservationResource = ({ reservationId, items, ...reservation }: Reservation) => ({
   id: reservationId,
