@@ -44,7 +44,10 @@ export async function appendAudit(queries: Queries, entries: readonly AuditEntry
   }
 }
 
-/** The first entry of a chain that is not what it was written as, or follows on none; undefined when all is well. */
+/**
+ * The first entry of a chain that is not what it was written as, follows on none, or is missing at its end; undefined
+ * when all is well.
+ */
 export async function findBrokenLink(queries: Queries, chain: string): Promise<number | undefined> {
   const { rows } = await sql<{ seq: number }>`
     select seq from (
@@ -56,6 +59,9 @@ export async function findBrokenLink(queries: Queries, chain: string): Promise<n
       from audit where chain = ${chain}
     ) as links
     where hash <> expected_hash or prev_hash <> expected_prev or seq <> expected_seq
+    union all select length from audit_chains where chain = ${chain} and not exists (
+      select from audit where audit.chain = audit_chains.chain and audit.seq = audit_chains.length
+        and audit.hash = audit_chains.hash)
     order by seq limit 1`.execute(queries)
   return rows[0]?.seq
 }

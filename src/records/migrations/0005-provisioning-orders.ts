@@ -54,6 +54,7 @@ create table fulfilments (
 );
 create index fulfilments_of_order on fulfilments (order_id, fulfilment_id);
 create index fulfilments_due on fulfilments (provider, due_at) where due_at is not null;
+create index fulfilments_stuck on fulfilments (fulfilment_id) where state = 'stuck';
 create index fulfilments_by_ref on fulfilments (provider, provider_ref) where provider_ref is not null;
 
 create table order_items (

@@ -8,6 +8,7 @@ import { ORDER_FIELDS, type Order } from '../../../provisioning/store/orders.ts'
 import { answerOnce, IDEMPOTENCY_HEADER } from '../../answer-once.ts'
 import type { ZilkrDeps } from '../deps.ts'
 import { ETAG_HEADER, entityTag } from '../entity-tag.ts'
+import { withFieldNames } from '../order-refusal.ts'
 import { LINK_HEADER, listQuery, replyWithPage, toListRequest } from '../list-query.ts'
 import {
   OrderSchema,
@@ -121,18 +122,22 @@ function verbAdder(app: Hono<HttpEnv>, define: DefineOperation, deps: ZilkrDeps)
         async ({ scope, params, body, c }) => {
           const caller = scopeOf(scope)
           const { customerId } = await customers.find(caller, params.customerId)
+          const terms = toTerms(body)
+          const { productId } = params
           const order = toOrder(body, {
             customerId,
             actor: actorOf(caller),
-            productId: params.productId,
+            productId,
             correlationId: c.get('requestId'),
-            terms: toTerms(body),
+            terms,
           })
-          if (body.dryRun) return { status: 200, json: toQuoteResource(await ordering.quote(order)) }
-          const route = `${id}:${customerId}:${params.productId}`
-          return answerOnce(requests, { c, scope: caller, route, body }, async (keep) =>
-            placed(await ordering.place(order, { inTransaction: (tx, made) => keep(tx, placed(made)) })),
-          )
+          return withFieldNames(terms.action, async () => {
+            if (body.dryRun) return { status: 200, json: toQuoteResource(await ordering.quote(order)) }
+            const route = `${id}:${customerId}:${productId}`
+            return answerOnce(requests, { c, scope: caller, route, body }, async (keep) =>
+              placed(await ordering.place(order, { inTransaction: (tx, made) => keep(tx, placed(made)) })),
+            )
+          })
         },
       ),
     )
@@ -141,11 +146,13 @@ function verbAdder(app: Hono<HttpEnv>, define: DefineOperation, deps: ZilkrDeps)
 
 const ORDER_ERRORS = [
   'customer_not_found',
+  'customer_inactive',
   'product_not_found',
   'resource_not_found',
   'reservation_not_found',
   'numbers_unavailable',
   'number_busy',
+  'in_use',
   'order_refused',
   'idempotency_in_progress',
   'idempotency_mismatch',

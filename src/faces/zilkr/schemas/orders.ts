@@ -151,8 +151,8 @@ export const DeleteAllBody = v.pipe(
     reason: textField(255),
     confirm: v.pipe(
       v.number(),
-      v.integer(),
-      v.minValue(0),
+      v.integer('must be a whole number'),
+      v.minValue(1),
       v.description('How many numbers you expect to lose; refused if it is another count'),
     ),
   }),

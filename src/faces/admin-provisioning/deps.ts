@@ -1,0 +1,28 @@
+import type { AppRepository } from '../../core/app.ts'
+import type { Clock } from '../../core/clock.ts'
+import type { Ordering } from '../../provisioning/engine/ordering.ts'
+import type { AuditTrail } from '../../provisioning/store/audit-trail.ts'
+import type { CatalogueImport } from '../../provisioning/store/catalogue-import.ts'
+import type { Connections } from '../../provisioning/store/connections.ts'
+import type { Customers } from '../../provisioning/store/customers.ts'
+import type { HeldOrders } from '../../provisioning/store/held-orders.ts'
+import type { Invoices } from '../../provisioning/store/invoices.ts'
+import type { ProvisioningKeys } from '../../provisioning/store/keys.ts'
+import type { LineTypes } from '../../provisioning/store/line-types.ts'
+
+/** What operators decide about provisioning. */
+export type AdminProvisioningDeps = {
+  readonly apps: Pick<AppRepository, 'find'>
+  readonly keys: ProvisioningKeys
+  readonly customers: Customers
+  readonly connections: Connections
+  readonly invoices: Invoices
+  readonly catalogueImport: CatalogueImport
+  readonly lineTypes: LineTypes
+  readonly heldOrders: HeldOrders
+  readonly ordering: Ordering
+  readonly auditTrail: AuditTrail
+  /** The ids of the adapters that products can be delivered by. */
+  readonly providers: ReadonlySet<string>
+  readonly clock: Clock
+}

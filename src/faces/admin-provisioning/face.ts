@@ -1,0 +1,16 @@
+import type { Hono } from 'hono'
+import type { HttpEnv } from '../../http/context.ts'
+import type { DefineOperation } from '../../http/operation.ts'
+import type { AdminProvisioningDeps } from './deps.ts'
+import { addAccountRoutes } from './routes/accounts.ts'
+import { addCatalogueRoutes } from './routes/catalogue.ts'
+import { addKeyRoutes } from './routes/keys.ts'
+import { addOperationRoutes } from './routes/operation.ts'
+
+/** The operator's side of provisioning, with the admin key. */
+export function addAdminProvisioning(app: Hono<HttpEnv>, define: DefineOperation, deps: AdminProvisioningDeps): void {
+  addKeyRoutes(app, define, deps)
+  addAccountRoutes(app, define, deps)
+  addCatalogueRoutes(app, define, deps)
+  addOperationRoutes(app, define, deps)
+}
