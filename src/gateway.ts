@@ -89,6 +89,7 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
   const provisioning = buildProvisioning({
     ...base,
     records: records.records,
+    apps: records.apps,
     operatorEvents: records.operatorEvents,
   })
   const { server, hub, services } = buildHttp(base, { records, state, networks, webhooks, provisioning, readiness })

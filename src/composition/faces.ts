@@ -1,19 +1,25 @@
 import { systemClock } from '../core/clock.ts'
+import type { AppRepository } from '../core/app.ts'
 import type { Logger } from '../core/logger.ts'
+import { addAdminProvisioning } from '../faces/admin-provisioning/face.ts'
 import { addZilkrFace } from '../faces/zilkr/face.ts'
 import { addZipwhipFace } from '../faces/zipwhip/face.ts'
 import { ZipwhipLines } from '../faces/zipwhip/lines.ts'
 import type { AddFace } from '../http/app.ts'
 import type { EligibilityJudge } from '../provisioning/eligibility/judge.ts'
 import type { Ordering } from '../provisioning/engine/ordering.ts'
+import { AuditTrail } from '../provisioning/store/audit-trail.ts'
+import { CatalogueImport } from '../provisioning/store/catalogue-import.ts'
 import { Catalogue } from '../provisioning/store/catalogue.ts'
 import { Connections } from '../provisioning/store/connections.ts'
 import { createContacts } from '../provisioning/store/contacts.ts'
 import { Customers } from '../provisioning/store/customers.ts'
 import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
+import { HeldOrders } from '../provisioning/store/held-orders.ts'
 import { RequestLog } from '../provisioning/store/idempotency.ts'
 import { Invoices } from '../provisioning/store/invoices.ts'
 import type { ProvisioningKeys } from '../provisioning/store/keys.ts'
+import type { LineTypes } from '../provisioning/store/line-types.ts'
 import { LineCredentials } from '../provisioning/store/line-credentials.ts'
 import { Lines } from '../provisioning/store/lines.ts'
 import { createLocations } from '../provisioning/store/locations.ts'
@@ -34,6 +40,10 @@ export function buildFaces(parts: {
   readonly ordering: Ordering
   readonly keys: ProvisioningKeys
   readonly judge: EligibilityJudge
+  readonly lineTypes: LineTypes
+  readonly apps: Pick<AppRepository, 'find'>
+  /** The ids of the adapters that there are. */
+  readonly providers: ReadonlySet<string>
   readonly cipher: Cipher
   readonly zipwhipAlwaysOk: boolean
   readonly log: Logger
@@ -41,14 +51,16 @@ export function buildFaces(parts: {
   const { database, ordering, keys, judge, cipher, log } = parts
   const clock = systemClock
   const customers = new Customers(database)
+  const connections = new Connections(database)
+  const invoices = new Invoices(database)
   const zilkr = {
     customers,
     contacts: createContacts(database),
     paymentMethods: createPaymentMethods(database),
     locations: createLocations(database),
-    connections: new Connections(database),
+    connections,
     services: new Services(database),
-    invoices: new Invoices(database),
+    invoices,
     catalogue: new Catalogue(database),
     orders: new Orders(database),
     ordering,
@@ -69,5 +81,23 @@ export function buildFaces(parts: {
     clock,
     log,
   }
-  return [(app, define) => addZilkrFace(app, define, zilkr), (app, define) => addZipwhipFace(app, define, zipwhip)]
+  const admin = {
+    apps: parts.apps,
+    keys,
+    customers,
+    connections,
+    invoices,
+    catalogueImport: new CatalogueImport(database),
+    lineTypes: parts.lineTypes,
+    heldOrders: new HeldOrders(database),
+    ordering,
+    auditTrail: new AuditTrail(database),
+    providers: parts.providers,
+    clock,
+  }
+  return [
+    (app, define) => addZilkrFace(app, define, zilkr),
+    (app, define) => addZipwhipFace(app, define, zipwhip),
+    (app, define) => addAdminProvisioning(app, define, admin),
+  ]
 }

@@ -1,5 +1,6 @@
 import type { Registry } from 'prom-client'
 import type { Config } from '../config.ts'
+import type { AppRepository } from '../core/app.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { OperatorEventRepository } from '../core/operator-event.ts'
@@ -22,11 +23,12 @@ export type ProvisioningBase = {
   readonly registry: Registry
   readonly log: Logger
   readonly records: Records
+  readonly apps: Pick<AppRepository, 'find'>
   readonly operatorEvents: Pick<OperatorEventRepository, 'append'>
 }
 
 /** The inventory, the engine that carries orders out, and the APIs over them. */
-export function buildProvisioning({ config, registry, log, records, operatorEvents }: ProvisioningBase) {
+export function buildProvisioning({ config, registry, log, records, apps, operatorEvents }: ProvisioningBase) {
   const database = toProvisioningDatabase(records)
   const clock = systemClock
   const keys = new ProvisioningKeys(database)
@@ -43,9 +45,10 @@ export function buildProvisioning({ config, registry, log, records, operatorEven
   })
   const sweeper = new ExpirySweeper({ database, clock, log: log.child({ component: 'expiry-sweeper' }), registry })
   const ordering = new Ordering({ database, settings, clock, wake: () => fulfiller.wake() })
+  const lineTypes = new LineTypes(database)
   const judge = new EligibilityJudge({
     database,
-    lineTypes: new LineTypes(database),
+    lineTypes,
     providers,
     record: (provider) => (detail) => database.query((db) => recordQuestion(db, provider, detail)),
   })
@@ -54,6 +57,9 @@ export function buildProvisioning({ config, registry, log, records, operatorEven
     ordering,
     keys,
     judge,
+    lineTypes,
+    apps,
+    providers: new Set(providers.keys()),
     cipher: records.cipher,
     zipwhipAlwaysOk: config.provisioning.zipwhipAlwaysOk,
     log: log.child({ component: 'provisioning' }),

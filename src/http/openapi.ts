@@ -38,6 +38,7 @@ const TAGS = [
   { name: 'Orders', description: 'Zilkr Provisioning API: new service, and changes of service' },
   { name: 'Numbers and reservations', description: 'Zilkr Provisioning API: what is free, and holding it' },
   { name: 'Zipwhip', description: 'Zipwhip, Provision Phone Numbers: text enablement of single numbers' },
+  { name: 'Provisioning administration', description: 'Keys, catalogue, numbers and what only the operator decides' },
   { name: 'Operation', description: 'Health, metrics, what the operator should hear of, and this description' },
 ]
 

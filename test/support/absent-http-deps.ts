@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { systemClock } from '../../src/core/clock.ts'
 import { ShardSchema } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/logger.ts'
+import { addAdminProvisioning } from '../../src/faces/admin-provisioning/face.ts'
 import { addZilkrFace } from '../../src/faces/zilkr/face.ts'
 import { addZipwhipFace } from '../../src/faces/zipwhip/face.ts'
 import type { HttpDeps } from '../../src/http/app.ts'
@@ -36,7 +37,9 @@ export function absentHttpDeps(): HttpDeps {
     verifier: absent,
     operatorEvents: absent,
     streams: { hub: absent, authenticator: absent, tokens: absent },
-    faces: [(app, define) => addZilkrFace(app, define, noDeps), (app, define) => addZipwhipFace(app, define, noDeps)],
+    faces: [addZilkrFace, addZipwhipFace, addAdminProvisioning].map(
+      (addFace) => (app, define) => addFace(app, define, noDeps),
+    ),
     readiness: absent,
     registry: new Registry(),
     defaultShard: v.parse(ShardSchema, 'main'),

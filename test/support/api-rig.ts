@@ -187,6 +187,7 @@ export class ApiRig {
       registry: new Registry(),
       log,
       records: this.#records.records,
+      apps,
       operatorEvents: this.operatorEvents,
     })
     const authenticator = new Authenticator({

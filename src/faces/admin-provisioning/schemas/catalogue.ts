@@ -32,10 +32,17 @@ export const ProductBody = v.pipe(
     kind: v.picklist(['number', 'messaging']),
     numberType: v.pipe(v.optional(v.picklist(NUMBER_TYPES)), v.description('Of a product of numbers, and only of one')),
     provider: v.pipe(textField(50), v.description('The adapter that delivers it: sandbox, zipwhip')),
-    orderVerbs: v.pipe(v.array(v.picklist(ORDER_ACTIONS)), v.check((list) => isDistinct(list), 'must name each once')),
+    orderVerbs: v.pipe(
+      v.array(v.picklist(ORDER_ACTIONS)),
+      v.check((list) => isDistinct(list), 'must name each once'),
+    ),
     features: v.optional(features, []),
     requirements: v.optional(v.pipe(v.array(textField(200)), v.maxLength(20)), []),
-    countries: v.pipe(v.array(countryField), v.maxLength(250), v.check((list) => isDistinct(list), 'must name each once')),
+    countries: v.pipe(
+      v.array(countryField),
+      v.maxLength(250),
+      v.check((list) => isDistinct(list), 'must name each once'),
+    ),
     prices: v.pipe(
       v.array(v.strictObject({ currency: currencyField, oneTime: amount, monthly: amount })),
       v.maxLength(200),
