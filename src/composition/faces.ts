@@ -71,10 +71,11 @@ export function buildFaces(parts: {
     clock,
   }
   const lines = new Lines(database)
+  const credentials = new LineCredentials(database)
   const zipwhip = {
-    lines: new ZipwhipLines({ ordering, lines, judge: (number, question) => judge.judge(number, question) }),
+    lines: new ZipwhipLines({ ordering, lines, credentials, judge: (number, asked) => judge.judge(number, asked) }),
     customers,
-    credentials: new LineCredentials(database),
+    credentials,
     optOuts: new OptOuts(database),
     keys,
     alwaysOk: parts.zipwhipAlwaysOk,

@@ -188,18 +188,17 @@ describe('the OpenAPI document', () => {
     expect(missing).toEqual([])
   })
 
-  it('says which key each operation needs, and that errors are problem documents', () => {
+  it('says which key each operation needs, and that errors are problem documents but for the envelope of the Zipwhip API', () => {
     for (const { name, operation } of operations) {
       const keys = operation.security?.flatMap((requirement) => Object.keys(requirement))
       const expected = keysFor(name.slice(name.indexOf(' ') + 1))
       expect([name, keys]).toEqual([name, expected])
       for (const [status, response] of Object.entries(operation.responses)) {
         if (status < '400' || name === 'GET /readyz') continue
-        expect([name, status, response['content']]).toEqual([
-          name,
-          status,
-          { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
-        ])
+        const isZipwhip = name.includes(' /api/20140925/')
+        const [type, schema] = isZipwhip ? ['json', 'ZipwhipError'] : ['problem+json', 'Problem']
+        const content = { [`application/${type}`]: { schema: { $ref: `#/components/schemas/${schema}` } } }
+        expect([name, status, response['content']]).toEqual([name, status, content])
       }
     }
   })

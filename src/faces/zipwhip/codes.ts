@@ -1,3 +1,4 @@
+import * as v from 'valibot'
 import { isGatewayError, type ErrorCode } from '../../core/errors.ts'
 import type { EligibilityReason } from '../../provisioning/model/eligibility.ts'
 
@@ -25,8 +26,9 @@ export const STATUS_CODES = {
   badKey: { code: '401', text: 'Invalid api_key', http: 401, isDocumented: false },
   keyNotAllowed: { code: '403', text: 'Key not allowed for this call', http: 403, isDocumented: false },
   notAssigned: { code: '404', text: 'Number not assigned to your organization', http: 404, isDocumented: false },
+  badMethod: { code: '405', text: 'Method not allowed', http: 405, isDocumented: false },
   inProcess: { code: '409', text: 'Request in process for this number', http: 409, isDocumented: false },
-  badDate: { code: '422', text: 'effective_date cannot be read or is too far away', http: 422, isDocumented: false },
+  badDate: { code: '422', text: 'Bad effective_date', http: 422, isDocumented: false },
   tooMany: { code: '429', text: 'Too many requests', http: 429, isDocumented: false },
   unknown: { code: '500', text: 'Unknown error', http: 500, isDocumented: false },
   unavailable: { code: '503', text: 'Temporarily unavailable', http: 503, isDocumented: false },
@@ -47,20 +49,39 @@ export const STATUS_OF_REASON: Readonly<Record<EligibilityReason, StatusName>> =
 }
 
 const STATUS_OF_ERROR: Partial<Readonly<Record<ErrorCode, StatusName>>> = {
+  invalid_request: 'badParameter',
+  malformed_json: 'badParameter',
+  unsupported_media_type: 'badParameter',
+  body_too_large: 'badParameter',
+  request_timeout: 'badParameter',
+  order_refused: 'badParameter',
   unauthorized: 'badKey',
   scope_exceeded: 'keyNotAllowed',
   customer_not_found: 'keyNotAllowed',
+  customer_inactive: 'keyNotAllowed',
   resource_not_found: 'notAssigned',
+  method_not_allowed: 'badMethod',
   number_busy: 'inProcess',
   numbers_unavailable: 'inProcess',
   order_not_cancellable: 'inProcess',
-  order_refused: 'badParameter',
-  invalid_request: 'badParameter',
   too_many_requests: 'tooMany',
+  product_not_found: 'unavailable',
+  provider_unavailable: 'unavailable',
+  provider_refused: 'unavailable',
   store_unavailable: 'unavailable',
   draining: 'unavailable',
 }
 
+/** Statuses whose answer says what exactly is wrong. */
+export const EXPLAINED_STATUSES: ReadonlySet<StatusName> = new Set(['badParameter', 'badDate', 'keyNotAllowed'])
+
 /** What an error is here; anything that is not foreseen is `unknown`. */
-export const statusOfError = (error: unknown): StatusName =>
-  (isGatewayError(error) ? STATUS_OF_ERROR[error.code] : undefined) ?? 'unknown'
+export function statusOfError(error: unknown): StatusName {
+  if (!isGatewayError(error)) return 'unknown'
+  if (error.code === 'invalid_request' && isAboutDate(error.fields['errors'])) return 'badDate'
+  if (error.code === 'order_refused' && error.fields['field'] === 'requested_date') return 'badDate'
+  return STATUS_OF_ERROR[error.code] ?? 'unknown'
+}
+
+const DateErrors = v.pipe(v.array(v.object({ field: v.literal('effective_date') })), v.minLength(1))
+const isAboutDate = (errors: unknown): boolean => v.is(DateErrors, errors)

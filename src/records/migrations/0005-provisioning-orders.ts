@@ -124,6 +124,7 @@ create table line_credentials (
   created_at timestamptz not null default now()
 );
 create index line_credentials_of_line on line_credentials (e164, customer_id);
+create unique index line_credentials_password on line_credentials (e164, customer_id) where kind = 'password';
 create table messaging_opt_outs (
   line text collate "C" not null,
   number text collate "C" not null,
