@@ -4,6 +4,8 @@ import type { AppRepository } from '../core/app.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { OperatorEventRepository } from '../core/operator-event.ts'
+import { SandboxProvider } from '../provisioning/adapters/sandbox/provider.ts'
+import { seedCatalogue } from '../provisioning/adapters/sandbox/seed-catalogue.ts'
 import { EligibilityJudge } from '../provisioning/eligibility/judge.ts'
 import { ExpirySweeper } from '../provisioning/engine/expiry-sweeper.ts'
 import { Fulfiller } from '../provisioning/engine/fulfiller.ts'
@@ -32,7 +34,13 @@ export function buildProvisioning({ config, registry, log, records, apps, operat
   const database = toProvisioningDatabase(records)
   const clock = systemClock
   const keys = new ProvisioningKeys(database)
-  const providers: ReadonlyMap<string, NumberProvider> = new Map()
+  const sandbox = new SandboxProvider({
+    database,
+    clock,
+    log: log.child({ component: 'sandbox' }),
+    fulfilMs: config.provisioning.sandboxDelayMs,
+  })
+  const providers: ReadonlyMap<string, NumberProvider> = new Map([[sandbox.id, sandbox]])
   const settings = { providers, agingDays: config.provisioning.agingDays }
   const fulfiller = new Fulfiller({
     database,
@@ -64,7 +72,15 @@ export function buildProvisioning({ config, registry, log, records, apps, operat
     zipwhipAlwaysOk: config.provisioning.zipwhipAlwaysOk,
     log: log.child({ component: 'provisioning' }),
   })
-  return { keys, faces, services: [sweeper, fulfiller] }
+  const seed = {
+    name: 'sandbox-catalogue',
+    start: async () => {
+      if (config.provisioning.seedsSandbox && (await seedCatalogue(database)))
+        log.info('an invented catalogue was made')
+    },
+    stop: () => Promise.resolve(),
+  }
+  return { keys, faces, services: [seed, sandbox, sweeper, fulfiller] }
 }
 
 export type ProvisioningParts = ReturnType<typeof buildProvisioning>

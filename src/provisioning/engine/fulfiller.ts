@@ -5,7 +5,7 @@ import { Loop } from '../../core/loop.ts'
 import type { OperatorEventRepository } from '../../core/operator-event.ts'
 import type { Service } from '../../core/service.ts'
 import { Waker } from '../../core/waker.ts'
-import type { LineOutcome, NumberProvider, ProviderResult } from '../model/provider.ts'
+import type { LineOutcome, NumberProvider, ProviderResult, ProviderNotice } from '../model/provider.ts'
 import type { ProvisioningDatabase } from '../store/database.ts'
 import { claimDue, type Claim } from '../store/fulfilments.ts'
 import { recordProviderCall } from '../store/provider-calls.ts'
@@ -55,6 +55,7 @@ export class Fulfiller implements Service {
   readonly #waker: Waker
   readonly #loop = new Loop()
   readonly #working = new Map<string, Set<Promise<void>>>()
+  #unlisten: readonly (() => void)[] = []
   #calls = new AbortController()
   #measuredAt = Number.NEGATIVE_INFINITY
 
@@ -69,12 +70,19 @@ export class Fulfiller implements Service {
 
   async start(): Promise<void> {
     this.#calls = new AbortController()
+    this.#unlisten = [...this.#options.settings.providers.values()].flatMap((provider) => {
+      const listener = ({ idempotencyKey, result }: ProviderNotice) =>
+        this.report(provider.id, idempotencyKey, result.lines)
+      return provider.listen?.(listener) ?? []
+    })
     this.#loop.start((signal) => this.#run(signal))
     return Promise.resolve()
   }
 
   /** Lets calls under way finish until `deadline`, then cuts them short: they count as unknown. */
   async stop(deadline: AbortSignal): Promise<void> {
+    for (const unlisten of this.#unlisten) unlisten()
+    this.#unlisten = []
     this.#waker.wake()
     const cut = () => this.#calls.abort()
     if (deadline.aborted) cut()
