@@ -76,7 +76,7 @@ export function buildProvisioning({ config, registry, log, records, apps, operat
     name: 'sandbox-catalogue',
     start: async () => {
       if (config.provisioning.seedsSandbox && (await seedCatalogue(database)))
-        log.info('an invented catalogue was made')
+        log.info({}, 'an invented catalogue was made')
     },
     stop: () => Promise.resolve(),
   }
