@@ -1,6 +1,6 @@
 import { systemClock } from '../../src/core/clock.ts'
 import { silentLogger } from '../../src/core/logger.ts'
-import type { SandboxFaultKind } from '../../src/provisioning/adapters/sandbox/faults.ts'
+import type { SandboxFaultKind } from '../../src/provisioning/adapters/sandbox/fault.ts'
 import { SandboxProvider } from '../../src/provisioning/adapters/sandbox/provider.ts'
 import { startTestProvisioning } from '../support/provisioning.ts'
 import { STORES } from '../support/records.ts'

@@ -5,7 +5,7 @@ import type { NumberState } from '../model/number-state.ts'
 import type { FulfilmentState, ResumableState } from '../model/fulfilment.ts'
 import type { OrderParameters } from '../model/order-terms.ts'
 import type { LineOutcome, ProviderAction } from '../model/provider.ts'
-import type { SandboxFaultKind, SandboxOperation } from '../adapters/sandbox/faults.ts'
+import type { SandboxFaultKind, SandboxOperation } from '../adapters/sandbox/fault.ts'
 import type { LinePlan, SandboxOrderState, SandboxRequest } from '../adapters/sandbox/plan.ts'
 
 /** Written as JSON text, read as the value. */

@@ -1,5 +1,5 @@
 import type { LineType } from '../../model/eligibility.ts'
-import type { SandboxFaultKind } from './faults.ts'
+import type { SandboxFaultKind } from './fault.ts'
 
 type Magic = {
   readonly fault: SandboxFaultKind

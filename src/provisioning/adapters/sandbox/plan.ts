@@ -1,5 +1,5 @@
 import type { LineOutcome, ProviderAction, ProviderLine, ProviderRequest } from '../../model/provider.ts'
-import type { ScriptedFault } from './faults.ts'
+import type { ScriptedFault } from './fault.ts'
 import { magicFaultOf } from './magic-numbers.ts'
 
 /** A request as the carrier keeps it: without what must not be kept. */

@@ -6,7 +6,7 @@ import { until } from '../../../../test/support/until.ts'
 import { systemClock } from '../../../core/clock.ts'
 import { silentLogger } from '../../../core/logger.ts'
 import type { ProviderContext, ProviderNotice, ProviderRequest, ProviderResult } from '../../model/provider.ts'
-import type { SandboxFault } from './faults.ts'
+import type { SandboxFault } from './fault.ts'
 import { SandboxProvider } from './provider.ts'
 
 const FULFIL_MS = 60

@@ -14,8 +14,9 @@ import type {
   ProviderResult,
 } from '../../model/provider.ts'
 import type { ProvisioningDatabase, Queries } from '../../store/database.ts'
-import { FAULTS_OF_ANY_OPERATION, readFaults, takeFault, writeFaults } from './faults.ts'
-import type { SandboxFault, SandboxOperation, ScriptedFault } from './faults.ts'
+import { readFaults, takeFault, writeFaults } from './fault-script.ts'
+import { FAULT_DELAY_MS, FAULTS_OF_ANY_OPERATION } from './fault.ts'
+import type { SandboxFault, SandboxOperation, ScriptedFault } from './fault.ts'
 import { judgeNumber } from './judgement.ts'
 import { cancelOrder, insertOrder, nextDueInMs, readOrder, settleNext, takeNotices } from './orders.ts'
 import { isSameRequest, magicFaultOfRequest, planRequest, toStoredRequest } from './plan.ts'
@@ -167,8 +168,10 @@ export class SandboxProvider implements NumberProvider, Service {
     return isSameRequest(order.request, stored) ? order.result : KEY_REUSED
   }
 
-  async #loseConnection({ delayMs }: ScriptedFault, signal: AbortSignal): Promise<ProviderResult> {
-    await this.#options.clock.wait(delayMs, signal).catch(() => undefined)
+  async #loseConnection({ fault, delayMs }: ScriptedFault, signal: AbortSignal): Promise<ProviderResult> {
+    // Of a late arrival it is lost before the request is there.
+    const lostMs = fault === 'late_arrival' ? Math.min(delayMs / 2, FAULT_DELAY_MS) : delayMs
+    await this.#options.clock.wait(lostMs, signal).catch(() => undefined)
     return { kind: 'unknown', reason: 'timeout' }
   }
 
