@@ -4,20 +4,19 @@ import type { AppRepository } from '../core/app.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { OperatorEventRepository } from '../core/operator-event.ts'
-import { SandboxProvider } from '../provisioning/adapters/sandbox/provider.ts'
 import { seedCatalogue } from '../provisioning/adapters/sandbox/seed-catalogue.ts'
 import { EligibilityJudge } from '../provisioning/eligibility/judge.ts'
 import { ExpirySweeper } from '../provisioning/engine/expiry-sweeper.ts'
 import { Fulfiller } from '../provisioning/engine/fulfiller.ts'
 import { FulfilmentMetrics } from '../provisioning/engine/fulfilment-metrics.ts'
 import { Ordering } from '../provisioning/engine/ordering.ts'
-import type { NumberProvider } from '../provisioning/model/provider.ts'
 import { toProvisioningDatabase } from '../provisioning/store/database.ts'
 import { ProvisioningKeys } from '../provisioning/store/keys.ts'
 import { LineTypes } from '../provisioning/store/line-types.ts'
 import { recordQuestion } from '../provisioning/store/provider-calls.ts'
 import type { Records } from '../records/connection.ts'
 import { buildFaces } from './faces.ts'
+import { buildNoticeService, buildProviders } from './providers.ts'
 
 /** What provisioning is built on. */
 export type ProvisioningBase = {
@@ -34,13 +33,7 @@ export function buildProvisioning({ config, registry, log, records, apps, operat
   const database = toProvisioningDatabase(records)
   const clock = systemClock
   const keys = new ProvisioningKeys(database)
-  const sandbox = new SandboxProvider({
-    database,
-    clock,
-    log: log.child({ component: 'sandbox' }),
-    fulfilMs: config.provisioning.sandboxDelayMs,
-  })
-  const providers: ReadonlyMap<string, NumberProvider> = new Map([[sandbox.id, sandbox]])
+  const { providers, services: providerServices } = buildProviders(config.provisioning, { database, log })
   const settings = { providers, agingDays: config.provisioning.agingDays }
   const fulfiller = new Fulfiller({
     database,
@@ -80,7 +73,11 @@ export function buildProvisioning({ config, registry, log, records, apps, operat
     },
     stop: () => Promise.resolve(),
   }
-  return { keys, faces, services: [seed, sandbox, sweeper, fulfiller] }
+  return {
+    keys,
+    faces,
+    services: [seed, buildNoticeService(providers, fulfiller), ...providerServices, sweeper, fulfiller],
+  }
 }
 
 export type ProvisioningParts = ReturnType<typeof buildProvisioning>

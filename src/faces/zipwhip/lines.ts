@@ -1,7 +1,7 @@
 import { hash, randomUUID } from 'node:crypto'
 import { GatewayError, isGatewayError } from '../../core/errors.ts'
 import type { Ordering, PlaceOptions } from '../../provisioning/engine/ordering.ts'
-import type { Eligibility } from '../../provisioning/model/eligibility.ts'
+import type { Eligibility, EligibilityReason } from '../../provisioning/model/eligibility.ts'
 import type { OrderTerms } from '../../provisioning/model/order-terms.ts'
 import { startCredentials, type LineCredentials } from '../../provisioning/store/line-credentials.ts'
 import type { LineState, Lines, OpenLineOrder } from '../../provisioning/store/lines.ts'
@@ -68,7 +68,7 @@ export class ZipwhipLines {
     if (repeated !== undefined) return repeated
     const { organization, number, vendorCustomerId: externalId } = request
     const { reason } = await this.eligible(organization, number)
-    if (reason !== 'eligible') return { status: STATUS_OF_REASON[reason], transactionId: randomUUID() }
+    if (reason !== 'eligible') return this.#refuse(request, reason)
     const productId = await this.#options.lines.productId()
     const terms = defined({ action: 'add' as const, numbers: [number], externalId })
     const owner = { customerId: organization.customerId, number }
@@ -142,11 +142,15 @@ export class ZipwhipLines {
 
   /** Somebody was faster with the same number since it was looked at: another organization, or the same one. */
   async #lostRace(request: LineRequest, error: GatewayError): Promise<LineAnswer> {
-    const repeated = await this.#repeatedAdd(request)
-    if (repeated !== undefined) return repeated
     const { reason } = await this.eligible(request.organization, request.number)
     if (reason === 'eligible') throw error
-    return { status: STATUS_OF_REASON[reason], transactionId: randomUUID() }
+    return this.#refuse(request, reason)
+  }
+
+  async #refuse(request: LineRequest, reason: EligibilityReason): Promise<LineAnswer> {
+    // The same request may have been carried out just now.
+    const repeated = reason === 'provisioned_by_you' ? await this.#repeatedAdd(request) : undefined
+    return repeated ?? { status: STATUS_OF_REASON[reason], transactionId: randomUUID() }
   }
 
   /** Cancels an order for later; rejects with `number_busy` when it is not, or about other numbers, too. */
