@@ -26,6 +26,7 @@ const entry = fc.record({
 const endings: readonly Ending[] = [
   'delivered',
   'delivered',
+  'delivered-then-begun',
   'delivered-then-crash',
   'failed',
   'failed',

@@ -1,15 +1,8 @@
 import type { Redis } from 'ioredis'
-import * as v from 'valibot'
-import {
-  ATTEMPT_OUTCOMES,
-  DELIVERY_STATUSES,
-  type AttemptRecord,
-  type DeliveryFact,
-  type EndedStatus,
-} from '../core/delivery-record.ts'
-import { AppIdSchema, EndpointIdSchema } from '../core/ids.ts'
-import { EventAboutSchema, messageIdOf, parseToken } from './delivery.ts'
+import type { AttemptRecord, DeliveryFact } from '../core/delivery-record.ts'
+import { GatewayError } from '../core/errors.ts'
 import { LOST_RECORDS_KEY, RECORDER_LOCK_KEY, RECORDS_KEY } from './keys.ts'
+import { readEntry } from './record-entry.ts'
 import { Script } from './script-runner.ts'
 import { CLAIM_RECORDS, RELEASE_RECORDS, RENEW_RECORDER } from './scripts/upkeep.ts'
 
@@ -54,13 +47,13 @@ export class RecordLog {
   async claim(owner: string, limit: number): Promise<ClaimedFacts | undefined> {
     const reply = await this.#claim.run(this.#redis, KEYS, [owner, LOCK_MS, limit])
     if (reply === null) return undefined
-    const [entries, lost] = v.parse(ClaimReply, reply)
+    const [entries, lost] = readReply(reply)
     const facts: DeliveryFact[] = []
     const malformed: string[] = []
     for (const [factId, fields] of entries) {
-      const entry = v.safeParse(EntrySchema, fields)
-      if (entry.success) facts.push(toFact(factId, entry.output))
-      else malformed.push(factId)
+      const told = readEntry(factId, fields)
+      if (told === undefined) malformed.push(factId)
+      else facts.push(...told)
     }
     return { facts, malformed, last: entries.at(-1)?.[0], lost }
   }
@@ -90,134 +83,10 @@ function nextId(id: string): string {
   return `${ms}-${Number(sequence) + 1}`
 }
 
-/** A flat list of names and values as an object. */
-const fields = v.pipe(
-  v.array(v.string()),
-  v.transform((flat) => {
-    const found: Record<string, string> = {}
-    for (let i = 0; i + 1 < flat.length; i += 2) found[flat[i] ?? ''] = flat[i + 1] ?? ''
-    return found
-  }),
-)
-const number = v.pipe(v.string(), v.transform(Number))
-const token = v.pipe(v.string(), v.transform(parseToken))
-const optionalNumber = v.exactOptional(v.number())
-/** `endpoint id, space, token` per line. */
-const takers = v.pipe(
-  v.string(),
-  v.transform((text) => text.split('\n').map((taker) => /^(\S+) (.*)$/.exec(taker)?.slice(1))),
-  v.array(v.tuple([EndpointIdSchema, token])),
-)
+type Entry = readonly [factId: string, fields: readonly string[]]
 
-const AttemptSchema = v.object({
-  number: v.number(),
-  startedAt: v.number(),
-  target: v.picklist(['primary', 'failover']),
-  outcome: v.picklist(ATTEMPT_OUTCOMES),
-  status: optionalNumber,
-  timing: v.object({
-    dnsMs: optionalNumber,
-    connectMs: optionalNumber,
-    tlsMs: optionalNumber,
-    firstByteMs: optionalNumber,
-    totalMs: v.number(),
-  }),
-  remoteAddress: v.exactOptional(v.string()),
-  reused: v.exactOptional(v.boolean()),
-  replay: v.exactOptional(v.literal(true)),
-})
-
-const isEnded = (status: (typeof DELIVERY_STATUSES)[number]): status is EndedStatus => status !== 'pending'
-
-const EntrySchema = v.pipe(
-  fields,
-  v.variant('k', [
-    v.object({
-      k: v.literal('taken'),
-      app: AppIdSchema,
-      id: v.string(),
-      type: v.string(),
-      key: v.string(),
-      about: v.pipe(v.string(), v.parseJson(), EventAboutSchema),
-      at: number,
-      payload: v.string(),
-      to: takers,
-    }),
-    v.object({ k: v.literal('replayed'), ep: EndpointIdSchema, token, at: number }),
-    v.object({
-      k: v.literal('ended'),
-      ep: EndpointIdSchema,
-      token,
-      at: number,
-      status: v.pipe(v.picklist(DELIVERY_STATUSES), v.guard(isEnded)),
-    }),
-    v.object({
-      k: v.literal('fact'),
-      fact: v.pipe(
-        v.string(),
-        v.parseJson(),
-        v.object({
-          attemptId: v.exactOptional(v.string()),
-          deliveryId: v.string(),
-          attempt: AttemptSchema,
-          nextAttemptAt: optionalNumber,
-        }),
-      ),
-      response: v.exactOptional(v.string()),
-    }),
-  ]),
-)
-
-const ClaimReply = v.tuple([v.array(v.tuple([v.string(), v.array(v.string())])), v.number()])
-
-function toFact(factId: string, entry: v.InferOutput<typeof EntrySchema>): DeliveryFact {
-  switch (entry.k) {
-    case 'taken':
-      return toTakenFact(factId, entry)
-    case 'replayed': {
-      const { eventId, expiresAt } = entry.token
-      return { kind: 'replayed', factId, deliveryId: messageIdOf(entry.ep, eventId), at: entry.at, expiresAt }
-    }
-    case 'ended': {
-      const deliveryId = messageIdOf(entry.ep, entry.token.eventId)
-      return { kind: 'ended', factId, deliveryId, class: entry.token.class, at: entry.at, status: entry.status }
-    }
-    case 'fact':
-      break
-  }
-  // Earlier versions gave it no id.
-  const { attemptId = factId, attempt, ...fact } = entry.fact
-  const { response } = entry
-  return {
-    kind: 'attempted',
-    factId: attemptId,
-    ...fact,
-    attempt: { ...attempt, ...(response !== undefined && { response }) },
-  }
-}
-
-type TakenEntry = Extract<v.InferOutput<typeof EntrySchema>, { readonly k: 'taken' }>
-
-function toTakenFact(factId: string, entry: TakenEntry): DeliveryFact {
-  const { sequence, callId, subscriberId, occurredAt } = entry.about
-  return {
-    kind: 'taken',
-    factId,
-    at: entry.at,
-    event: {
-      eventId: entry.id,
-      appId: entry.app,
-      type: entry.type,
-      orderKey: entry.key,
-      ...(callId !== undefined && { callId }),
-      ...(subscriberId !== undefined && { subscriberId }),
-      ...(sequence !== undefined && { sequence }),
-      occurredAt,
-      payload: entry.payload,
-    },
-    endpoints: entry.to.map(([endpointId, pending]) => {
-      const deliveryId = messageIdOf(endpointId, pending.eventId)
-      return { endpointId, deliveryId, class: pending.class, expiresAt: pending.expiresAt }
-    }),
-  }
+/** What the claiming script answers: {entries, number of lost ones}. Their fields are looked at one by one. */
+function readReply(reply: unknown): readonly [readonly Entry[], number] {
+  if (!Array.isArray(reply) || !Array.isArray(reply[0])) throw new GatewayError('store_unavailable')
+  return [reply[0] as readonly Entry[], Number(reply[1])]
 }

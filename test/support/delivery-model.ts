@@ -6,6 +6,7 @@ import type { LaneRules, WakeUp } from '../../src/webhooks/delivery.ts'
 import { formatToken, messageIdOf } from '../../src/webhooks/delivery.ts'
 import type { Batch } from '../../src/webhooks/delivery-store.ts'
 import type { DueTurn, DeliveryRig } from './delivery-rig.ts'
+import type { Turn } from '../../src/webhooks/store-replies.ts'
 import { appId, attemptOf, endpointRef, eventId, lane, position } from './delivery-rig.ts'
 
 /** What may happen to the delivery engine. Numbers called `pick` choose among what there is. */
@@ -26,7 +27,9 @@ export type Step =
   | { readonly do: 'remove'; readonly endpoint: number }
 
 export type Ending =
+  /** And the next event is begun in the same step. */
   | 'delivered'
+  | 'delivered-then-begun'
   | 'delivered-then-crash'
   | 'failed'
   /** And what puts it off is sent once more, over a connection that broke. */
@@ -66,6 +69,13 @@ type Worker = {
   leaseEnds: number
 }
 
+/** What was known of an endpoint before a turn, and who was at work on its lanes. */
+type Known = {
+  readonly before: Awaited<ReturnType<DeliveryRig['statusOf']>>
+  readonly atWork: readonly Worker[]
+  readonly rival: Worker | undefined
+}
+
 type Job = { readonly name: string; readonly key?: string; readonly at: number }
 
 const TYPES = { act_now: 'call.ringing', state: 'call.held', record: 'call.released' } as const
@@ -91,6 +101,7 @@ export class DeliveryModel {
   readonly #ended: Item[] = []
   readonly #begun = new Map<string, number[]>()
   readonly #paused = new Map<string, number>()
+  readonly #rows = new Map<string, { readonly count: number; readonly began: number; readonly last: number }>()
   #jobs: Job[] = []
   #workers: Worker[] = []
   #owners = 0
@@ -262,8 +273,7 @@ export class DeliveryModel {
     let worker = toTheEnd ? begun : undefined
     while (worker !== undefined) {
       this.#workers = without(this.#workers, worker)
-      const more = await this.#settle(worker, 'delivered')
-      worker = more ? await this.#begin(worker, false) : undefined
+      worker = await this.#goOn(worker)
     }
     return undefined
   }
@@ -273,12 +283,39 @@ export class DeliveryModel {
     fresh: boolean,
   ): Promise<Worker | undefined> {
     const rig = this.#rig
-    const before = await rig.statusOf(name)
-    const atWork = this.#workers.filter((worker) => worker.name === name && this.#isAtWork(worker))
-    const rival = atWork.find((worker) => worker.key === key && worker.owner !== owner)
+    const known = await this.#look({ name, key, owner })
     const turn = await rig.begin(key, owner, { fresh, name })
     if ('wakes' in turn) this.#accept(turn.wakes)
     await this.#absorb()
+    return this.#judge({ name, key, owner, fresh }, turn, known)
+  }
+
+  /** Settles what was delivered and takes the next turn of the lane, both in one step of the store. */
+  async #goOn(worker: Worker): Promise<Worker | undefined> {
+    const { name, key, owner } = worker
+    const known = await this.#look({ name, key, owner })
+    const { turn } = await this.#settle(worker, 'delivered', owner)
+    if (turn === undefined) return undefined
+    if ('wakes' in turn) this.#accept(turn.wakes)
+    // A success closes the breaker, before the turn is given.
+    const before = { ...known.before, breaker: 'closed' } as const
+    return this.#judge({ name, key, owner, fresh: false }, turn, { ...known, before })
+  }
+
+  /** What is to be known of an endpoint before a turn. */
+  async #look({ name, key, owner }: Pick<Worker, 'name' | 'key' | 'owner'>): Promise<Known> {
+    const before = await this.#rig.statusOf(name)
+    const atWork = this.#workers.filter((worker) => worker.name === name && this.#isAtWork(worker))
+    const rival = atWork.find((worker) => worker.key === key && worker.owner !== owner)
+    return { before, atWork, rival }
+  }
+
+  #judge(
+    { name, key, owner, fresh }: Pick<Worker, 'name' | 'key' | 'owner'> & { readonly fresh: boolean },
+    turn: Turn,
+    { before, atWork, rival }: Known,
+  ): Worker | undefined {
+    const rig = this.#rig
     const first = this.#laneOf(name, key)[0]
     const resumes = first === undefined ? 0 : this.#resumesAt(first)
     if ('reopenAt' in turn && turn.reopenAt !== undefined) this.#jobs.push({ name, at: turn.reopenAt })
@@ -330,13 +367,16 @@ export class DeliveryModel {
     this.#workers = without(this.#workers, worker)
     switch (how) {
       case 'delivered':
-        if (await this.#settle(worker, 'delivered')) await this.#begin(worker, false)
+        await this.#goOn(worker)
+        return
+      case 'delivered-then-begun':
+        if ((await this.#settle(worker, 'delivered')).kind !== 'idle') await this.#begin(worker, false)
         return
       case 'delivered-then-crash':
         await this.#settle(worker, 'delivered')
         return
       case 'expired':
-        if (await this.#settle(worker, 'expired')) await this.#begin(worker, true)
+        if ((await this.#settle(worker, 'expired')).kind !== 'idle') await this.#begin(worker, true)
         return
       case 'failed':
       case 'failed-resent':
@@ -346,21 +386,24 @@ export class DeliveryModel {
     }
   }
 
-  /** Whether the lane goes on. */
-  async #settle({ name, key, owner, turn }: Worker, result: 'delivered' | 'expired'): Promise<boolean> {
+  /** `next`: the owner that goes on with the lane in the same step. */
+  async #settle({ name, key, owner, turn }: Worker, result: 'delivered' | 'expired', next?: string) {
     const rig = this.#rig
-    const isFirst = this.#laneOf(name, key)[0]?.token === turn.pending.token
+    const items = this.#laneOf(name, key)
+    const isFirst = items[0]?.token === turn.pending.token
+    const isLeft = items.length > 1
     const deliveryId = messageIdOf(toEndpointId(name), turn.pending.eventId)
     if (isFirst) this.#settling.set(deliveryId, result)
+    if (result === 'delivered') this.#rows.delete(name)
     const attempts = [attemptOf(name, turn, rig.now, result === 'delivered' ? 'delivered' : 'timeout')]
-    const reply = await rig.settle(key, turn, result, { name, attempts })
+    const going = next === undefined ? {} : { owner: next }
+    const reply = await rig.settle(key, turn, result, { name, attempts, ...going })
     this.#accept(reply.wakes)
     if (reply.reopenAt !== undefined) this.#jobs.push({ name, at: reply.reopenAt })
     await this.#absorb()
-    if (isFirst && result === 'delivered') this.#skipped.delete(idOf(name, key))
-    const isLeft = this.#laneOf(name, key).length > 0
     assert.equal(reply.kind, isFirst ? (isLeft ? 'more' : 'idle') : 'lost', `settled by ${owner}`)
-    return reply.kind !== 'idle'
+    assert.equal(reply.turn !== undefined, next !== undefined && reply.kind !== 'idle', 'a turn for who goes on')
+    return reply
   }
 
   async #postpone(
@@ -376,6 +419,7 @@ export class DeliveryModel {
       how === 'handed-back'
         ? await rig.handBack(key, owner, turn, { due, name })
         : await rig.fail(key, owner, turn, { due, name, ...(how === 'paused' && { pausedUntil: due }) })
+    if (how === 'failed' || how === 'failed-resent') this.#countFailure(name, reply.health.breaker)
     if (how === 'failed-resent') await this.#postponeAgain(worker, due, reply)
     if (how === 'paused' && due > rig.now) this.#paused.set(name, due)
     if (mustBeOurs) assert.equal(reply.kind, 'ok', `${owner} has its lease`)
@@ -392,6 +436,16 @@ export class DeliveryModel {
     }
     assert.equal(reply.due, this.#resumesAt(first), 'when the lane goes on')
     this.#jobs.push({ name, key, at: reply.due })
+  }
+
+  /** What the breaker must not overlook: ten failures in a row, the first of them three seconds ago or more. */
+  #countFailure(name: string, breaker: string): void {
+    const { now } = this.#rig
+    const row = this.#rows.get(name)
+    const goesOn = row !== undefined && now - row.last <= 10_000
+    const next = goesOn ? { ...row, count: row.count + 1, last: now } : { count: 1, began: now, last: now }
+    this.#rows.set(name, next)
+    if (next.count >= 10 && now - next.began >= 3_000) assert.notEqual(breaker, 'closed', 'nothing but failure')
   }
 
   /** The same once more changes nothing, and is answered likewise but for wake-ups that were given already. */
@@ -500,6 +554,7 @@ export class DeliveryModel {
     const replay = { now: this.#rig.now, rules: this.#rules, events: [] }
     assert.equal(await this.#rig.store.replay(endpointRef(name), replay), undefined, 'replayed to a removed endpoint')
     this.#paused.delete(name)
+    this.#rows.delete(name)
     this.#begun.delete(name)
     // It comes back at the end of the log.
     this.#rig.offset = this.#log.length
@@ -550,8 +605,10 @@ export class DeliveryModel {
     const item = items?.find((own) => deliveryOf(own) === deliveryId)
     assert.ok(items !== undefined && item !== undefined, `${status}, but it is not pending: ${deliveryId}`)
     const isFirst = items[0] === item
-    if (this.#settling.get(deliveryId) === status) this.#settling.delete(deliveryId)
-    else {
+    if (this.#settling.get(deliveryId) === status) {
+      this.#settling.delete(deliveryId)
+      if (status === 'delivered') this.#skipped.delete(idOf(item.name, item.key))
+    } else {
       switch (status) {
         case 'expired':
           assert.ok(item.expiresAt <= now, 'expired too early')

@@ -64,35 +64,45 @@ local function record(...)
 end
 
 -- Records attempts: from ARGV[first] on by turns what is known of one, and the answer, which is as long as
--- the receiver likes it. When records pile up their number is bounded, so answers are kept no more.
-local function record_attempts(first)
+-- the receiver likes it. When records pile up their number is bounded, so answers are kept no more. The end
+-- that follows from the last one, if given, is told by the same entry.
+local function record_attempts(first, ending)
   for i = first, #ARGV, 2 do
+    local entry = { 'k', 'fact', 'fact', ARGV[i] }
     if ARGV[i + 1] ~= '' and redis.call('XLEN', P .. 'records') * 10 < records_max then
-      record('k', 'fact', 'fact', ARGV[i], 'response', ARGV[i + 1])
-    else
-      record('k', 'fact', 'fact', ARGV[i])
+      entry[5], entry[6] = 'response', ARGV[i + 1]
     end
+    if ending and i + 2 > #ARGV then
+      for _, part in ipairs(ending) do entry[#entry + 1] = part end
+    end
+    record(unpack(entry))
   end
+  if ending and first > #ARGV then record('k', 'ended', unpack(ending)) end
 end
 
 -- One lane fewer refers to the event; the last one takes it away.
 local function release(id)
   local key = P .. 'event:' .. id
-  if redis.call('EXISTS', key) == 1 and redis.call('HINCRBY', key, 'refs', -1) <= 0 then
-    redis.call('UNLINK', key)
-  end
+  local refs = tonumber(redis.call('HGET', key, 'refs'))
+  if not refs then return end
+  if refs > 1 then redis.call('HINCRBY', key, 'refs', -1) else redis.call('UNLINK', key) end
 end
 
 local function uncount(ep, n)
   if redis.call('HINCRBY', P .. 'counts', ep, -n) <= 0 then redis.call('HDEL', P .. 'counts', ep) end
 end
 
--- What became of an event that was taken off its lane.
-local function conclude(ep, token, status)
+-- Of an event that was taken off its lane.
+local function take_away(ep, token)
   local event = parse(token)
   if event.is_replay then redis.call('HDEL', P .. 'event:' .. event.id, 'replay:' .. ep) end
   release(event.id)
   uncount(ep, 1)
+end
+
+-- What became of an event that was taken off its lane without an attempt.
+local function conclude(ep, token, status)
+  take_away(ep, token)
   record('k', 'ended', 'ep', ep, 'token', token, 'at', now, 'status', status)
 end
 
@@ -164,8 +174,8 @@ local function gate_time(ep, field, value, most)
 end
 
 -- How many more lanes may be begun now, and when to ask again for those beyond; no time when that is told
--- by a slot that becomes free.
-local function allowance(ep, rules)
+-- by a slot that becomes free. own: how many slots in use whoever asks has already.
+local function allowance(ep, rules, own)
   local gate = redis.call('HMGET', P .. 'gate:' .. ep, 'state', 'until', 'paused', 'tokens', 'filled')
   local state, paused = gate[1], gate_time(ep, 'paused', gate[3], PAUSE_MAX)
   if paused > now then return 0, paused end
@@ -178,7 +188,7 @@ local function allowance(ep, rules)
   end
   lapse(ep)
   -- One probe at a time.
-  local free = (state == 'half_open' and 1 or rules.slots) - redis.call('ZCARD', P .. 'running:' .. ep)
+  local free = (state == 'half_open' and 1 or rules.slots) - redis.call('ZCARD', P .. 'running:' .. ep) + (own or 0)
   if free <= 0 then return 0, nil end
   if rules.rate > 0 then
     -- What is added makes up for rounding, so that a token is there at the time that was told.
@@ -197,10 +207,15 @@ local function spend(ep, rules)
   redis.call('PEXPIRE', P .. 'gate:' .. ep, ttl)
 end
 
+local function hold_slot(ep, order_key, ms)
+  if redis.call('ZADD', P .. 'running:' .. ep, now + ms, order_key) == 1 then
+    redis.call('PEXPIRE', P .. 'running:' .. ep, ttl)
+  end
+end
+
 -- A slot that comes with a wake-up.
 local function give_slot(ep, order_key)
-  redis.call('ZADD', P .. 'running:' .. ep, now + wake_lease, order_key)
-  redis.call('PEXPIRE', P .. 'running:' .. ep, ttl)
+  hold_slot(ep, order_key, wake_lease)
 end
 
 -- Takes out who is next of those that wait.
@@ -255,8 +270,10 @@ end
 export const INTAKE = `
 local function store(id, kind, about, payload)
   local key = P .. 'event:' .. id
-  if redis.call('HINCRBY', key, 'refs', 1) == 1 then
-    redis.call('HSET', key, 'type', kind, 'about', about, 'payload', payload)
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('HINCRBY', key, 'refs', 1)
+  else
+    redis.call('HSET', key, 'refs', 1, 'type', kind, 'about', about, 'payload', payload)
   end
   redis.call('PEXPIRE', key, ttl)
 end
