@@ -3,7 +3,7 @@ import {
   DeliveryRig,
   RULES,
   START_MS,
-  attempt,
+  attemptLanes,
   endpointRef,
   keysOf,
   lane,
@@ -28,10 +28,10 @@ const openRig = (limits: Partial<StoreLimits> = {}, names: readonly string[] = [
 describe('breaker', () => {
   test('it opens with the 20th request if 70 % have failed, not with the 19th', async () => {
     const rig = await openRig()
-    await attempt(rig, 6, 'ok')
-    await attempt(rig, 13, 'bad')
+    await attemptLanes(rig, 6, 'ok')
+    await attemptLanes(rig, 13, 'bad')
     expect((await rig.statusOf()).breaker).toBe('closed')
-    await attempt(rig, 1, 'bad')
+    await attemptLanes(rig, 1, 'bad')
     expect(await rig.statusOf()).toMatchObject({ breaker: 'open', openUntil: START_MS + 10_000 })
     const { wakes, reopens } = await rig.take([ringing('a')])
     expect([wakes, reopens]).toEqual([[], [{ endpoint: endpointRef('endpoint'), at: START_MS + 10_000 }]])
@@ -40,102 +40,102 @@ describe('breaker', () => {
 
   test('nothing but failure opens it not before the 20th', async () => {
     const rig = await openRig()
-    await attempt(rig, 19, 'bad')
+    await attemptLanes(rig, 19, 'bad')
     expect((await rig.statusOf()).breaker).toBe('closed')
-    await attempt(rig, 1, 'bad')
+    await attemptLanes(rig, 1, 'bad')
     expect((await rig.statusOf()).breaker).toBe('open')
   })
 
   test('it stays closed at 69 of 100', async () => {
     const rig = await openRig()
-    await attempt(rig, 31, 'ok')
-    await attempt(rig, 69, 'bad')
+    await attemptLanes(rig, 31, 'ok')
+    await attemptLanes(rig, 69, 'bad')
     expect((await rig.statusOf()).breaker).toBe('closed')
     // 73 of 104 are more than 70 %, 72 of 103 are less.
-    await attempt(rig, 3, 'bad')
+    await attemptLanes(rig, 3, 'bad')
     expect((await rig.statusOf()).breaker).toBe('closed')
-    await attempt(rig, 1, 'bad')
+    await attemptLanes(rig, 1, 'bad')
     expect((await rig.statusOf()).breaker).toBe('open')
   })
 
   test('failures count for at least 30 and less than 60 seconds', async () => {
     const rig = await openRig()
-    await attempt(rig, 10, 'bad')
+    await attemptLanes(rig, 10, 'bad')
     rig.now = START_MS + 29_999
-    await attempt(rig, 5, 'bad')
+    await attemptLanes(rig, 5, 'bad')
     rig.now = START_MS + 59_998
-    await attempt(rig, 4, 'bad')
+    await attemptLanes(rig, 4, 'bad')
     expect((await rig.statusOf()).breaker).toBe('closed')
-    await attempt(rig, 1, 'bad')
+    await attemptLanes(rig, 1, 'bad')
     expect((await rig.statusOf()).breaker).toBe('open')
   })
 
   test('failures before the last minute are forgotten', async () => {
     const rig = await openRig()
-    await attempt(rig, 19, 'bad')
+    await attemptLanes(rig, 19, 'bad')
     rig.now = START_MS + 60_000
-    await attempt(rig, 19, 'bad')
+    await attemptLanes(rig, 19, 'bad')
     expect((await rig.statusOf()).breaker).toBe('closed')
   })
 
   test('an endpoint that hangs after it was well opens it as soon as ten requests in a row have timed out', async () => {
     const rig = await openRig()
-    await attempt(rig, 500, 'ok')
+    await attemptLanes(rig, 500, 'ok')
     for (let n = 1; n <= 9; n += 1) {
       rig.now += 500
-      await attempt(rig, 1, 'bad', 5_000)
+      await attemptLanes(rig, 1, 'bad', 5_000)
     }
     expect((await rig.statusOf()).breaker).toBe('closed')
     rig.now += 500
-    await attempt(rig, 1, 'bad', 5_000)
+    await attemptLanes(rig, 1, 'bad', 5_000)
     expect(await rig.statusOf()).toMatchObject({ breaker: 'open', openUntil: START_MS + 15_000 })
   })
 
   test('an endpoint that refuses after it was well opens it when nothing else has come for three seconds', async () => {
     const rig = await openRig()
-    await attempt(rig, 500, 'ok')
-    await attempt(rig, 50, 'bad', 0)
+    await attemptLanes(rig, 500, 'ok')
+    await attemptLanes(rig, 50, 'bad', 0)
     rig.now += 2_999
-    await attempt(rig, 1, 'bad', 0)
+    await attemptLanes(rig, 1, 'bad', 0)
     expect((await rig.statusOf()).breaker).toBe('closed')
     rig.now += 1
-    await attempt(rig, 1, 'bad', 0)
+    await attemptLanes(rig, 1, 'bad', 0)
     expect((await rig.statusOf()).breaker).toBe('open')
   })
 
   test('a blip does not open it: however many fail together, and one success ends the row', async () => {
     const rig = await openRig()
-    await attempt(rig, 500, 'ok')
-    await attempt(rig, 100, 'bad')
+    await attemptLanes(rig, 500, 'ok')
+    await attemptLanes(rig, 100, 'bad')
     expect((await rig.statusOf()).breaker).toBe('closed')
     rig.now += 2_000
-    await attempt(rig, 9, 'bad')
-    await attempt(rig, 1, 'ok')
+    await attemptLanes(rig, 9, 'bad')
+    await attemptLanes(rig, 1, 'ok')
     rig.now += 2_000
-    await attempt(rig, 9, 'bad')
+    await attemptLanes(rig, 9, 'bad')
     rig.now += 2_000
     expect((await rig.statusOf()).breaker).toBe('closed')
-    await attempt(rig, 1, 'bad')
+    await attemptLanes(rig, 1, 'bad')
     expect((await rig.statusOf()).breaker).toBe('closed')
     rig.now += 1_000
-    await attempt(rig, 1, 'bad')
+    await attemptLanes(rig, 1, 'bad')
     expect((await rig.statusOf()).breaker).toBe('open')
   })
 
   test('failures more than ten seconds apart are no row', async () => {
     const rig = await openRig()
-    await attempt(rig, 9, 'bad')
+    await attemptLanes(rig, 9, 'bad')
     rig.now += 10_001
-    await attempt(rig, 9, 'bad')
+    await attemptLanes(rig, 9, 'bad')
     expect((await rig.statusOf()).breaker).toBe('closed')
     rig.now += 10_000
-    await attempt(rig, 1, 'bad')
+    await attemptLanes(rig, 1, 'bad')
     expect((await rig.statusOf()).breaker).toBe('open')
   })
 
   test('half-open it lets one probe through; a failure opens it for ten seconds more', async () => {
     const rig = await openRig()
-    await attempt(rig, 20, 'bad')
+    await attemptLanes(rig, 20, 'bad')
     await rig.take([ringing('a'), ringing('b'), ringing('c')])
     rig.now = START_MS + 9_999
     expect(await rig.reopen()).toEqual({ wakes: [], reopenAt: START_MS + 10_000 })
@@ -153,7 +153,7 @@ describe('breaker', () => {
   test('the first success closes it and hands over to everyone who waits', async () => {
     const rig = await openRig()
     rig.rules = { ...RULES, slots: 3 }
-    await attempt(rig, 20, 'bad')
+    await attemptLanes(rig, 20, 'bad')
     await rig.take([ringing('a'), ringing('a'), ringing('b'), ringing('c'), ringing('d')])
     rig.now = START_MS + 10_000
     expect(keysOf((await rig.reopen()).wakes)).toEqual(['a'])
@@ -169,7 +169,7 @@ describe('breaker', () => {
     const rig = await openRig()
     await rig.take([ringing('slow'), ringing('waits')])
     const slow = await rig.due('slow', 's')
-    await attempt(rig, 20, 'bad')
+    await attemptLanes(rig, 20, 'bad')
     expect(await rig.begin('waits', 'w')).toMatchObject({ kind: 'waiting' })
     expect(keysOf((await rig.settle('slow', slow)).wakes)).toEqual(['waits'])
     expect((await rig.statusOf()).breaker).toBe('closed')
@@ -180,7 +180,7 @@ describe('breaker', () => {
     await rig.take([ringing('slow'), ringing('waits')])
     const slow = await rig.due('slow', 's')
     await rig.settle('slow', slow)
-    await attempt(rig, 19, 'bad')
+    await attemptLanes(rig, 19, 'bad')
     await rig.begin('waits', 'w')
     const late = await rig.settle('slow', slow)
     expect([late.kind, keysOf(late.wakes)]).toEqual(['lost', ['waits']])
@@ -188,7 +188,7 @@ describe('breaker', () => {
 
   test('a probe that is answered with a pause leaves it open for as long', async () => {
     const rig = await openRig()
-    await attempt(rig, 20, 'bad')
+    await attemptLanes(rig, 20, 'bad')
     await rig.take([ringing('a')])
     rig.now = START_MS + 10_000
     await rig.reopen()
@@ -199,7 +199,7 @@ describe('breaker', () => {
 
   test('a probe whose process died is followed by another', async () => {
     const rig = await openRig()
-    await attempt(rig, 20, 'bad')
+    await attemptLanes(rig, 20, 'bad')
     await rig.take([ringing('a'), ringing('b')])
     rig.now = START_MS + 10_000
     await rig.reopen()
@@ -210,7 +210,7 @@ describe('breaker', () => {
 
   test('another endpoint’s breaker stays closed', async () => {
     const rig = await openRig({}, ['other'])
-    await attempt(rig, 20, 'bad')
+    await attemptLanes(rig, 20, 'bad')
     expect((await rig.statusOf('other')).breaker).toBe('closed')
   })
 })
@@ -218,11 +218,11 @@ describe('breaker', () => {
 describe('failures', () => {
   test('they are counted since the first one after the last success', async () => {
     const rig = await openRig()
-    await attempt(rig, 1, 'bad')
+    await attemptLanes(rig, 1, 'bad')
     rig.now += 1_000
-    await attempt(rig, 2, 'bad')
+    await attemptLanes(rig, 2, 'bad')
     expect(await rig.statusOf()).toMatchObject({ failingSince: START_MS, failures: 3 })
-    await attempt(rig, 1, 'ok')
+    await attemptLanes(rig, 1, 'ok')
     expect(await rig.statusOf()).toEqual({ breaker: 'closed', failures: 0, pending: 3, inFlight: 0 })
     rig.now += 1_000
     await rig.take([ringing('a')])
@@ -249,17 +249,17 @@ describe('failures', () => {
     const rig = await openRig()
     const warn = () => rig.store.markWarned(endpointRef('endpoint'))
     expect(await warn()).toBe(false)
-    await attempt(rig, 1, 'bad')
+    await attemptLanes(rig, 1, 'bad')
     expect([await warn(), await warn()]).toEqual([true, false])
-    await attempt(rig, 1, 'ok')
+    await attemptLanes(rig, 1, 'ok')
     expect(await warn()).toBe(false)
-    await attempt(rig, 1, 'bad')
+    await attemptLanes(rig, 1, 'bad')
     expect(await warn()).toBe(true)
   })
 
   test('forgetting failures closes the breaker and ends a pause', async () => {
     const rig = await openRig()
-    await attempt(rig, 20, 'bad')
+    await attemptLanes(rig, 20, 'bad')
     await rig.store.forgetFailures(endpointRef('endpoint'))
     expect(await rig.statusOf()).toEqual({ breaker: 'closed', failures: 0, pending: 20, inFlight: 0 })
   })

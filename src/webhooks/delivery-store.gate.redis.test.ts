@@ -3,7 +3,7 @@ import {
   DeliveryRig,
   RULES,
   START_MS,
-  attempt,
+  attemptLanes,
   endpointRef,
   keysOf,
   lane,
@@ -174,7 +174,7 @@ describe('a clock that was put back', () => {
 
   test('prolongs the time that a breaker is open to ten seconds at most', async () => {
     const rig = await openRig()
-    await attempt(rig, 20, 'bad')
+    await attemptLanes(rig, 20, 'bad')
     rig.now -= BACK_MS
     const { reopens } = await rig.take([ringing('b')])
     expect(reopens).toMatchObject([{ at: rig.now + 10_000 }])

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { DeliveryModel } from '../../test/support/delivery-model.ts'
-import type { Ending, Step } from '../../test/support/delivery-model.ts'
+import type { Ending, Step } from '../../test/support/delivery-steps.ts'
 import { DeliveryRig } from '../../test/support/delivery-rig.ts'
 import { startTestRedis } from '../../test/support/redis.ts'
 import type { TestRedis } from '../../test/support/redis.ts'

@@ -207,7 +207,7 @@ export const keysOf = (wakes: readonly { readonly lane: { readonly orderKey: str
   wakes.map(({ lane: { orderKey }, at }) => (at === undefined ? orderKey : `${orderKey} at +${at - START_MS}`))
 
 /** Works on `count` lanes of one event each, all with the same result; each request took `totalMs`. */
-export async function attempt(rig: DeliveryRig, count: number, result: 'ok' | 'bad', totalMs = 5): Promise<void> {
+export async function attemptLanes(rig: DeliveryRig, count: number, result: 'ok' | 'bad', totalMs = 5): Promise<void> {
   for (let i = 0; i < count; i += 1) {
     const key = `try-${rig.offset + 1}`
     await rig.take([ringing(key)])
