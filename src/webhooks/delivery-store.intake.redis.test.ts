@@ -6,6 +6,7 @@ import {
   RULES,
   START_MS,
   appId,
+  attemptOf,
   deliveryIdOf,
   endpointRef,
   eventId,
@@ -63,14 +64,14 @@ describe('taking', () => {
   test('a batch of another epoch than the cursor is not taken', async () => {
     const rig = await openRig()
     await rig.store.jump(endpointRef('endpoint'), { from: position(0), to: { epoch: '1600000000000000', offset: 0 } })
-    expect(await rig.take([ringing('a')])).toEqual({ wakes: [], full: [], reopens: [] })
+    expect(await rig.take([ringing('a')])).toMatchObject({ wakes: [], full: [], reopens: [] })
     expect(await rig.store.pending()).toBe(0)
     expect(await rig.facts()).toEqual([])
   })
 
   test('a batch for an endpoint that was never opened is not taken', async () => {
     const rig = await openRig()
-    expect(await rig.take([ringing('a')], ['stranger'])).toEqual({ wakes: [], full: [], reopens: [] })
+    expect(await rig.take([ringing('a')], ['stranger'])).toMatchObject({ wakes: [], full: [], reopens: [] })
     expect(await rig.store.pending()).toBe(0)
   })
 
@@ -215,6 +216,18 @@ describe('bounds', () => {
     expect([claimed?.facts.length, claimed?.lost]).toEqual([3, 2])
     await rig.records.release('r', { last: claimed?.last, told: claimed?.lost ?? 0 })
     expect(await rig.records.claim('r', 100)).toMatchObject({ facts: [], lost: 0 })
+  })
+
+  test('an attempt and the end that it made are two facts of one entry, also where they are left out', async () => {
+    const rig = await openRig({ recordsMax: 3 })
+    await rig.take(manyLanes(2))
+    for (const key of ['lane-1', 'lane-2']) {
+      const turn = await rig.due(key, 'o')
+      await rig.settle(key, turn, 'delivered', { attempts: [attemptOf('endpoint', turn, rig.now, 'delivered')] })
+    }
+    const claimed = await rig.records.claim('r', 100)
+    expect(claimed?.facts.map(({ kind }) => kind)).toEqual(['taken', 'taken', 'attempted', 'ended'])
+    expect(claimed?.lost).toBe(2)
   })
 
   test('what was left out of a lane is forgotten some hours after the lane is empty', async () => {

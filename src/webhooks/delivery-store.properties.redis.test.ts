@@ -104,7 +104,7 @@ test('whatever owners do and whenever they die, every event is handed out in ord
     await model.settleDown()
     const left = await client.keys('*')
     const unexpected = left.filter(
-      (key) => !/^ch:\{wh\}:(?:apps|cursors:app|records|recorder-lock|gate:|skipped:)/.test(key),
+      (key) => !/^ch:\{wh\}:(?:apps|cursors:app|records|recording|recorder-lock|gate:|skipped:)/.test(key),
     )
     expect(unexpected).toEqual([])
     const ends = new Map<string, number>()

@@ -31,7 +31,7 @@ describe('removing', () => {
     expect(facts).toHaveLength(2_499)
     expect(facts.every((fact) => fact.kind === 'ended' && fact.status === 'dropped')).toBe(true)
     await rig.records.release('test')
-    expect(await redis.connect().keys('*')).toEqual(['ch:{wh}:records'])
+    expect((await redis.connect().keys('*')).toSorted()).toEqual(['ch:{wh}:recording', 'ch:{wh}:records'])
     expect(await redis.connect().xlen('ch:{wh}:records')).toBe(0)
     expect(await rig.begin('lane-150', 'o')).toEqual({ kind: 'idle', wakes: [] })
   })

@@ -7,10 +7,10 @@ import { formatPosition, parsePosition } from '../core/position.ts'
 import type { Position } from '../core/position.ts'
 import { parseToken } from './delivery.ts'
 import type { EndpointRef, Lane, LaneRules, StoredEvent, WakeUp } from './delivery.ts'
-import { APPS_KEY, COUNTS_KEY, cursorsKey, endpointKeys, laneKeys } from './keys.ts'
-import type { AttemptFact } from './record-log.ts'
+import { APPS_KEY, COUNTS_KEY, RECORDS_KEY, cursorsKey, endpointKeys, laneKeys } from './keys.ts'
+import type { AttemptFact } from './record-entry.ts'
 import { Script } from './script-runner.ts'
-import { JUMP, OPEN, REPLAY, TAKE } from './scripts/intake.ts'
+import { BEHIND, JUMP, OPEN, REPLAY, TAKE } from './scripts/intake.ts'
 import { BEGIN, POSTPONE, RENEW, SETTLE } from './scripts/turn.ts'
 import { REMOVE, REOPEN, SWEEP, WARN } from './scripts/upkeep.ts'
 import {
@@ -77,6 +77,7 @@ export class DeliveryStore {
   readonly #open = new Script(OPEN)
   readonly #jump = new Script(JUMP)
   readonly #take = new Script(TAKE)
+  readonly #behind = new Script(BEHIND)
   readonly #replay = new Script(REPLAY)
   readonly #begin = new Script(BEGIN)
   readonly #settle = new Script(SETTLE)
@@ -102,6 +103,7 @@ export class DeliveryStore {
   /** Where each started endpoint of an app is. */
   async cursors(appId: AppId): Promise<ReadonlyMap<EndpointId, Position>> {
     const found = new Map<EndpointId, Position>()
+    this.#gather()
     for (const [id, text] of Object.entries(await this.#redis.hgetall(cursorsKey(appId)))) {
       const position = parsePosition(text)
       if (position !== undefined) found.set(v.parse(EndpointIdSchema, id), position)
@@ -134,6 +136,11 @@ export class DeliveryStore {
       for (const { place, token } of wanted) args.push(place + 1, token, parseToken(token).expiresAt)
     }
     return readTaken(appId, await this.#run(this.#take, [cursorsKey(appId)], args))
+  }
+
+  /** Whether records are being written, but slower than they come: half of their room is taken. */
+  async recordsAreBehind(): Promise<boolean> {
+    return (await this.#run(this.#behind, [RECORDS_KEY], this.#common(0))) === 1
   }
 
   /**
@@ -301,18 +308,21 @@ export class DeliveryStore {
     return turn.kind === 'busy' || turn.kind === 'lost' ? turn : { ...turn, wakes: [...ask.wakes, ...turn.wakes] }
   }
 
-  /**
-   * Runs a script together with all others that are asked for before the event loop turns: one write, one read
-   * and one answer for the lot. Requests end in bursts, and each of these costs either side more than most scripts.
-   */
   #run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    this.#gather()
+    return script.run(this.#redis, keys, args)
+  }
+
+  /**
+   * Has what is asked of Redis until the event loop turns leave in one write. Requests end in bursts, and a write, a
+   * read and an answer of their own cost either side more than most scripts do.
+   */
+  #gather(): void {
     // None before the first connection.
     const stream: Redis['stream'] | undefined = this.#redis.stream
-    if (stream?.writableCorked === 0) {
-      stream.cork()
-      setImmediate(() => stream.uncork())
-    }
-    return script.run(this.#redis, keys, args)
+    if (stream?.writableCorked !== 0) return
+    stream.cork()
+    setImmediate(() => stream.uncork())
   }
 
   #common(now: number): (string | number)[] {

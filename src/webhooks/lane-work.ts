@@ -5,7 +5,7 @@ import type { AttemptRecord } from '../core/delivery-record.ts'
 import type { EndpointSummary } from '../core/directory.ts'
 import type { Endpoint } from '../core/endpoint.ts'
 import type { Lane, LaneRules, PendingEvent } from './delivery.ts'
-import type { AttemptFact } from './record-log.ts'
+import type { AttemptFact } from './record-entry.ts'
 import type { Turn } from './store-replies.ts'
 
 /** Whose turn it is in which lane, and by what it goes. */

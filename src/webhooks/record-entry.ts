@@ -5,7 +5,16 @@ import { toAppId, toEndpointId } from '../core/ids.ts'
 import type { EndpointId } from '../core/ids.ts'
 import { messageIdOf, parseAbout, parseToken } from './delivery.ts'
 import type { PendingEvent } from './delivery.ts'
-import type { AttemptFact } from './record-log.ts'
+
+/** An attempt as a drainer hands it to the script that makes it count. */
+export type AttemptFact = {
+  /** Names this request, also when the script that records it runs twice. */
+  readonly attemptId: string
+  readonly deliveryId: string
+  readonly attempt: AttemptRecord
+  /** When it will be tried again; absent after the last attempt. */
+  readonly nextAttemptAt?: number
+}
 
 type Fields = Readonly<Record<string, string>>
 

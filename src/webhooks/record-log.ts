@@ -1,20 +1,10 @@
 import type { Redis } from 'ioredis'
-import type { AttemptRecord, DeliveryFact } from '../core/delivery-record.ts'
+import type { DeliveryFact } from '../core/delivery-record.ts'
 import { GatewayError } from '../core/errors.ts'
-import { LOST_RECORDS_KEY, RECORDER_LOCK_KEY, RECORDS_KEY } from './keys.ts'
+import { LOST_RECORDS_KEY, RECORDER_LOCK_KEY, RECORDING_KEY, RECORDS_KEY } from './keys.ts'
 import { readEntry } from './record-entry.ts'
 import { Script } from './script-runner.ts'
 import { CLAIM_RECORDS, RELEASE_RECORDS, RENEW_RECORDER } from './scripts/upkeep.ts'
-
-/** An attempt as a drainer hands it to the script that makes it count. */
-export type AttemptFact = {
-  /** Names this request, also when the script that records it runs twice. */
-  readonly attemptId: string
-  readonly deliveryId: string
-  readonly attempt: AttemptRecord
-  /** When it will be tried again; absent after the last attempt. */
-  readonly nextAttemptAt?: number
-}
 
 /** What is to be written to the records, and where it ends. */
 export type ClaimedFacts = {
@@ -23,11 +13,17 @@ export type ClaimedFacts = {
   readonly malformed: readonly string[]
   /** Hand it to `release` when they are written. */
   readonly last: string | undefined
+  /** No more entries were there. */
+  readonly isAll: boolean
   /** Entries that there was no room for; counted until they are handed to `release` as told. */
   readonly lost: number
 }
 
 const LOCK_MS = 5_000
+/** More than a batch takes. */
+const RECORDING_MS = 5_000
+/** Few enough that to read them keeps nothing else of this process waiting. */
+const ENTRIES_PER_READ = 1_000
 
 /**
  * What has become of deliveries, in a Redis stream: appended by the very scripts that make it so, taken
@@ -43,19 +39,30 @@ export class RecordLog {
     this.#redis = redis
   }
 
-  /** The oldest facts, and the exclusive right to them for 5 s; undefined while another recorder has it. */
+  /**
+   * What up to `limit` of the oldest entries tell, and the exclusive right to them for 5 s; undefined while another
+   * recorder has it.
+   */
   async claim(owner: string, limit: number): Promise<ClaimedFacts | undefined> {
-    const reply = await this.#claim.run(this.#redis, KEYS, [owner, LOCK_MS, limit])
-    if (reply === null) return undefined
-    const [entries, lost] = readReply(reply)
     const facts: DeliveryFact[] = []
     const malformed: string[] = []
-    for (const [factId, fields] of entries) {
-      const told = readEntry(factId, fields)
-      if (told === undefined) malformed.push(factId)
-      else facts.push(...told)
+    let [last, lost, count]: [string | undefined, number, number] = [undefined, 0, 0]
+    for (;;) {
+      const most = Math.min(limit - count, ENTRIES_PER_READ)
+      const reply = await this.#claim.run(this.#redis, KEYS, [owner, LOCK_MS, most, last ?? ''])
+      // Of what was read before it another one has the right now.
+      if (reply === null) return undefined
+      const [entries, lostNow] = readReply(reply)
+      for (const [factId, fields] of entries) {
+        const told = readEntry(factId, fields)
+        if (told === undefined) malformed.push(factId)
+        else facts.push(...told)
+      }
+      last = entries.at(-1)?.[0] ?? last
+      lost = lostNow
+      count += entries.length
+      if (entries.length < most || count >= limit) return { facts, malformed, last, lost, isAll: count < limit }
     }
-    return { facts, malformed, last: entries.at(-1)?.[0], lost }
   }
 
   /** Keeps the right to the facts for another 5 s, if it is still ours. */
@@ -71,11 +78,11 @@ export class RecordLog {
     owner: string,
     { last, told = 0 }: { readonly last?: string | undefined; readonly told?: number } = {},
   ): Promise<void> {
-    await this.#release.run(this.#redis, KEYS, [owner, last === undefined ? '' : nextId(last), told])
+    await this.#release.run(this.#redis, KEYS, [owner, last === undefined ? '' : nextId(last), told, RECORDING_MS])
   }
 }
 
-const KEYS = [RECORDER_LOCK_KEY, RECORDS_KEY, LOST_RECORDS_KEY]
+const KEYS = [RECORDER_LOCK_KEY, RECORDS_KEY, LOST_RECORDS_KEY, RECORDING_KEY]
 
 /** The smallest stream id after this one. */
 function nextId(id: string): string {

@@ -137,7 +137,7 @@ export function readSettled(lane: Lane, reply: unknown): Omit<Settled, 'turn'> &
 
 /** What came of taking entries of an app's log. */
 export function readTaken(appId: AppId, reply: unknown) {
-  const [wakes, full, reopens] = listOf(reply)
+  const [wakes, full, reopens, isBehind] = listOf(reply)
   return {
     wakes: inGroups(wakes, 3).map(([id, orderKey, at]) =>
       toWakeUp({ appId, endpointId: toEndpointId(String(id)), orderKey: String(orderKey) }, Number(at)),
@@ -147,6 +147,8 @@ export function readTaken(appId: AppId, reply: unknown) {
       endpoint: { appId, endpointId: toEndpointId(String(id)) },
       at: Number(at),
     })),
+    /** Records are written, but slower than they come. */
+    recordsAreBehind: isBehind === 1,
   }
 }
 

@@ -8,7 +8,7 @@ import type { LaneRules } from '../../src/webhooks/delivery.ts'
 import { DeliveryStore, STORE_LIMITS } from '../../src/webhooks/delivery-store.ts'
 import type { Batch, StoreLimits } from '../../src/webhooks/delivery-store.ts'
 import { RecordLog } from '../../src/webhooks/record-log.ts'
-import type { AttemptFact } from '../../src/webhooks/record-log.ts'
+import type { AttemptFact } from '../../src/webhooks/record-entry.ts'
 import type { Turn } from '../../src/webhooks/store-replies.ts'
 
 export type DueTurn = Extract<Turn, { kind: 'due' }>

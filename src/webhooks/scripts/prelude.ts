@@ -54,13 +54,18 @@ local function successor(pending)
   end
 end
 
--- Appends to the records. Beyond their length the newest are counted instead of kept: what is kept stays in order.
-local function record(...)
+-- Appends an entry of so many facts to the records. Beyond their length the newest are counted instead of kept: what
+-- is kept stays in order.
+local function record_facts(count, ...)
   if redis.call('XLEN', P .. 'records') >= records_max then
-    redis.call('INCR', P .. 'lost-records')
+    redis.call('INCRBY', P .. 'lost-records', count)
   else
     redis.call('XADD', P .. 'records', '*', ...)
   end
+end
+
+local function record(...)
+  record_facts(1, ...)
 end
 
 -- Records attempts: from ARGV[first] on by turns what is known of one, and the answer, which is as long as
@@ -72,10 +77,11 @@ local function record_attempts(first, ending)
     if ARGV[i + 1] ~= '' and redis.call('XLEN', P .. 'records') * 10 < records_max then
       entry[5], entry[6] = 'response', ARGV[i + 1]
     end
-    if ending and i + 2 > #ARGV then
+    local is_last = ending and i + 2 > #ARGV
+    if is_last then
       for _, part in ipairs(ending) do entry[#entry + 1] = part end
     end
-    record(unpack(entry))
+    record_facts(is_last and 2 or 1, unpack(entry))
   end
   if ending and first > #ARGV then record('k', 'ended', unpack(ending)) end
 end
