@@ -32,7 +32,7 @@ return 1
  */
 const IS_BEHIND = `
 local function is_behind()
-  return redis.call('XLEN', P .. 'records') * 2 >= records_max and redis.call('EXISTS', P .. 'recording') or 0
+  return count_records() * 2 >= records_max and redis.call('EXISTS', P .. 'recording') or 0
 end
 `
 

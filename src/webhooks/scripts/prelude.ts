@@ -38,29 +38,52 @@ local function rules_at(i)
   return { slots = tonumber(ARGV[i]), rate = tonumber(ARGV[i + 1]), hold = tonumber(ARGV[i + 2]), coalesce = ARGV[i + 3] == '1' }
 end
 
+-- Each call to Redis costs more than what it does, so what is known already is not asked for again.
+local TOKEN, parsed = '|(.)|(%d+)|(%d+)|([^|]*)|%d+|([^|]*)$', {}
 local function parse(token)
-  local id, class, taken, expires, label, flags = string.match(token, '^(.*)|(.)|(%d+)|(%d+)|([^|]*)|%d+|([^|]*)$')
-  return {
+  local event = parsed[token]
+  if event then return event end
+  local id, class, taken, expires, label, flags = string.match(token, '^([^|]*)' .. TOKEN)
+  if not id then id, class, taken, expires, label, flags = string.match(token, '^(.*)' .. TOKEN) end
+  event = {
     id = id, class = class, taken = tonumber(taken), expires = tonumber(expires), label = label,
     is_replay = string.find(flags, 'r', 1, true) ~= nil,
   }
+  parsed[token] = event
+  return event
 end
 
--- The event that waits behind the first one of a lane. One that has expired waits no more.
-local function successor(pending)
-  for _, token in ipairs(redis.call('LRANGE', pending, 1, 8)) do
-    local event = parse(token)
+-- The first events of a lane: one that may be taken off, the next, and those of which one may succeed it.
+local function look_ahead(pending)
+  return redis.call('LRANGE', pending, 0, 9)
+end
+
+-- The event that waits behind the first one. One that has expired waits no more.
+local function successor(ahead)
+  for i = 2, math.min(9, #ahead) do
+    local event = parse(ahead[i])
     if event.expires > now then return event end
   end
 end
 
+-- Has a key live on, when a tenth of its time has passed: that is still longer than any event lives.
+local function keep(key)
+  if redis.call('PTTL', key) < ttl * 0.9 then redis.call('PEXPIRE', key, ttl) end
+end
+
 -- Appends an entry of so many facts to the records. Beyond their length the newest are counted instead of kept: what
 -- is kept stays in order.
+local records_length
+local function count_records()
+  records_length = records_length or redis.call('XLEN', P .. 'records')
+  return records_length
+end
 local function record_facts(count, ...)
-  if redis.call('XLEN', P .. 'records') >= records_max then
+  if count_records() >= records_max then
     redis.call('INCRBY', P .. 'lost-records', count)
   else
     redis.call('XADD', P .. 'records', '*', ...)
+    records_length = records_length + 1
   end
 end
 
@@ -74,7 +97,7 @@ end
 local function record_attempts(first, ending)
   for i = first, #ARGV, 2 do
     local entry = { 'k', 'fact', 'fact', ARGV[i] }
-    if ARGV[i + 1] ~= '' and redis.call('XLEN', P .. 'records') * 10 < records_max then
+    if ARGV[i + 1] ~= '' and count_records() * 10 < records_max then
       entry[5], entry[6] = 'response', ARGV[i + 1]
     end
     local is_last = ending and i + 2 > #ARGV
@@ -180,9 +203,13 @@ local function gate_time(ep, field, value, most)
 end
 
 -- How many more lanes may be begun now, and when to ask again for those beyond; no time when that is told
--- by a slot that becomes free. own: how many slots in use whoever asks has already.
-local function allowance(ep, rules, own)
-  local gate = redis.call('HMGET', P .. 'gate:' .. ep, 'state', 'until', 'paused', 'tokens', 'filled')
+-- by a slot that becomes free. own: how many slots in use whoever asks has already; gate: what was read of it.
+local GATE_FIELDS = { 'state', 'until', 'paused', 'tokens', 'filled', 'since', 'window' }
+local function read_gate(ep)
+  return redis.call('HMGET', P .. 'gate:' .. ep, unpack(GATE_FIELDS))
+end
+local function allowance(ep, rules, own, gate)
+  gate = gate or read_gate(ep)
   local state, paused = gate[1], gate_time(ep, 'paused', gate[3], PAUSE_MAX)
   if paused > now then return 0, paused end
   if state == 'open' then
@@ -192,10 +219,14 @@ local function allowance(ep, rules, own)
     state = 'half_open'
     redis.call('HSET', P .. 'gate:' .. ep, 'state', state)
   end
-  lapse(ep)
   -- One probe at a time.
-  local free = (state == 'half_open' and 1 or rules.slots) - redis.call('ZCARD', P .. 'running:' .. ep) + (own or 0)
-  if free <= 0 then return 0, nil end
+  local slots = (state == 'half_open' and 1 or rules.slots) + (own or 0)
+  local free = slots - redis.call('ZCARD', P .. 'running:' .. ep)
+  if free <= 0 then
+    lapse(ep)
+    free = slots - redis.call('ZCARD', P .. 'running:' .. ep)
+    if free <= 0 then return 0, nil end
+  end
   if rules.rate > 0 then
     -- What is added makes up for rounding, so that a token is there at the time that was told.
     local tokens = refill(rules.rate, gate[4], gate[5]) + 0.000001
@@ -245,6 +276,7 @@ end
 local function handover(ep, rules, wakes)
   local waiting = P .. 'waiting:' .. ep
   if redis.call('EXISTS', waiting) == 0 then return 0 end
+  lapse(ep)
   local free, reopen = allowance(ep, rules)
   while free > 0 do
     local order_key = pop_waiting(ep, waiting)
@@ -289,7 +321,7 @@ end
 local function push(ep, rules, order_key, token, expires)
   local pending = P .. 'pending:' .. ep .. ':' .. order_key
   local length = redis.call('RPUSH', pending, token)
-  redis.call('PEXPIRE', pending, ttl)
+  keep(pending)
   redis.call('ZADD', P .. 'expiring:' .. ep, 'LT', expires, order_key)
   redis.call('ZADD', P .. 'lanes:' .. ep, 'NX', now + lease, order_key)
   local slot = redis.call('ZSCORE', P .. 'running:' .. ep, order_key)
@@ -321,7 +353,7 @@ end
 
 -- With every event, so that what an endpoint has outlives whatever is pending in it.
 local function prolong(ep)
-  redis.call('PEXPIRE', P .. 'lanes:' .. ep, ttl)
-  redis.call('PEXPIRE', P .. 'expiring:' .. ep, ttl)
+  keep(P .. 'lanes:' .. ep)
+  keep(P .. 'expiring:' .. ep)
 end
 `

@@ -13,9 +13,8 @@ const BREAKER = `
 local WINDOW, AT_LEAST, SHARE = 30000, 20, 0.7
 local ROW, ROW_LASTS, ROW_GAP = 10, 3000, 10000
 
-local function count(ep, result)
-  local gate = P .. 'gate:' .. ep
-  local started = tonumber(redis.call('HGET', gate, 'window') or 0)
+local function count(gate, result, window)
+  local started = tonumber(window or 0)
   if now - started >= WINDOW then
     local counts = redis.call('HMGET', gate, 'ok', 'bad')
     local recent = now - started < 2 * WINDOW
@@ -26,13 +25,14 @@ local function count(ep, result)
   redis.call('HINCRBY', gate, result, 1)
 end
 
+-- Returns whether the breaker has closed by it, and what is known of the gate otherwise.
 local function succeed(ep)
-  local gate = P .. 'gate:' .. ep
-  local known = redis.call('HMGET', gate, 'state', 'since')
-  if known[2] then redis.call('HDEL', gate, 'since', 'failures', 'warned', 'row', 'row_began', 'row_last') end
+  local gate, known = P .. 'gate:' .. ep, read_gate(ep)
+  if known[6] then redis.call('HDEL', gate, 'since', 'failures', 'warned', 'row', 'row_began', 'row_last') end
   if known[1] then redis.call('HDEL', gate, 'state', 'until', 'window', 'ok', 'bad', 'ok_before', 'bad_before') end
-  count(ep, 'ok')
-  return known[1] ~= false
+  count(gate, 'ok', not known[1] and known[7])
+  if known[1] then return true end
+  return false, known
 end
 
 local function open(gate, until_time)
@@ -68,7 +68,7 @@ local function fail(ep, paused, lasted)
     redis.call('HSET', gate, 'paused', until_time)
     if state then open(gate, until_time) end
   else
-    count(ep, 'bad')
+    count(gate, 'bad', redis.call('HGET', gate, 'window'))
     if state == 'half_open' then
       open(gate, now + OPEN_FOR)
     elseif not state then
@@ -93,13 +93,19 @@ end
  *   {'lost'}                                  we own it no longer
  *   {'later', time, wake-ups, reopen}         the first event is not due; the slot is given back
  *   {'due', wake-ups, token, attempts, failed, type, about, payload, {skipped}}
- * where wake-ups are order keys and times (0: now).
+ * where wake-ups are order keys and times (0: now). seen: what was read already, of turn, ahead (see look_ahead) and
+ * gate; and whether nothing is skipped.
  */
 const TURN = `
-local function begin(ep, rules, order_key, owner, is_fresh)
+local TURN_FIELDS = { 'owner', 'event', 'attempts', 'failed', 'due' }
+local function read_turn(ep, order_key)
+  return redis.call('HMGET', P .. 'turn:' .. ep .. ':' .. order_key, unpack(TURN_FIELDS))
+end
+local function begin(ep, rules, order_key, owner, is_fresh, seen)
+  local known, ahead, gate = seen.turn, seen.ahead, seen.gate
   local pending, turn = P .. 'pending:' .. ep .. ':' .. order_key, P .. 'turn:' .. ep .. ':' .. order_key
   local running = P .. 'running:' .. ep
-  local known = redis.call('HMGET', turn, 'owner', 'event', 'attempts', 'failed', 'due')
+  known = known or read_turn(ep, order_key)
   if not is_fresh and known[1] ~= owner then return { 'lost' } end
   local slot = tonumber(redis.call('ZSCORE', running, order_key) or 0)
   if known[1] and known[1] ~= owner and slot > now then return { 'busy', slot } end
@@ -142,7 +148,8 @@ local function begin(ep, rules, order_key, owner, is_fresh)
   -- resume: when the lane goes on, which is before the first event is due if that has held it up for too long.
   local token, event, content, attempts, failed, due, resume
   for i = 1, 100 do
-    token = redis.call('LINDEX', pending, 0)
+    ahead = ahead or look_ahead(pending)
+    token = ahead[1]
     if not token then
       clear(ep, order_key)
       fade(ep, order_key)
@@ -150,7 +157,7 @@ local function begin(ep, rules, order_key, owner, is_fresh)
     end
     event, attempts, failed, due = parse(token), 0, 0, 0
     if known[2] == token then attempts, failed, due = tonumber(known[3]), tonumber(known[4]), tonumber(known[5]) end
-    local following = successor(pending)
+    local following = successor(ahead)
     local why
     resume = due
     if event.expires <= now then
@@ -167,6 +174,7 @@ local function begin(ep, rules, order_key, owner, is_fresh)
       why = 'dropped'
     end
     redis.call('LPOP', pending)
+    ahead, seen.nothing_skipped = nil, false
     skip(ep, order_key, token, why)
     if why == 'parked' and not goes_stale(event) then
       move_aside(token, attempts, failed, math.max(due, now))
@@ -188,7 +196,7 @@ local function begin(ep, rules, order_key, owner, is_fresh)
     redis.call('ZADD', P .. 'lanes:' .. ep, resume + lease, order_key)
     return { 'later', resume, wakes, hand_over() }
   end
-  local free, reopen = allowance(ep, rules, has_slot and 1 or 0)
+  local free, reopen = allowance(ep, rules, has_slot and 1 or 0, gate)
   if free < 1 then
     if has_slot then redis.call('ZREM', running, order_key) end
     redis.call('HDEL', turn, 'owner')
@@ -202,7 +210,7 @@ local function begin(ep, rules, order_key, owner, is_fresh)
   end
   hold_slot(ep, order_key, lease)
   redis.call('ZADD', P .. 'lanes:' .. ep, now + lease, order_key)
-  local skipped = redis.call('LRANGE', P .. 'skipped:' .. ep .. ':' .. order_key, 0, -1)
+  local skipped = seen.nothing_skipped and {} or redis.call('LRANGE', P .. 'skipped:' .. ep .. ':' .. order_key, 0, -1)
   return { 'due', wakes, token, attempts, failed, content[1], content[2], content[3], skipped }
 end
 `
@@ -215,7 +223,7 @@ end
  * Returns a turn (see TURN).
  */
 export const BEGIN = `${PRELUDE}${TURN}
-return begin(ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14] == '1')
+return begin(ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14] == '1', {})
 `
 
 /**
@@ -231,34 +239,46 @@ return begin(ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14] == '1')
  */
 export const SETTLE = `${PRELUDE}${BREAKER}${TURN}
 local ep, rules, order_key, token, status, owner = ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14], ARGV[15]
-local turn, wakes = P .. 'turn:' .. ep .. ':' .. order_key, {}
-local closed = status == 'delivered' and succeed(ep)
-local function answer(kind, reopen)
-  if kind == 'idle' or owner == '' then return { kind, wakes, reopen } end
-  return { kind, wakes, reopen, begin(ep, rules, order_key, owner, false) }
-end
-if redis.call('LINDEX', KEYS[1], 0) ~= token then
+local wakes = {}
+local closed, gate = false, nil
+if status == 'delivered' then closed, gate = succeed(ep) end
+local ahead = look_ahead(KEYS[1])
+if ahead[1] ~= token then
   record_attempts(16)
-  return answer('lost', closed and handover(ep, rules, wakes) or 0)
+  local reopen = closed and handover(ep, rules, wakes) or 0
+  if owner == '' then return { 'lost', wakes, reopen } end
+  return { 'lost', wakes, reopen, begin(ep, rules, order_key, owner, false, {}) }
 end
 redis.call('LPOP', KEYS[1])
 record_attempts(16, { 'ep', ep, 'token', token, 'at', now, 'status', status })
 take_away(ep, token)
-local left = redis.call('EXISTS', KEYS[1]) == 1
+-- One fewer than before, of which what is behind the next one is looked at.
+table.remove(ahead, 1)
+local left = ahead[1] ~= nil
 if status == 'delivered' then
   redis.call('DEL', P .. 'skipped:' .. ep .. ':' .. order_key)
 else
   skip(ep, order_key, token, status)
   if not left then fade(ep, order_key) end
 end
+-- A lane that goes on keeps its slot, but closing the breaker sets others free.
 if not left then
   clear(ep, order_key)
-elseif redis.call('HGET', turn, 'owner') ~= owner then
-  -- What an owner that goes on begins next takes their place.
-  redis.call('HDEL', turn, 'event', 'attempts', 'failed', 'due')
+  return { 'idle', wakes, handover(ep, rules, wakes) }
 end
--- A lane that goes on keeps its slot, but closing the breaker sets others free.
-return answer(left and 'more' or 'idle', (closed or not left) and handover(ep, rules, wakes) or 0)
+local seen = { turn = read_turn(ep, order_key), ahead = ahead, gate = gate, nothing_skipped = status == 'delivered' }
+-- What an owner that goes on begins next takes their place.
+if seen.turn[1] ~= owner then
+  redis.call('HDEL', P .. 'turn:' .. ep .. ':' .. order_key, 'event', 'attempts', 'failed', 'due')
+end
+local reopen = 0
+if closed then
+  reopen = handover(ep, rules, wakes)
+  -- It may have found that our own slot has lapsed.
+  seen.turn = nil
+end
+if owner == '' then return { 'more', wakes, reopen } end
+return { 'more', wakes, reopen, begin(ep, rules, order_key, owner, false, seen) }
 `
 
 /**
@@ -279,7 +299,8 @@ local due, requests, has_failed, paused = tonumber(ARGV[15]), tonumber(ARGV[16])
 local lasted = tonumber(ARGV[19])
 local turn = P .. 'turn:' .. ep .. ':' .. order_key
 local known = redis.call('HMGET', turn, 'owner', 'left', 'attempts')
-local is_first = redis.call('LINDEX', KEYS[1], 0) == token
+local ahead = look_ahead(KEYS[1])
+local is_first = ahead[1] == token
 local is_ours = is_first and known[1] == owner
 local left = owner .. ' ' .. token
 local was_ours = known[2] == 'ok ' .. left
@@ -288,7 +309,7 @@ if not is_repeated then
   record_attempts(20)
   if has_failed then fail(ep, paused, lasted) end
   -- In a turn of somebody else's, too, or of nobody's yet; a lane with nothing pending has none.
-  if known[1] or known[3] or redis.call('EXISTS', KEYS[1]) == 1 then
+  if known[1] or known[3] or ahead[1] then
     redis.call('HSET', turn, 'left', (is_ours and 'ok ' or 'lost ') .. left)
     redis.call('PEXPIRE', turn, ttl)
   end
@@ -297,7 +318,7 @@ local wakes, reopen, resume = {}, 0, due
 local attempts = tonumber(known[3] or 0) + (is_ours and requests or 0)
 local is_left = is_ours or was_ours and is_first and not known[1]
 if is_left and attempts > 0 then
-  local following = successor(KEYS[1])
+  local following = successor(ahead)
   if following then resume = math.min(due, math.max(now, following.taken + rules.hold)) end
 end
 if is_ours then
