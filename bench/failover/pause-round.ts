@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Cluster } from './cluster.ts'
-import { longestSilence, pickVictim } from './kill-rounds.ts'
+import { clientOf, longestSilence, pickVictim } from './kill-rounds.ts'
 
 /** What pausing an owner led to. */
 export type PauseRound = {
+  /** The longest silence on the survivor's stream. */
   readonly gapMs: number
   /** Commits that the paused owner sent after it went on, and that the store refused. */
   readonly fenced: number
@@ -19,6 +20,7 @@ const AFTER_MS = 7_000
 
 /** SIGSTOPs the owner under load, lets it go on, and looks what it writes. */
 export async function runPauseRound(cluster: Cluster, callsPerSecond: number, pauseMs: number): Promise<PauseRound> {
+  await cluster.untilClientsAreHome()
   await cluster.untilHotStandby()
   const { victim, survivor } = await pickVictim(cluster, 0)
   const seconds = (BEFORE_MS + pauseMs + AFTER_MS) / 1_000
@@ -33,12 +35,13 @@ export async function runPauseRound(cluster: Cluster, callsPerSecond: number, pa
   const beforeResume = await cluster.versions()
   const writersWhilePaused = new Set(changed(atPause, beforeResume).map(writerOf))
   await victim.signal('SIGCONT')
-  await delay(AFTER_MS)
-  const after = await cluster.versions()
-  const written = changed(beforeResume, after)
-  const arrivals = survivor === cluster.gateways[0] ? cluster.app.streamArrivals : cluster.second.streamArrivals
+  // Seen again and again: what it wrote would soon be written over by others.
+  const seen = await cluster.versionsDuring(AFTER_MS)
+  const known = new Set(beforeResume.values())
+  const written = [...seen].filter((version) => !known.has(version))
+  const arrivals = clientOf(cluster, survivor).streamArrivals
   const round = {
-    gapMs: longestSilence(arrivals, pausedAt),
+    gapMs: longestSilence(arrivals, { since: pausedAt, until: performance.now() }),
     fenced: (await victim.metric('callhalf_commits_fenced_total')) - fencedBefore,
     writes: written.filter((version) => !writersWhilePaused.has(writerOf(version))).length,
     writesOfOthers: written.filter((version) => writersWhilePaused.has(writerOf(version))).length,
