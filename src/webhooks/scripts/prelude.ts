@@ -53,15 +53,10 @@ local function parse(token)
   return event
 end
 
--- The first events of a lane: one that may be taken off, the next, and those of which one may succeed it.
-local function look_ahead(pending)
-  return redis.call('LRANGE', pending, 0, 9)
-end
-
--- The event that waits behind the first one. One that has expired waits no more.
-local function successor(ahead)
-  for i = 2, math.min(9, #ahead) do
-    local event = parse(ahead[i])
+-- The event that waits behind the first one of a lane. One that has expired waits no more.
+local function successor(pending)
+  for _, token in ipairs(redis.call('LRANGE', pending, 1, 8)) do
+    local event = parse(token)
     if event.expires > now then return event end
   end
 end

@@ -93,8 +93,8 @@ end
  *   {'lost'}                                  we own it no longer
  *   {'later', time, wake-ups, reopen}         the first event is not due; the slot is given back
  *   {'due', wake-ups, token, attempts, failed, type, about, payload, {skipped}}
- * where wake-ups are order keys and times (0: now). seen: what was read already, of turn, ahead (see look_ahead) and
- * gate; and whether nothing is skipped.
+ * where wake-ups are order keys and times (0: now). seen: what was read already, of turn,
+ * first event and gate; and whether nothing is skipped.
  */
 const TURN = `
 local TURN_FIELDS = { 'owner', 'event', 'attempts', 'failed', 'due' }
@@ -102,7 +102,7 @@ local function read_turn(ep, order_key)
   return redis.call('HMGET', P .. 'turn:' .. ep .. ':' .. order_key, unpack(TURN_FIELDS))
 end
 local function begin(ep, rules, order_key, owner, is_fresh, seen)
-  local known, ahead, gate = seen.turn, seen.ahead, seen.gate
+  local known, first, gate = seen.turn, seen.first, seen.gate
   local pending, turn = P .. 'pending:' .. ep .. ':' .. order_key, P .. 'turn:' .. ep .. ':' .. order_key
   local running = P .. 'running:' .. ep
   known = known or read_turn(ep, order_key)
@@ -148,8 +148,7 @@ local function begin(ep, rules, order_key, owner, is_fresh, seen)
   -- resume: when the lane goes on, which is before the first event is due if that has held it up for too long.
   local token, event, content, attempts, failed, due, resume
   for i = 1, 100 do
-    ahead = ahead or look_ahead(pending)
-    token = ahead[1]
+    token = first or redis.call('LINDEX', pending, 0)
     if not token then
       clear(ep, order_key)
       fade(ep, order_key)
@@ -157,16 +156,20 @@ local function begin(ep, rules, order_key, owner, is_fresh, seen)
     end
     event, attempts, failed, due = parse(token), 0, 0, 0
     if known[2] == token then attempts, failed, due = tonumber(known[3]), tonumber(known[4]), tonumber(known[5]) end
-    local following = successor(ahead)
     local why
     resume = due
     if event.expires <= now then
       why = 'expired'
-    elseif following and rules.coalesce and goes_stale(event) then
+    elseif rules.coalesce and goes_stale(event) and successor(pending) then
       why = 'superseded'
-    elseif following and attempts > 0 then
-      local hold_ends = following.taken + rules.hold
-      if hold_ends <= now then why = 'parked' elseif hold_ends < due then resume = hold_ends end
+    elseif attempts > 0 then
+      local following = successor(pending)
+      local hold_ends = following and following.taken + rules.hold
+      if hold_ends and hold_ends <= now then
+        why = 'parked'
+      elseif hold_ends and hold_ends < due then
+        resume = hold_ends
+      end
     end
     if not why then
       content = redis.call('HMGET', P .. 'event:' .. event.id, 'type', 'about', 'payload')
@@ -174,7 +177,7 @@ local function begin(ep, rules, order_key, owner, is_fresh, seen)
       why = 'dropped'
     end
     redis.call('LPOP', pending)
-    ahead, seen.nothing_skipped = nil, false
+    first, seen.nothing_skipped = nil, false
     skip(ep, order_key, token, why)
     if why == 'parked' and not goes_stale(event) then
       move_aside(token, attempts, failed, math.max(due, now))
@@ -242,7 +245,7 @@ local ep, rules, order_key, token, status, owner = ARGV[7], rules_at(8), ARGV[12
 local wakes = {}
 local closed, gate = false, nil
 if status == 'delivered' then closed, gate = succeed(ep) end
-local ahead = look_ahead(KEYS[1])
+local ahead = redis.call('LRANGE', KEYS[1], 0, 1)
 if ahead[1] ~= token then
   record_attempts(16)
   local reopen = closed and handover(ep, rules, wakes) or 0
@@ -252,9 +255,7 @@ end
 redis.call('LPOP', KEYS[1])
 record_attempts(16, { 'ep', ep, 'token', token, 'at', now, 'status', status })
 take_away(ep, token)
--- One fewer than before, of which what is behind the next one is looked at.
-table.remove(ahead, 1)
-local left = ahead[1] ~= nil
+local left = ahead[2] ~= nil
 if status == 'delivered' then
   redis.call('DEL', P .. 'skipped:' .. ep .. ':' .. order_key)
 else
@@ -266,7 +267,7 @@ if not left then
   clear(ep, order_key)
   return { 'idle', wakes, handover(ep, rules, wakes) }
 end
-local seen = { turn = read_turn(ep, order_key), ahead = ahead, gate = gate, nothing_skipped = status == 'delivered' }
+local seen = { turn = read_turn(ep, order_key), first = ahead[2], gate = gate, nothing_skipped = status == 'delivered' }
 -- What an owner that goes on begins next takes their place.
 if seen.turn[1] ~= owner then
   redis.call('HDEL', P .. 'turn:' .. ep .. ':' .. order_key, 'event', 'attempts', 'failed', 'due')
@@ -299,8 +300,8 @@ local due, requests, has_failed, paused = tonumber(ARGV[15]), tonumber(ARGV[16])
 local lasted = tonumber(ARGV[19])
 local turn = P .. 'turn:' .. ep .. ':' .. order_key
 local known = redis.call('HMGET', turn, 'owner', 'left', 'attempts')
-local ahead = look_ahead(KEYS[1])
-local is_first = ahead[1] == token
+local first = redis.call('LINDEX', KEYS[1], 0)
+local is_first = first == token
 local is_ours = is_first and known[1] == owner
 local left = owner .. ' ' .. token
 local was_ours = known[2] == 'ok ' .. left
@@ -309,7 +310,7 @@ if not is_repeated then
   record_attempts(20)
   if has_failed then fail(ep, paused, lasted) end
   -- In a turn of somebody else's, too, or of nobody's yet; a lane with nothing pending has none.
-  if known[1] or known[3] or ahead[1] then
+  if known[1] or known[3] or first then
     redis.call('HSET', turn, 'left', (is_ours and 'ok ' or 'lost ') .. left)
     redis.call('PEXPIRE', turn, ttl)
   end
@@ -318,7 +319,7 @@ local wakes, reopen, resume = {}, 0, due
 local attempts = tonumber(known[3] or 0) + (is_ours and requests or 0)
 local is_left = is_ours or was_ours and is_first and not known[1]
 if is_left and attempts > 0 then
-  local following = successor(ahead)
+  local following = successor(KEYS[1])
   if following then resume = math.min(due, math.max(now, following.taken + rules.hold)) end
 end
 if is_ours then
