@@ -61,7 +61,7 @@ for (let round = 0; options.pause > 0 && round < PAUSES_MAX && refused() === 0; 
   pauses.push(pause)
   say(
     `pause of ${seconds} s: gap ${formatNumber(pause.gapMs)} ms, ${pause.fenced} commits refused, ` +
-      `${pause.writes} taken (${pause.writesOfOthers} of others)`,
+      `${pause.writes} taken, ${pause.writesAnew} under a new lease (${pause.writesOfOthers} of others)`,
   )
 }
 await cluster.untilQuiet()
@@ -171,7 +171,7 @@ conclude([
     ? [
         { what: 'a paused owner was refused', holds: refused() > 0, seen: `${refused()} commits` },
         {
-          what: 'and wrote nothing, while others did',
+          what: 'and wrote nothing without a new lease, while others did',
           holds: pauses.every(({ writes, writesOfOthers }) => writes === 0 && writesOfOthers > 0),
           seen: `${pauses.map(({ writes, writesOfOthers }) => `${writes} (${writesOfOthers})`).join(', ')} commits`,
         },

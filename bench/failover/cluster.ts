@@ -15,8 +15,6 @@ const ADMIN_KEY = 'failover-bench-admin-key'
 const QUIET_MS = 3_000
 /** From the standby's channel opening until it knows that it has missed nothing. */
 const OVERLAP_MS = 6_000
-/** Far less than the time between two events of a call. */
-const VERSIONS_EVERY_MS = 20
 
 /**
  * Two gateway processes on one Redis and one PostgreSQL, a simulated BroadWorks with two nodes, and an app
@@ -147,17 +145,6 @@ export class Cluster implements AsyncDisposable {
   /** Which commit each subscriber's state is of: `<writer>.<its count of commits>`, by key. */
   versions(): Promise<ReadonlyMap<string, string>> {
     return this.redis.run(readVersions)
-  }
-
-  /** All commits that are seen within a time, read as often as possible. */
-  versionsDuring(ms: number): Promise<ReadonlySet<string>> {
-    return this.redis.run(async (client) => {
-      const seen = new Set<string>()
-      for (const until = performance.now() + ms; performance.now() < until; await delay(VERSIONS_EVERY_MS)) {
-        for (const version of (await readVersions(client)).values()) seen.add(version)
-      }
-      return seen
-    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
