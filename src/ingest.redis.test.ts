@@ -242,6 +242,27 @@ test('a call that ended while Redis was emptied is ended with an event, one that
   expect(await rig.calls.liveCalls(network, [anna])).toMatchObject([{ stale: false, call: { callId: other.callId } }])
 })
 
+test('a call that ended while Redis was emptied is ended with an event also when a snapshot is the first to find out', async () => {
+  const other = aCall({ callId: toCallId('callhalf-2:0') })
+  await rig.deliver(report(1, aCall()))
+  await rig.deliver(report(2, other))
+  await redis.connect().flushall()
+  await rig.deliver(snapshot(3, [other]))
+  expect(await rig.told()).toEqual(['call.released 1'])
+  expect(await rig.calls.liveCalls(network, [anna])).toMatchObject([{ stale: false, call: { callId: other.callId } }])
+})
+
+test('so it is when a report failed while Redis was away', async () => {
+  const admin = redis.connect()
+  await rig.deliver(report(1, aCall()))
+  await admin.call('CLIENT', 'PAUSE', '1500', 'ALL')
+  await expect(rig.deliver(report(2, active, 'answered'))).rejects.toMatchObject({ code: 'store_unavailable' })
+  await admin.ping()
+  await admin.flushall()
+  await rig.deliver(snapshot(3, []))
+  expect(await rig.told()).toEqual(['call.released 1'])
+})
+
 test('what was stored after the loss is not overwritten from memory', async () => {
   await rig.deliver(report(1, aCall()))
   await redis.connect().flushall()

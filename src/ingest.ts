@@ -160,17 +160,21 @@ export class Ingest implements ObservationSink {
     this.forgetAll()
     for (let start = 0; start < remembered.length; start += RESTORE_BATCH) {
       const batch = remembered.slice(start, start + RESTORE_BATCH)
-      await Promise.all(batch.map(([key, stored]) => this.#restore(key, stored.state)))
+      await Promise.all(batch.map(([key, stored]) => this.#restoreByKey(key, stored.state)))
     }
   }
 
-  async #restore(key: string, state: SubscriberState): Promise<void> {
+  async #restoreByKey(key: string, state: SubscriberState): Promise<void> {
     const slash = key.indexOf('/')
     const network = this.#directory.network(toNetworkId(key.slice(0, slash)))
     if (network === undefined) return
+    await this.#restore({ network, subscriberId: toSubscriberId(key.slice(slash + 1)) }, state)
+  }
+
+  async #restore({ network, subscriberId }: Target, state: SubscriberState): Promise<void> {
     await this.#store.commit({
       network,
-      subscriberId: toSubscriberId(key.slice(slash + 1)),
+      subscriberId,
       // Whoever has written since the loss knows better: the commit is refused then.
       expected: undefined,
       head: { ...state.head, stale: true },
@@ -195,8 +199,8 @@ export class Ingest implements ObservationSink {
       try {
         return await this.#decideAndCommit(target, decide)
       } catch (error) {
-        // Whether the last commit took effect is unknown.
-        this.#cache.delete(key)
+        // Whether the last commit took effect is unknown; and if the store has lost everything, nobody else knows.
+        this.#cache.doubt(key)
         throw error
       }
     })
@@ -228,6 +232,13 @@ export class Ingest implements ObservationSink {
         throw new GatewayError('fenced', { fields: { lease: fence?.lease } })
       }
       this.#metrics.conflicted()
+      if (hasForgotten(result.current, known)) {
+        // As `restoreAll` does, for a report that is faster than whoever watches the store.
+        await this.#restore(target, known.state)
+        known = await this.#store.read(network, subscriberId)
+        this.#remember(era, target, known)
+        continue
+      }
       known = attempt === 1 ? result.current : await this.#readLater(target, Math.min(2 ** attempt, STEP_BACK_MAX_MS))
       this.#remember(era, target, known)
     }
@@ -266,6 +277,10 @@ export class Ingest implements ObservationSink {
 }
 
 const keyOf = (networkId: NetworkId, subscriberId: SubscriberId): string => `${networkId}/${subscriberId}`
+
+/** Nothing is stored where something was stored before, and calls were live in it. */
+const hasForgotten = (current: StoredSubscriber, known: StoredSubscriber): boolean =>
+  current.version === undefined && known.version !== undefined && liveCallIds(known.state).length > 0
 
 function markedStale(state: SubscriberState): Transition {
   if (state.head.stale || liveCallIds(state).length === 0) return { outcome: 'dropped', head: state.head, writes: [] }

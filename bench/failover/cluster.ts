@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
 import { ApiClient } from '../../src/cli/api-client.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { Simulator } from '../../src/simulator/simulator.ts'
@@ -23,9 +24,9 @@ export class Cluster implements AsyncDisposable {
   readonly simulator: Simulator
   readonly redis: RedisProcess
   readonly gateways: readonly [GatewayProcess, GatewayProcess]
-  /** Follows the stream of the first instance, and gets the webhooks. */
+  /** Follows the stream of the first instance while that lives, and gets the webhooks. */
   readonly app = new RecordingApp()
-  /** Follows the stream of the second instance. */
+  /** Follows the stream of the second instance while that lives. */
   readonly second = new RecordingApp()
   readonly #postgres: TestPostgres
   #networkId = ''
@@ -96,6 +97,12 @@ export class Cluster implements AsyncDisposable {
     await delay(OVERLAP_MS)
   }
 
+  /** Each stream client is at its own instance again. */
+  async untilClientsAreHome(): Promise<void> {
+    for (const client of [this.app, this.second]) client.goHome()
+    await waitUntil('the stream clients to be back', () => [this.app, this.second].every(({ isHome }) => isHome))
+  }
+
   async startLoad(callsPerSecond: number, seconds: number): Promise<string> {
     const { body } = await this.control.call('POST', '/load', {
       calls_per_second: callsPerSecond,
@@ -137,11 +144,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Which commit each subscriber's state is of: `<writer>.<its count of commits>`, by key. */
   versions(): Promise<ReadonlyMap<string, string>> {
-    return this.redis.run(async (client) => {
-      const keys = await client.keys('ch:{main}:sub:*')
-      const found = await Promise.all(keys.map(async (key) => [key, (await client.hget(key, 'v')) ?? ''] as const))
-      return new Map(found)
-    })
+    return this.redis.run(readVersions)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -181,7 +184,14 @@ export class Cluster implements AsyncDisposable {
       const { body } = await admin.call('GET', `/admin/networks/${this.#networkId}/channels`)
       return (body as { subscriptions: { active: number } }).subscriptions.active >= users
     })
-    this.app.follow(`${first.url.replace('http', 'ws')}/apps/${appId}/stream`, apiKey)
-    this.second.follow(`${second.url.replace('http', 'ws')}/apps/${appId}/stream`, apiKey)
+    const streams = [first, second].map(({ url }) => `${url.replace('http', 'ws')}/apps/${appId}/stream`)
+    this.app.follow(streams, apiKey)
+    this.second.follow(streams.toReversed(), apiKey)
   }
+}
+
+async function readVersions(client: Redis): Promise<ReadonlyMap<string, string>> {
+  const keys = await client.keys('ch:{main}:sub:*')
+  const found = await Promise.all(keys.map(async (key) => [key, (await client.hget(key, 'v')) ?? ''] as const))
+  return new Map(found)
 }

@@ -1,14 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { LedgerEntry } from '../soak/compare.ts'
-import type { Arrival } from '../soak/recording-app.ts'
+import type { Arrival, RecordingApp } from '../soak/recording-app.ts'
 import type { Cluster } from './cluster.ts'
 import type { GatewayProcess } from './gateway-process.ts'
 
 /** What one end of an owner led to. Times in ms. */
 export type KillRound = {
   readonly owned: number
-  /** The longest silence on the survivor's stream around the kill. */
+  /** The longest silence around the kill: on the survivor's stream, and for the client that was at the victim. */
   readonly gapMs: number
+  readonly victimGapMs: number
+  /** When it began and ended, in ms since the epoch. */
+  readonly startedAt: number
+  readonly endedAt: number
   /** The longest that an event of that time took from its making to its acknowledgement. */
   readonly slowestMs: number
   /** XSI events per second during the round. */
@@ -35,6 +39,7 @@ export async function runKillRound(
   round: number,
   options: { readonly callsPerSecond: number; readonly signal: 'SIGKILL' | 'SIGTERM' },
 ): Promise<KillRound> {
+  await cluster.untilClientsAreHome()
   await cluster.untilHotStandby()
   const { victim, survivor, owned } = await pickVictim(cluster, round)
   const requestsBefore = await subscriptionRequestsOf(survivor)
@@ -52,8 +57,10 @@ export async function runKillRound(
     await victim.launch()
     await delay(RETURN_MS)
   }
-  const arrivals = survivor === cluster.gateways[0] ? cluster.app.streamArrivals : cluster.second.streamArrivals
-  const gapMs = longestSilence(arrivals, killedAt)
+  const watchedUntil = performance.now()
+  const [gapMs, victimGapMs] = [survivor, victim].map((gateway) =>
+    longestSilence(clientOf(cluster, gateway).streamArrivals, { since: killedAt, until: watchedUntil }),
+  )
   if (isKill) await victim.launch()
   await cluster.untilLoadIsDone(loadId)
   const requests = await subscriptionRequestsOf(survivor)
@@ -61,7 +68,10 @@ export async function runKillRound(
   const ledger = (await cluster.readLedger()).filter(({ created_at: at }) => at >= startedAt)
   return {
     owned,
-    gapMs,
+    gapMs: gapMs ?? Infinity,
+    victimGapMs: victimGapMs ?? Infinity,
+    startedAt,
+    endedAt: Date.now(),
     slowestMs: slowestAck(ledger, performance.timeOrigin + killedAt),
     eventsPerSecond: rateOf(ledger, startedAt + CALL_MS, startedAt + seconds * 1_000),
     subscriptionRequests: {
@@ -92,16 +102,26 @@ export async function pickVictim(
   throw new Error('nobody owns a node')
 }
 
-/** The longest time between two events of a stream, from shortly before `since` (monotonic) on. */
-export function longestSilence(arrivals: readonly Arrival[], since: number): number {
+/** The client that is at an instance while that lives. */
+export const clientOf = (cluster: Cluster, gateway: GatewayProcess): RecordingApp =>
+  gateway === cluster.gateways[0] ? cluster.app : cluster.second
+
+/**
+ * The longest time without an event of a stream, from shortly before `since` to `until` (monotonic): also the
+ * time after the last one, as events went on being made.
+ */
+export function longestSilence(
+  arrivals: readonly Arrival[],
+  { since, until }: { readonly since: number; readonly until: number },
+): number {
   let longest = 0
-  let last: number | undefined
+  let last = since - 500
   for (const { at, snapshot } of arrivals) {
-    if (snapshot || at < since - 500) continue
-    if (last !== undefined) longest = Math.max(longest, at - last)
+    if (snapshot || at < last || at > until) continue
+    longest = Math.max(longest, at - last)
     last = at
   }
-  return last === undefined ? Number.POSITIVE_INFINITY : longest
+  return Math.max(longest, until - last)
 }
 
 function rateOf(ledger: readonly LedgerEntry[], from: number, until: number): number {

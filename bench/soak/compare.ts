@@ -15,10 +15,21 @@ export type LedgerEntry = {
   readonly expired_reason: string | null
 }
 
-export type Verdict = { readonly figures: Readonly<Record<string, number>>; readonly problems: readonly string[] }
+/** An event that is not lost, and yet the app was not told of that very state: why, and on which way. */
+export type Untold = {
+  readonly way: 'webhook' | 'stream'
+  readonly fate: 'overtaken' | 'told_by_resynchronisation'
+  readonly entry: LedgerEntry
+}
+
+export type Verdict = {
+  readonly figures: Readonly<Record<string, number>>
+  readonly problems: readonly string[]
+  readonly untold: readonly Untold[]
+}
 
 /** What became of one ledger entry. */
-type Fate = 'told' | 'overtaken' | 'told_by_resynchronisation' | 'lost'
+type Fate = 'told' | Untold['fate'] | 'lost'
 
 /**
  * Compares, call by call, what the simulator emitted with what the app received by webhook and by stream.
@@ -32,6 +43,10 @@ type Fate = 'told' | 'overtaken' | 'told_by_resynchronisation' | 'lost'
  *   `told_by_resynchronisation` when it fell into a gap (the network gave it up for want of a channel, or a
  *   snapshot that was taken later was stored first) and the call's state after the gap is what the app was
  *   left with: released, or never heard of at all. Anything else is lost.
+ * - Contents: whatever has the same call and sequence number is the same event, however often it comes.
+ *
+ * `keepsOrder`: no fault shuffles what is sent on a channel. Then an event is overtaken only if a later one was
+ * sent on a channel on which it had not been sent itself by then.
  */
 export function compareWithLedger(options: {
   readonly ledger: readonly LedgerEntry[]
@@ -39,9 +54,11 @@ export function compareWithLedger(options: {
     RecordingApp,
     'webhookArrivals' | 'streamArrivals' | 'gapsAnnouncedAt' | 'badSignatures' | 'declaredSkipped'
   >
+  readonly keepsOrder?: boolean
 }): Verdict {
-  const { ledger, app } = options
+  const { ledger, app, keepsOrder = false } = options
   const problems: string[] = []
+  const untold: Untold[] = []
   const fates = { webhook: noFates(), stream: noFates() }
   const emitted = groupBy(ledger.filter(hasCallState), (entry) => entry.call_id ?? '')
   const snapshotsOf = groupBy(ledger.filter(isAcknowledgedSnapshot), (entry) => entry.user_id)
@@ -62,8 +79,9 @@ export function compareWithLedger(options: {
       ['stream', streamed, isGapAnnounced],
     ] as const) {
       const received = inSequence(arrivals)
-      for (const { entry, fate } of fatesOf({ entries, received, snapshots, mayMiss })) {
+      for (const { entry, fate } of fatesOf({ entries, received, snapshots, mayMiss, keepsOrder })) {
         fates[way][fate] += 1
+        if (fate === 'overtaken' || fate === 'told_by_resynchronisation') untold.push({ way, fate, entry })
         if (fate === 'lost') problems.push(`lost by ${way}: ${callId} ${entry.type} acked ${entry.ack_status}`)
       }
       const isLeftOpen = received.length > 0 && received.at(-1)?.state !== 'released'
@@ -79,6 +97,7 @@ export function compareWithLedger(options: {
       problems.push(...orderProblems(`${way} ${callId}`, arrivals, declared))
     }
   }
+  problems.push(...contradictions([...app.webhookArrivals, ...app.streamArrivals]))
   if (app.badSignatures > 0) problems.push(`${app.badSignatures} webhooks with a wrong signature`)
   return {
     figures: {
@@ -90,8 +109,10 @@ export function compareWithLedger(options: {
       'told by resynchronisation': fates.webhook.told_by_resynchronisation,
       'lost by webhook': fates.webhook.lost,
       'webhooks received': app.webhookArrivals.length,
+      'of them repeated': repeats(app.webhookArrivals),
       'webhooks declared as skipped': [...app.declaredSkipped.values()].reduce((sum, { size }) => sum + size, 0),
       'stream events received': app.streamArrivals.length,
+      'stream events repeated': repeats(app.streamArrivals.filter(({ snapshot }) => !snapshot)),
       'stream snapshots (could not resume, and said so)': app.gapsAnnouncedAt.length,
       'told by stream': fates.stream.told,
       'lost by stream': fates.stream.lost,
@@ -99,6 +120,7 @@ export function compareWithLedger(options: {
       'out of order within a call': problems.filter((problem) => problem.startsWith('order:')).length,
     },
     problems,
+    untold,
   }
 }
 
@@ -111,32 +133,34 @@ function fatesOf(options: {
   readonly snapshots: readonly LedgerEntry[]
   /** The way announced a gap while the call went on. */
   readonly mayMiss: boolean
+  readonly keepsOrder: boolean
 }): { entry: LedgerEntry; fate: Fate }[] {
-  const { entries, received, snapshots, mayMiss } = options
-  const overtaken = new Set(entries.filter((entry, index) => isOvertaken(entry, entries.slice(index + 1))))
-  const stored = entries.filter((entry) => ackedAtOf(entry) < Infinity)
-  // One that was told although it was overtaken is told; the others must be found without those.
-  const told = new Set([
-    ...align(stored, received),
-    ...align(
-      stored.filter((entry) => !overtaken.has(entry)),
-      received,
+  const { entries, received, snapshots, mayMiss, keepsOrder } = options
+  const precedes = keepsOrder ? mayPrecedeInOrder : mayPrecede
+  const overtaken = new Set(
+    entries.filter(
+      (entry, index) => ackedAtOf(entry) < Infinity && entries.slice(index + 1).some((later) => precedes(later, entry)),
     ),
-  ])
+  )
+  const stored = entries.filter((entry) => ackedAtOf(entry) < Infinity)
+  // Whatever was told of those that were overtaken is told, and the others must be found without the rest of them.
+  const first = align(stored, received, (entry) => !overtaken.has(entry))
+  const told = align(
+    stored.filter((entry) => first.has(entry) || !overtaken.has(entry)),
+    received,
+    (entry) => !overtaken.has(entry),
+  )
   const isOver = mayMiss || received.length === 0 || received.at(-1)?.state === 'released'
   const wasConcluded = mayMiss || received.some((arrival) => arrival.synthetic)
   return entries.map((entry) => {
     if (told.has(entry)) return { entry, fate: 'told' }
     if (overtaken.has(entry)) return { entry, fate: 'overtaken' }
     const fellIntoGap = snapshots.some(
-      (snapshot) => snapshot.created_at >= entry.created_at && mayPrecede(snapshot, entry),
+      (snapshot) => snapshot.created_at >= entry.created_at && precedes(snapshot, entry),
     )
     return { entry, fate: isOver && (fellIntoGap || wasConcluded) ? 'told_by_resynchronisation' : 'lost' }
   })
 }
-
-const isOvertaken = (entry: LedgerEntry, later: readonly LedgerEntry[]): boolean =>
-  ackedAtOf(entry) < Infinity && later.some((other) => mayPrecede(other, entry))
 
 /**
  * Whether an event that was made later may have been dealt with first: it was acknowledged before, or it was
@@ -152,27 +176,45 @@ function mayPrecede(later: LedgerEntry, entry: LedgerEntry): boolean {
   )
 }
 
+/** The same where every channel keeps the order, whatever is repeated on how many of them. */
+function mayPrecedeInOrder(later: LedgerEntry, entry: LedgerEntry): boolean {
+  const ackedAt = ackedAtOf(entry)
+  const wasSentBefore = (emission: LedgerEntry['emissions'][number]) =>
+    entry.emissions.some(({ at, channel_id: id }) => id === emission.channel_id && at <= emission.at)
+  return later.emissions.some((emission) => emission.at <= ackedAt && !wasSentBefore(emission))
+}
+
 const ackedAtOf = (entry: LedgerEntry): number =>
   entry.ack_status === 200 && entry.acked_at !== null ? entry.acked_at : Infinity
 
+/** One entry that must be found counts for more than any number of those that need not be. */
+const PREFERRED = 1_000
+
 /**
- * The entries whose states appear among the arrivals in order, as many as possible: the longest common
- * subsequence. Entries in a row with the same state are one: an update that changes no state is not told.
+ * The entries whose states appear among the arrivals in order, as many of the preferred ones as possible, and of
+ * the others: the heaviest common subsequence. Entries in a row with the same state are one: an update that
+ * changes no state is not told.
  */
-function align(entries: readonly LedgerEntry[], received: readonly Arrival[]): ReadonlySet<LedgerEntry> {
+function align(
+  entries: readonly LedgerEntry[],
+  received: readonly Arrival[],
+  isPreferred: (entry: LedgerEntry) => boolean,
+): ReadonlySet<LedgerEntry> {
   const runs = runsOf(entries)
+  const weights = runs.map((run) => (run.entries.some(isPreferred) ? PREFERRED : 1))
   const best = Array.from({ length: runs.length + 1 }, () => Array.from({ length: received.length + 1 }, () => 0))
   const at = (i: number, j: number) => best[i]?.[j] ?? 0
-  const matches = (i: number, j: number) => runs[i]?.state === received[j]?.state
+  const matched = (i: number, j: number) =>
+    runs[i]?.state === received[j]?.state ? (weights[i] ?? 0) + at(i + 1, j + 1) : -1
   for (let i = runs.length - 1; i >= 0; i -= 1) {
     for (let j = received.length - 1; j >= 0; j -= 1) {
       const row = best[i]
-      if (row !== undefined) row[j] = matches(i, j) ? 1 + at(i + 1, j + 1) : Math.max(at(i + 1, j), at(i, j + 1))
+      if (row !== undefined) row[j] = Math.max(matched(i, j), at(i + 1, j), at(i, j + 1))
     }
   }
   const told = new Set<LedgerEntry>()
   for (let i = 0, j = 0; i < runs.length && j < received.length;) {
-    if (matches(i, j)) {
+    if (matched(i, j) === at(i, j)) {
       for (const entry of runs[i]?.entries ?? []) told.add(entry)
       i += 1
       j += 1
@@ -208,6 +250,23 @@ export function orderProblems(
   }
   return []
 }
+
+function contradictions(arrivals: readonly Arrival[]): readonly string[] {
+  const seen = new Map<string, string>()
+  const found: string[] = []
+  for (const { callId, sequence, state, event, snapshot } of arrivals) {
+    // A snapshot repeats the call, not the event.
+    if (snapshot) continue
+    const [key, content] = [`${callId} ${sequence}`, `${event} ${state}`]
+    const known = seen.get(key)
+    if (known !== undefined && known !== content) found.push(`order: ${key} is ${known} and ${content}`)
+    seen.set(key, content)
+  }
+  return found
+}
+
+const repeats = (arrivals: readonly Arrival[]): number =>
+  arrivals.length - new Set(arrivals.map(({ callId, sequence }) => `${callId} ${sequence}`)).size
 
 /** The distinct arrivals of a call by sequence number. */
 export const inSequence = (arrivals: readonly Arrival[]): Arrival[] =>

@@ -40,6 +40,10 @@ export class RecordingApp {
   #webhook: Webhook | undefined
   #socket: WebSocket | undefined
   #position: { epoch: string; offset: number } | undefined
+  #urls: readonly string[] = []
+  /** Which of the URLs it is at. */
+  #at = 0
+  #isSubscribed = false
   #closed = false
 
   constructor() {
@@ -63,17 +67,41 @@ export class RecordingApp {
     this.#webhook = new Webhook(secret)
   }
 
-  /** Follows the stream until `close`, resuming after the last position at every reconnect. */
-  follow(url: string, apiKey: string): void {
+  /** At the first of its URLs, and subscribed. */
+  get isHome(): boolean {
+    return this.#at === 0 && this.#isSubscribed
+  }
+
+  /**
+   * Follows the stream until `close`, resuming after the last position at every reconnect: at the next of the
+   * URLs, as if a load balancer stood before them.
+   */
+  follow(urls: readonly string[], apiKey: string): void {
+    this.#urls = urls
+    this.#connect(apiKey)
+  }
+
+  /** Goes back to the first of its URLs. */
+  goHome(): void {
+    if (this.#at === 0) return
+    this.#at = this.#urls.length - 1
+    this.#socket?.close()
+  }
+
+  #connect(apiKey: string): void {
     if (this.#closed) return
-    const socket = new WebSocket(url, { headers: { authorization: `Bearer ${apiKey}` } })
+    const socket = new WebSocket(this.#urls[this.#at] ?? '', { headers: { authorization: `Bearer ${apiKey}` } })
     this.#socket = socket
     socket.addEventListener('open', () =>
       socket.send(JSON.stringify({ op: 'subscribe', after: this.#position ?? null })),
     )
     socket.addEventListener('message', ({ data }) => this.#onFrame(JSON.parse(String(data)) as Frame))
     socket.addEventListener('error', () => undefined)
-    socket.addEventListener('close', () => setTimeout(() => this.follow(url, apiKey), RECONNECT_MS))
+    socket.addEventListener('close', () => {
+      this.#isSubscribed = false
+      this.#at = (this.#at + 1) % this.#urls.length
+      setTimeout(() => this.#connect(apiKey), RECONNECT_MS)
+    })
   }
 
   async close(): Promise<void> {
@@ -111,6 +139,7 @@ export class RecordingApp {
   }
 
   #onFrame(frame: Frame): void {
+    if (frame.type === 'subscribed') this.#isSubscribed = true
     if (frame.snapshot !== undefined) {
       this.gapsAnnouncedAt.push(performance.now())
       for (const call of frame.snapshot) this.streamArrivals.push(toArrival(call, true))

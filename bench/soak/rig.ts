@@ -241,7 +241,7 @@ export class Rig {
       return (body as { subscriptions: { active: number } }).subscriptions.active >= users
     }
     await until(isCovered, READY_TIMEOUT_MS, 'every user to be subscribed')
-    this.app.follow(`${this.url.replace('http', 'ws')}/apps/${app.app_id}/stream`, app.api_key)
+    this.app.follow([`${this.url.replace('http', 'ws')}/apps/${app.app_id}/stream`], app.api_key)
   }
 }
 

@@ -18,6 +18,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 const options = readOptions({ endpoints: 50, rate: 100, seconds: 20, pairs: 3, ratio: 2, hang: 30_000 })
 const ENDPOINTS_PER_APP = 20
 const CAP = 10
+/** After so long the first requests have timed out, and the breaker has five seconds from then. */
+const OPEN_MAX_S = 5 + 5
 const HUNG = 0
 
 type Target = { readonly app: AppRef; readonly subscriberId: string; readonly endpoint: Endpoint }
@@ -86,6 +88,7 @@ say(
 await runPhase('warm-up')
 const pairs: (readonly [Phase, Phase])[] = []
 const breaker: string[] = []
+const openedAfterS: number[] = []
 for (let pair = 1; pair <= options.pairs; pair += 1) {
   const well = await runPhase(`pair ${pair}, all well`)
   await hang(1)
@@ -93,7 +96,9 @@ for (let pair = 1; pair <= options.pairs; pair += 1) {
   const watched = watchBreaker(watching.signal)
   const hung = await runPhase(`pair ${pair}, one hangs`)
   watching.abort()
-  breaker.push(...(await watched).map((line) => `pair ${pair}, ${line}`))
+  const { lines, openS } = await watched
+  breaker.push(...lines.map((line) => `pair ${pair}, ${line}`))
+  openedAfterS.push(openS)
   pairs.push([well, hung])
   await hang(0)
   await untilCalm()
@@ -128,23 +133,32 @@ conclude([
     seen: `${formatNumber(median(p99Ratios))} of ${p99Ratios.map(formatNumber).join(', ')} (p50: ${p50Ratios.map(formatNumber).join(', ')})`,
   },
   { what: 'no failure at the others', holds: failures === 0, seen: `${failures}` },
+  {
+    what: `the breaker of the hanging one opens within ${OPEN_MAX_S} s`,
+    holds: openedAfterS.every((seconds) => seconds <= OPEN_MAX_S),
+    seen: openedAfterS.map((seconds) => `${formatNumber(seconds)} s`).join(', '),
+  },
   { what: `at most ${CAP} requests open at the hanging one`, holds: openMax > 0 && openMax <= CAP, seen: `${openMax}` },
 ])
 
-/** The hung endpoint's state whenever it changes, until `signal`. */
-async function watchBreaker(signal: AbortSignal): Promise<readonly string[]> {
+/** The hung endpoint's state whenever it changes, until `signal`, and when its breaker was open for the first time. */
+async function watchBreaker(
+  signal: AbortSignal,
+): Promise<{ readonly lines: readonly string[]; readonly openS: number }> {
   const lines: string[] = []
+  let openS = Infinity
   const startedAt = performance.now()
   let last = ''
   while (!signal.aborted) {
     const status = (await store.status([hungId])).get(hungId)
     const state = `breaker ${status?.breaker}, ${status?.inFlight} in flight`
-    if (state !== last)
-      lines.push(`${formatNumber((performance.now() - startedAt) / 1_000)} s: ${state}, ${status?.pending} pending`)
+    const afterS = (performance.now() - startedAt) / 1_000
+    if (state !== last) lines.push(`${formatNumber(afterS)} s: ${state}, ${status?.pending} pending`)
     last = state
+    if (status?.breaker === 'open') openS = Math.min(openS, afterS)
     await delay(250)
   }
-  return lines
+  return { lines, openS }
 }
 
 /** Nothing left at the hung endpoint: its backlog belongs to no later phase. */

@@ -37,6 +37,12 @@ export class SubscriberCache {
     }
   }
 
+  /** The entry may differ from what is stored: it is kept under a version that nothing is stored under. */
+  doubt(key: string): void {
+    const stored = this.#entries.get(key)
+    if (stored !== undefined) this.#entries.set(key, { version: DOUBTED, state: stored.state })
+  }
+
   delete(key: string): void {
     const stored = this.#entries.get(key)
     if (stored === undefined) return
@@ -54,5 +60,8 @@ export class SubscriberCache {
     this.#weight = 0
   }
 }
+
+/** Versions in a store are longer. */
+const DOUBTED = '?'
 
 const weightOf = ({ state }: StoredSubscriber): number => 1 + state.calls.size

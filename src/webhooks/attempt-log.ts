@@ -1,7 +1,6 @@
 import type { AttemptRecord, EndedStatus } from '../core/delivery-record.ts'
 import type { Logger } from '../core/logger.ts'
 import { attemptFields } from './attempt-record.ts'
-import { messageIdOf } from './delivery.ts'
 import type { Lane } from './delivery.ts'
 import type { Turn } from './store-replies.ts'
 
@@ -20,11 +19,13 @@ export function logAttempts(
   log: Logger,
   {
     lane,
+    deliveryId,
     turn: { event, pending, failed },
     records,
     sequel,
   }: {
     readonly lane: Lane
+    readonly deliveryId: string
     readonly turn: Pick<Extract<Turn, { kind: 'due' }>, 'event' | 'pending' | 'failed'>
     readonly records: readonly AttemptRecord[]
     readonly sequel: AttemptSequel
@@ -37,7 +38,7 @@ export function logAttempts(
       app_id: lane.appId,
       endpoint_id: lane.endpointId,
       event_id: event.eventId,
-      delivery_id: messageIdOf(lane.endpointId, event.eventId),
+      delivery_id: deliveryId,
       type: event.type,
       class: pending.class,
       ...attemptFields(record),

@@ -34,6 +34,8 @@ const STALE_MAX_MS = 600_000
 /** How long records that do not answer are left alone. */
 const AWAY_MS = 1_000
 const ENTRIES_MAX = 10_000
+/** Why the wait for a read ends; made once, because an exception of its own for each costs more than the rest. */
+const KNOWN = new Error('the credentials are known')
 
 /**
  * Endpoints' credentials, read from the records at most once a second for each, by one reader at a time.
@@ -106,7 +108,7 @@ export class CredentialCache {
       if (this.#ageOf(known) < CREDENTIALS_AGE_MAX_MS) return known
       throw new GatewayError('store_unavailable')
     } finally {
-      patience.abort()
+      patience.abort(KNOWN)
     }
   }
 

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { DeliveryModel } from '../../test/support/delivery-model.ts'
-import type { Ending, Step } from '../../test/support/delivery-model.ts'
+import type { Ending, Step } from '../../test/support/delivery-steps.ts'
 import { DeliveryRig } from '../../test/support/delivery-rig.ts'
 import { startTestRedis } from '../../test/support/redis.ts'
 import type { TestRedis } from '../../test/support/redis.ts'
@@ -26,6 +26,7 @@ const entry = fc.record({
 const endings: readonly Ending[] = [
   'delivered',
   'delivered',
+  'delivered-then-begun',
   'delivered-then-crash',
   'failed',
   'failed',
@@ -103,7 +104,7 @@ test('whatever owners do and whenever they die, every event is handed out in ord
     await model.settleDown()
     const left = await client.keys('*')
     const unexpected = left.filter(
-      (key) => !/^ch:\{wh\}:(?:apps|cursors:app|records|recorder-lock|gate:|skipped:)/.test(key),
+      (key) => !/^ch:\{wh\}:(?:apps|cursors:app|records|recording|recorder-lock|gate:|skipped:)/.test(key),
     )
     expect(unexpected).toEqual([])
     const ends = new Map<string, number>()

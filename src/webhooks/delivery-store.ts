@@ -7,28 +7,26 @@ import { formatPosition, parsePosition } from '../core/position.ts'
 import type { Position } from '../core/position.ts'
 import { parseToken } from './delivery.ts'
 import type { EndpointRef, Lane, LaneRules, StoredEvent, WakeUp } from './delivery.ts'
-import { APPS_KEY, COUNTS_KEY, cursorsKey, endpointKeys, laneKeys } from './keys.ts'
-import type { AttemptFact } from './record-log.ts'
+import { APPS_KEY, COUNTS_KEY, RECORDS_KEY, cursorsKey, endpointKeys, laneKeys } from './keys.ts'
+import type { AttemptFact } from './record-entry.ts'
 import { Script } from './script-runner.ts'
-import { JUMP, OPEN, REPLAY, TAKE } from './scripts/intake.ts'
+import { BEHIND, JUMP, OPEN, REPLAY, TAKE } from './scripts/intake.ts'
 import { BEGIN, POSTPONE, RENEW, SETTLE } from './scripts/turn.ts'
 import { REMOVE, REOPEN, SWEEP, WARN } from './scripts/upkeep.ts'
 import {
-  BeginReply,
   BreakerSchema,
   PostponeReply,
   RemoveReply,
   ReopenReply,
   ReplayReply,
-  SettleReply,
   SweepReply,
-  TakeReply,
+  readSettled,
+  readTaken,
   readTurn,
   reopening,
   wakesOf,
-  wakesOfApp,
 } from './store-replies.ts'
-import type { EndpointStatus, Health, Turn } from './store-replies.ts'
+import type { EndpointStatus, Health, Settled, Turn } from './store-replies.ts'
 
 export type StoreLimits = {
   /** Events pending for one endpoint; beyond that they stay in the log. */
@@ -79,6 +77,7 @@ export class DeliveryStore {
   readonly #open = new Script(OPEN)
   readonly #jump = new Script(JUMP)
   readonly #take = new Script(TAKE)
+  readonly #behind = new Script(BEHIND)
   readonly #replay = new Script(REPLAY)
   readonly #begin = new Script(BEGIN)
   readonly #settle = new Script(SETTLE)
@@ -97,13 +96,14 @@ export class DeliveryStore {
   /** Starts an endpoint at `position`, unless it has started; resolves with where it is. */
   async open({ appId, endpointId }: EndpointRef, position: Position): Promise<Position> {
     const keys = [cursorsKey(appId), APPS_KEY]
-    const cursor = await this.#open.run(this.#redis, keys, [endpointId, formatPosition(position), appId])
+    const cursor = await this.#run(this.#open, keys, [endpointId, formatPosition(position), appId])
     return parsePosition(v.parse(v.string(), cursor)) ?? position
   }
 
   /** Where each started endpoint of an app is. */
   async cursors(appId: AppId): Promise<ReadonlyMap<EndpointId, Position>> {
     const found = new Map<EndpointId, Position>()
+    this.#gather()
     for (const [id, text] of Object.entries(await this.#redis.hgetall(cursorsKey(appId)))) {
       const position = parsePosition(text)
       if (position !== undefined) found.set(v.parse(EndpointIdSchema, id), position)
@@ -122,7 +122,7 @@ export class DeliveryStore {
     move: { readonly from: Position; readonly to: Position },
   ): Promise<boolean> {
     const args = [endpointId, formatPosition(move.from), formatPosition(move.to)]
-    return (await this.#jump.run(this.#redis, [cursorsKey(appId)], args)) === 1
+    return (await this.#run(this.#jump, [cursorsKey(appId)], args)) === 1
   }
 
   /** Puts entries into the lanes of those endpoints whose cursor is before them, and moves the cursors. */
@@ -135,16 +135,12 @@ export class DeliveryStore {
       args.push(endpointId, ...ruleArgs(rules), wanted.length)
       for (const { place, token } of wanted) args.push(place + 1, token, parseToken(token).expiresAt)
     }
-    const reply = await this.#take.run(this.#redis, [cursorsKey(appId)], args)
-    const [wakes, full, reopens] = v.parse(TakeReply, reply)
-    return {
-      wakes: wakesOfApp(appId, wakes),
-      full: full.map((id) => v.parse(EndpointIdSchema, id)),
-      reopens: pairs(reopens).map(([id, at]) => ({
-        endpoint: { appId, endpointId: v.parse(EndpointIdSchema, id) },
-        at: Number(at),
-      })),
-    }
+    return readTaken(appId, await this.#run(this.#take, [cursorsKey(appId)], args))
+  }
+
+  /** Whether records are being written, but slower than they come: half of their room is taken. */
+  async recordsAreBehind(): Promise<boolean> {
+    return (await this.#run(this.#behind, [RECORDS_KEY], this.#common(0))) === 1
   }
 
   /**
@@ -163,7 +159,7 @@ export class DeliveryStore {
       const { eventId, type, about, payload } = event
       args.push(eventId, type, orderKey, JSON.stringify(about), payload, token, parseToken(token).expiresAt)
     }
-    const reply = await this.#replay.run(this.#redis, [COUNTS_KEY, cursorsKey(endpoint.appId)], args)
+    const reply = await this.#run(this.#replay, [COUNTS_KEY, cursorsKey(endpoint.appId)], args)
     const [taken, wakes, reopen, passed] = v.parse(ReplayReply, reply)
     if (taken < 0) return undefined
     return { taken, passed, wakes: wakesOf(endpoint, wakes), ...reopening(reopen) }
@@ -171,30 +167,30 @@ export class DeliveryStore {
 
   /** Asks for the next event of a lane for `owner`; `fresh` for its first question. */
   async begin(lane: Lane, ask: LaneCall & { readonly owner: string; readonly fresh: boolean }): Promise<Turn> {
-    const wakes: WakeUp[] = []
-    for (;;) {
-      const args = [...this.#laneArgs(lane, ask), ask.owner, ask.fresh ? '1' : '0']
-      const reply = await this.#begin.run(this.#redis, [laneKeys(lane).pending], args)
-      const turn = readTurn(lane, v.parse(BeginReply, reply))
-      if (turn.kind === 'busy' || turn.kind === 'lost') return turn
-      wakes.push(...turn.wakes)
-      if (turn.kind !== 'again') return { ...turn, wakes }
-    }
+    const args = [...this.#laneArgs(lane, ask), ask.owner, ask.fresh ? '1' : '0']
+    const turn = readTurn(lane, await this.#run(this.#begin, [laneKeys(lane).pending], args))
+    return turn.kind === 'again' ? this.#beginAgain(lane, { ...ask, wakes: turn.wakes }) : turn
   }
 
-  /** Takes an event off its lane that has come to an end. `more`: the lane is not empty yet, and still ours. */
+  /**
+   * Takes an event off its lane that has come to an end. `more`: the lane is not empty yet. For an `owner` that
+   * goes on with the lane it asks for the next event as well, as {@link begin} does: the `turn`, of `more` and `lost`.
+   */
   async settle(
     lane: Lane,
     end: LaneCall & {
       readonly token: string
       readonly result: EndedStatus
       readonly attempts: readonly AttemptFact[]
+      readonly owner?: string
     },
-  ) {
-    const args = [...this.#laneArgs(lane, end), end.token, end.result, ...end.attempts.flatMap(toTexts)]
-    const reply = await this.#settle.run(this.#redis, [laneKeys(lane).pending], args)
-    const [kind, wakes, reopen] = v.parse(SettleReply, reply)
-    return { kind, wakes: wakesOf(lane, wakes), ...reopening(reopen) }
+  ): Promise<Settled> {
+    const { token, result, owner = '', attempts } = end
+    const args = [...this.#laneArgs(lane, end), token, result, owner, ...attempts.flatMap(toTexts)]
+    const { turn, ...settled } = readSettled(lane, await this.#run(this.#settle, [laneKeys(lane).pending], args))
+    if (turn?.kind !== 'again') return { ...settled, ...(turn !== undefined && { turn }) }
+    const ask = { now: end.now, rules: end.rules, owner, fresh: false }
+    return { ...settled, turn: await this.#beginAgain(lane, { ...ask, wakes: turn.wakes }) }
   }
 
   /**
@@ -216,8 +212,9 @@ export class DeliveryStore {
   ) {
     const { owner, token, due, attempts, failed, pausedUntil = 0 } = turn
     const args = [...this.#laneArgs(lane, turn), owner, token, due, attempts.length, failed ? '1' : '0', pausedUntil]
+    args.push(durationOf(attempts))
     args.push(...attempts.flatMap(toTexts))
-    const reply = await this.#postpone.run(this.#redis, [laneKeys(lane).pending], args)
+    const reply = await this.#run(this.#postpone, [laneKeys(lane).pending], args)
     const [kind, dueAt, wakes, reopen, since, failures, breaker] = v.parse(PostponeReply, reply)
     const health: Health = { failures, breaker, ...(since !== 0 && { failingSince: since }) }
     return { kind, due: dueAt, wakes: wakesOf(lane, wakes), ...reopening(reopen), health }
@@ -227,13 +224,13 @@ export class DeliveryStore {
   async renew(lanes: readonly { readonly lane: Lane; readonly owner: string }[], now: number): Promise<void> {
     if (lanes.length === 0) return
     const args = lanes.flatMap(({ lane, owner }) => [lane.endpointId, lane.orderKey, owner])
-    await this.#renew.run(this.#redis, [COUNTS_KEY], [...this.#common(now), ...args])
+    await this.#run(this.#renew, [COUNTS_KEY], [...this.#common(now), ...args])
   }
 
   /** Hands slots to lanes that wait, because the gate should have opened. */
   async reopen(endpoint: EndpointRef, call: LaneCall) {
     const args = this.#endpointArgs(endpoint, call)
-    const reply = await this.#reopen.run(this.#redis, [endpointKeys(endpoint.endpointId).waiting], args)
+    const reply = await this.#run(this.#reopen, [endpointKeys(endpoint.endpointId).waiting], args)
     const [wakes, reopen] = v.parse(ReopenReply, reply)
     return { wakes: wakesOf(endpoint, wakes), ...reopening(reopen) }
   }
@@ -245,7 +242,7 @@ export class DeliveryStore {
    */
   async sweep(endpoint: EndpointRef, call: LaneCall & { readonly putOffMs: number; readonly limit: number }) {
     const args = [...this.#endpointArgs(endpoint, call), call.putOffMs, call.limit]
-    const reply = await this.#sweep.run(this.#redis, [endpointKeys(endpoint.endpointId).lanes], args)
+    const reply = await this.#run(this.#sweep, [endpointKeys(endpoint.endpointId).lanes], args)
     const [wakes, reopen, expired, waitingSince] = v.parse(SweepReply, reply)
     return { wakes: wakesOf(endpoint, wakes), expired, waitingSince, ...reopening(reopen) }
   }
@@ -256,7 +253,7 @@ export class DeliveryStore {
     const args = [...this.#common(now), endpointId, appId, EVENTS_PER_REMOVAL]
     let dropped = 0
     for (;;) {
-      const [count, left] = v.parse(RemoveReply, await this.#remove.run(this.#redis, keys, args))
+      const [count, left] = v.parse(RemoveReply, await this.#run(this.#remove, keys, args))
       dropped += count
       if (left === 0) return dropped
     }
@@ -264,7 +261,7 @@ export class DeliveryStore {
 
   /** True for the first caller since the endpoint began to fail; false when it does not. */
   async markWarned({ endpointId }: EndpointRef): Promise<boolean> {
-    return (await this.#warn.run(this.#redis, [endpointKeys(endpointId).gate], [])) === 1
+    return (await this.#run(this.#warn, [endpointKeys(endpointId).gate], [])) === 1
   }
 
   /** Undoes {@link markWarned}: nobody was told, so the next failure is to tell. */
@@ -302,6 +299,32 @@ export class DeliveryStore {
     return (await this.#redis.hvals(COUNTS_KEY)).reduce((sum, count) => sum + Number(count), 0)
   }
 
+  /** For as long as a turn took many events off and came to none that is to be sent. */
+  async #beginAgain(
+    lane: Lane,
+    ask: LaneCall & { readonly owner: string; readonly fresh: boolean; readonly wakes: readonly WakeUp[] },
+  ): Promise<Turn> {
+    const turn = await this.begin(lane, ask)
+    return turn.kind === 'busy' || turn.kind === 'lost' ? turn : { ...turn, wakes: [...ask.wakes, ...turn.wakes] }
+  }
+
+  #run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    this.#gather()
+    return script.run(this.#redis, keys, args)
+  }
+
+  /**
+   * Has what is asked of Redis until the event loop turns leave in one write. Requests end in bursts, and a write, a
+   * read and an answer of their own cost either side more than most scripts do.
+   */
+  #gather(): void {
+    // None before the first connection.
+    const stream: Redis['stream'] | undefined = this.#redis.stream
+    if (stream?.writableCorked !== 0) return
+    stream.cork()
+    setImmediate(() => stream.uncork())
+  }
+
   #common(now: number): (string | number)[] {
     const { ttlMs, wakeLeaseMs, leaseMs, recordsMax, backlogMax } = this.#limits
     return [now, ttlMs, wakeLeaseMs, leaseMs, recordsMax, backlogMax]
@@ -323,13 +346,13 @@ const ruleArgs = ({ slots, ratePerSecond = 0, orderHoldMs, coalesce }: LaneRules
   coalesce ? '1' : '0',
 ]
 
+/** How long a round took, in whole milliseconds. */
+const durationOf = (attempts: readonly AttemptFact[]): number =>
+  Math.round(attempts.reduce((sum, { attempt }) => sum + attempt.timing.totalMs, 0))
+
 /** The answer apart, because it may be left out. */
 function toTexts({ attempt: { response = '', ...attempt }, ...fact }: AttemptFact): readonly [string, string] {
   return [JSON.stringify({ ...fact, attempt }), response]
-}
-
-function pairs(flat: readonly (string | number)[]): readonly (readonly [string | number, string | number])[] {
-  return flat.flatMap((value, i) => (i % 2 === 0 ? [[value, flat[i + 1] ?? ''] as const] : []))
 }
 
 const text = v.nullable(v.string())

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto'
-import * as v from 'valibot'
+import { hash } from 'node:crypto'
 import type { DeliveryClass } from '../core/delivery-policy.ts'
 import type { EndpointDelivery } from '../core/endpoint.ts'
+import { GatewayError } from '../core/errors.ts'
 import type { AppId, EndpointId } from '../core/ids.ts'
 import type { Position } from '../core/position.ts'
 
@@ -30,16 +30,25 @@ export const rulesOf = (endpoint: EndpointDelivery): LaneRules => ({
 })
 
 /** What the engine itself needs to know of a payload; read from it once. */
-export const EventAboutSchema = v.object({
+export type EventAbout = {
   /** The call's `sequence_number`, for events that have one. */
-  sequence: v.exactOptional(v.string()),
-  callId: v.exactOptional(v.string()),
-  subscriberId: v.exactOptional(v.string()),
-  direction: v.exactOptional(v.string()),
+  readonly sequence?: string
+  readonly callId?: string
+  readonly subscriberId?: string
+  readonly direction?: string
   /** By the payload's `timestamp`, or when it was taken from the log. */
-  occurredAt: v.number(),
-})
-export type EventAbout = v.InferOutput<typeof EventAboutSchema>
+  readonly occurredAt: number
+}
+
+/** Reads what the engine wrote as JSON itself, once per event. Throws when it is something else: the store is not ours. */
+export function parseAbout(json: string): EventAbout {
+  const value: unknown = JSON.parse(json)
+  if (!isAbout(value)) throw new GatewayError('store_unavailable')
+  return value
+}
+
+const isAbout = (value: unknown): value is EventAbout =>
+  typeof value === 'object' && value !== null && 'occurredAt' in value && typeof value.occurredAt === 'number'
 
 /** An event of an app as it is kept until every endpoint has it. */
 export type StoredEvent = {
@@ -107,4 +116,4 @@ export const positionOf = (eventId: string): string => eventId.slice(eventId.las
  * the signed content ambiguous.
  */
 export const messageIdOf = (endpointId: EndpointId, eventId: string): string =>
-  `msg_${createHash('sha256').update(`${endpointId} ${eventId}`).digest('base64url').slice(0, 27)}`
+  `msg_${hash('sha256', `${endpointId} ${eventId}`, 'base64url').slice(0, 27)}`

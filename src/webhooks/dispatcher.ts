@@ -18,6 +18,7 @@ import { Drains } from './drains.ts'
 import { endsBefore } from './ends-before.ts'
 import { FailureWatch } from './failure-watch.ts'
 import { Follower } from './follower.ts'
+import { IntakeBrake } from './intake-brake.ts'
 import type { WebhookMetrics } from './metrics.ts'
 import { WakeUpQueue } from './queue.ts'
 import { StoreClock } from './store-clock.ts'
@@ -55,6 +56,7 @@ type Engine = {
   readonly queue: WakeUpQueue
   readonly drainer: Drainer
   readonly drains: Drains
+  readonly brake: IntakeBrake
 }
 
 /**
@@ -110,8 +112,8 @@ export class Dispatcher implements Service {
       await this.stop(AbortSignal.abort())
       throw error
     }
-    this.#unwatch = this.#options.directory.onChange(() => this.#refresh(store))
-    this.#refresh(store)
+    this.#unwatch = this.#options.directory.onChange(() => this.#refresh(engine))
+    this.#refresh(engine)
     const sweeper = new Sweeper({ ...this.#options, store, wake: this.wake, reopen: this.#reopenLater })
     this.#sweeping = this.#sweep({ sweeper, queue, redis }, this.#stopping.signal)
     await Promise.all([...this.#followers.values()].map(({ follower }) => follower.placed))
@@ -187,12 +189,12 @@ export class Dispatcher implements Service {
       store,
       ...(directCapacity !== undefined && { capacity: directCapacity }),
     })
-    return { redis, store, queue, drainer, drains }
+    return { redis, store, queue, drainer, drains, brake: new IntakeBrake({ ...this.#options, store }) }
   }
 
   /** Follows the apps that have endpoints, and no others. */
-  #refresh(store: DeliveryStore): void {
-    const { directory, eventLog } = this.#options
+  #refresh(engine: Engine): void {
+    const { directory } = this.#options
     const apps = directory.apps().filter(({ appId }) => directory.endpointsOf(appId).length > 0)
     const wanted = new Set(apps.map(({ appId }) => appId))
     for (const [appId, { stop }] of this.#followers) {
@@ -201,19 +203,19 @@ export class Dispatcher implements Service {
       this.#followers.delete(appId)
     }
     for (const app of apps) {
-      const running = this.#followers.get(app.appId) ?? this.#follow(app, { store, eventLog })
+      const running = this.#followers.get(app.appId) ?? this.#follow(app, engine)
       running.follower.refresh()
     }
     // Endpoints may have been removed.
     this.#waker.wake()
   }
 
-  #follow(app: AppRef, { store, eventLog }: { readonly store: DeliveryStore; readonly eventLog: EventLog }): Running {
+  #follow(app: AppRef, { store, brake }: Engine): Running {
     const follower = new Follower({
       ...this.#options,
       app,
       store,
-      eventLog,
+      brake,
       wake: this.wake,
       reopen: this.#reopenLater,
     })

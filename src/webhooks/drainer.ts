@@ -1,10 +1,6 @@
-import { randomUUID } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
-import { DEFAULT_POLICIES, policyFor } from '../core/delivery-policy.ts'
-import type { DeliveryPolicy } from '../core/delivery-policy.ts'
+import { policyFor } from '../core/delivery-policy.ts'
 import type { AttemptRecord, EndedStatus } from '../core/delivery-record.ts'
-import type { EndpointSummary } from '../core/directory.ts'
-import type { Endpoint } from '../core/endpoint.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { AttemptReport, Credentials } from './attempt.ts'
 import { logAttempts } from './attempt-log.ts'
@@ -13,15 +9,17 @@ import { toAttemptRecord } from './attempt-record.ts'
 import type { CredentialCache } from './credential-cache.ts'
 import type { Deliverer } from './deliverer.ts'
 import { messageIdOf, rulesOf } from './delivery.ts'
-import type { EndpointRef, Lane, LaneRules, PendingEvent, WakeUp } from './delivery.ts'
+import type { EndpointRef, Lane, LaneRules, WakeUp } from './delivery.ts'
 import type { DeliveryStore } from './delivery-store.ts'
 import { EndpointFinder } from './endpoint-finder.ts'
 import type { EndpointFinderOptions } from './endpoint-finder.ts'
 import { forgetEndpoint } from './endpoint-removal.ts'
 import type { FailureWatch } from './failure-watch.ts'
+import { patienceOf, toFacts, urlOf } from './lane-work.ts'
+import type { Place, Work } from './lane-work.ts'
 import type { WebhookMetrics } from './metrics.ts'
 import type { Outcome } from './outcome.ts'
-import type { AttemptFact } from './record-log.ts'
+import type { AttemptFact } from './record-entry.ts'
 import { nextAttemptAt } from './retry.ts'
 import type { Health, Turn } from './store-replies.ts'
 import { composeHeaders, toTarget } from './target.ts'
@@ -41,29 +39,23 @@ export type DrainerOptions = EndpointFinderOptions & {
   readonly random: () => number
 }
 
-/** An event that its owner may now send. */
-type Work = {
-  readonly lane: Lane
-  readonly owner: string
-  readonly endpoint: EndpointSummary | Endpoint
-  readonly rules: LaneRules
-  readonly policy: DeliveryPolicy
-  readonly turn: Extract<Turn, { kind: 'due' }>
-}
-
 /**
- * What to do after an event: go on with the lane, which is still ours unless `fresh`, or leave it, to come
- * back at `again` if given.
+ * What to do next: send an event, ask for one, as who still owns the lane unless `fresh`, or leave the lane, to
+ * come back at `again` if given.
  */
-type Next = { readonly kind: 'continue'; readonly fresh: boolean } | { readonly kind: 'leave'; readonly again?: number }
+type Next =
+  | { readonly kind: 'send'; readonly work: Work }
+  | { readonly kind: 'begin'; readonly fresh: boolean }
+  | { readonly kind: 'leave'; readonly again?: number }
 
 const LEAVE: Next = { kind: 'leave' }
 /**
  * Also after `lost`: a former owner may have taken the event off, and then the lane and its slot are still
  * ours. `begin` knows, and ends it if somebody else owns the lane.
  */
-const CONTINUE: Next = { kind: 'continue', fresh: false }
-const BEGIN_AGAIN: Next = { kind: 'continue', fresh: true }
+const GO_ON: Next = { kind: 'begin', fresh: false }
+const BEGIN_AGAIN: Next = { kind: 'begin', fresh: true }
+const leaveUntil = (again: number | undefined): Next => (again === undefined ? LEAVE : { kind: 'leave', again })
 
 /** Until the records can be read again. */
 const RECORDS_RETRY_MS = 1_000
@@ -98,23 +90,10 @@ export class Drainer {
    * come again, or undefined when a wake-up will tell. Rejects when a store fails.
    */
   async drain(lane: Lane, owner: string): Promise<number | undefined> {
-    const { store, clock } = this.#options
-    for (let fresh = true; ;) {
-      const endpoint = await this.#finder.find(lane)
-      if (endpoint === 'unknown') return clock.now() + RECORDS_RETRY_MS
-      if (endpoint === undefined) return this.#forget(lane)
-      if (fresh && this.#stopping) return clock.now()
-      const rules = rulesOf(endpoint)
-      const turn = await store.begin(lane, { owner, fresh, now: clock.now(), rules })
-      if (turn.kind === 'lost') return undefined
-      if (turn.kind === 'busy') return turn.until
-      await this.#follow(lane, turn)
-      if (turn.kind === 'later') return turn.due
-      if (turn.kind !== 'due') return undefined
-      const policy = policyFor(turn.event.type, endpoint.policies)
-      const next = await this.#send({ lane, owner, endpoint, rules, policy, turn })
+    let next: Next = BEGIN_AGAIN
+    for (;;) {
       if (next.kind === 'leave') return next.again
-      fresh = next.fresh
+      next = next.kind === 'send' ? await this.#send(next.work) : await this.#begin(lane, owner, next.fresh)
     }
   }
 
@@ -126,6 +105,30 @@ export class Drainer {
     if (endpoint === undefined) return
     const { store, clock } = this.#options
     await this.#follow(ref, await store.reopen(ref, { now: clock.now(), rules: rulesOf(endpoint) }))
+  }
+
+  async #begin(lane: Lane, owner: string, fresh: boolean): Promise<Next> {
+    const { store, clock } = this.#options
+    const endpoint = await this.#finder.find(lane)
+    if (endpoint === 'unknown') return leaveUntil(clock.now() + RECORDS_RETRY_MS)
+    if (endpoint === undefined) return leaveUntil(await this.#forget(lane))
+    if (fresh && this.#stopping) return leaveUntil(clock.now())
+    const rules = rulesOf(endpoint)
+    const turn = await store.begin(lane, { owner, fresh, now: clock.now(), rules })
+    return this.#take({ lane, owner, endpoint, rules }, turn)
+  }
+
+  /** What a turn asks for. */
+  async #take(place: Place, turn: Turn): Promise<Next> {
+    if (turn.kind === 'lost') return LEAVE
+    if (turn.kind === 'busy') return leaveUntil(turn.until)
+    const { lane, endpoint } = place
+    await this.#follow(lane, turn)
+    if (turn.kind === 'later') return leaveUntil(turn.due)
+    if (turn.kind !== 'due') return LEAVE
+    const policy = policyFor(turn.event.type, endpoint.policies)
+    const deliveryId = messageIdOf(lane.endpointId, turn.event.eventId)
+    return { kind: 'send', work: { ...place, policy, deliveryId, turn } }
   }
 
   async #send(work: Work): Promise<Next> {
@@ -153,11 +156,11 @@ export class Drainer {
 
   async #attempt(work: Work): Promise<readonly AttemptReport[]> {
     const { deliverer, credentials, metrics, clock } = this.#options
-    const { lane, endpoint, policy, turn } = work
+    const { deliveryId, endpoint, policy, turn } = work
     const { pending, event, skipped } = turn
     const now = clock.now()
     const message = {
-      messageId: messageIdOf(lane.endpointId, event.eventId),
+      messageId: deliveryId,
       payload: event.payload,
       number: pending.attemptsBefore + turn.attempts + 1,
       timeoutMs: policy.timeoutMs,
@@ -210,10 +213,11 @@ export class Drainer {
       ...(pausedUntil !== undefined && { pausedUntil }),
     })
     if (await this.#isOver(work.lane, { ...postponed.health, url })) return LEAVE
-    if (postponed.kind === 'lost') return CONTINUE
-    if (due !== undefined) return { kind: 'leave', again: postponed.due }
-    const next = await this.#settle(work, 'expired', [])
-    return next.kind === 'leave' ? next : BEGIN_AGAIN
+    if (postponed.kind === 'lost') return GO_ON
+    if (due !== undefined) return leaveUntil(postponed.due)
+    // The lane was given back, so nobody goes on with it.
+    const { kind } = await this.#takeOff(work, { result: 'expired', attempts: [] })
+    return kind === 'idle' ? LEAVE : BEGIN_AGAIN
   }
 
   /** Whether the endpoint has other URLs by now than the one that was sent to. */
@@ -230,7 +234,7 @@ export class Drainer {
       failed: false,
       attempts: toFacts(work, records, now),
     })
-    return kind === 'lost' ? CONTINUE : { kind: 'leave', again: due }
+    return kind === 'lost' ? GO_ON : leaveUntil(due)
   }
 
   /** The receiver wants nothing more, this event perhaps included; if it still is the receiver. */
@@ -251,8 +255,8 @@ export class Drainer {
     }
     const result = isDelivered ? 'delivered' : 'dropped'
     this.#log(work, records, { ended: result })
-    const next = await this.#settle(work, result, toFacts(work, records))
-    if (isDisabled !== true) return next
+    if (isDisabled !== true) return this.#settle(work, result, toFacts(work, records))
+    await this.#takeOff(work, { result, attempts: toFacts(work, records) })
     await failureWatch.drop(lane, 'gone')
     return LEAVE
   }
@@ -269,18 +273,34 @@ export class Drainer {
     }
   }
 
+  /** Takes an event off and goes on with the next one in the same step, if the endpoint is known to be there. */
   async #settle(work: Work, result: EndedStatus, attempts: readonly AttemptFact[]): Promise<Next> {
+    const { lane, owner } = work
+    const endpoint = this.#finder.listed(lane)
+    if (endpoint === undefined) {
+      const { kind } = await this.#takeOff(work, { result, attempts })
+      return kind === 'idle' ? LEAVE : GO_ON
+    }
+    const rules = rulesOf(endpoint)
+    const { kind, turn } = await this.#takeOff(work, { result, attempts, owner, rules })
+    if (kind === 'idle') return LEAVE
+    return turn === undefined ? GO_ON : this.#take({ lane, owner, endpoint, rules }, turn)
+  }
+
+  async #takeOff(
+    { lane, rules, turn }: Work,
+    end: {
+      readonly result: EndedStatus
+      readonly attempts: readonly AttemptFact[]
+      /** Who goes on with the lane, by which rules. */
+      readonly owner?: string
+      readonly rules?: LaneRules
+    },
+  ) {
     const { store, clock } = this.#options
-    const { lane, rules, turn } = work
-    const settled = await store.settle(lane, {
-      token: turn.pending.token,
-      result,
-      attempts,
-      now: clock.now(),
-      rules,
-    })
+    const settled = await store.settle(lane, { rules, token: turn.pending.token, now: clock.now(), ...end })
     await this.#follow(lane, settled)
-    return settled.kind === 'idle' ? LEAVE : CONTINUE
+    return settled
   }
 
   async #postpone(
@@ -302,7 +322,7 @@ export class Drainer {
   /** Gives the lane back as if nothing had been tried. */
   async #handBack(work: Work, due: number): Promise<Next> {
     const { kind, due: again } = await this.#postpone(work, { due, failed: false, attempts: [] })
-    return kind === 'lost' ? CONTINUE : { kind: 'leave', again }
+    return kind === 'lost' ? GO_ON : leaveUntil(again)
   }
 
   /** Does what an answer of the store asks for. */
@@ -350,29 +370,7 @@ export class Drainer {
     }
   }
 
-  #log({ lane, turn }: Work, records: readonly AttemptRecord[], sequel: AttemptSequel): void {
-    logAttempts(this.#options.log, { lane, turn, records, sequel })
+  #log({ lane, deliveryId, turn }: Work, records: readonly AttemptRecord[], sequel: AttemptSequel): void {
+    logAttempts(this.#options.log, { lane, deliveryId, turn, records, sequel })
   }
-}
-
-/**
- * How long to wait before each retry. What was replayed lives for an hour at least, in which the short waits
- * of an event that had only seconds would make hundreds of requests.
- */
-const patienceOf = (pending: PendingEvent, policy: DeliveryPolicy): Pick<DeliveryPolicy, 'delaysMs'> =>
-  pending.isReplay && pending.class !== 'record' ? DEFAULT_POLICIES.record : policy
-
-/** Where the last attempt went. */
-const urlOf = ({ endpoint: { url, failoverUrl = url } }: Work, records: readonly AttemptRecord[]): string =>
-  records.at(-1)?.target === 'failover' ? failoverUrl : url
-
-/** What to record; when it is tried again belongs to the last one. */
-function toFacts({ lane, turn }: Work, records: readonly AttemptRecord[], due?: number): readonly AttemptFact[] {
-  const deliveryId = messageIdOf(lane.endpointId, turn.event.eventId)
-  return records.map((attempt, i) => ({
-    attemptId: randomUUID(),
-    deliveryId,
-    attempt,
-    ...(due !== undefined && i === records.length - 1 && { nextAttemptAt: due }),
-  }))
 }

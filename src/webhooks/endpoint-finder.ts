@@ -22,9 +22,9 @@ export class EndpointFinder {
    * directory may be some seconds behind. `unknown` when the records do not answer.
    */
   async find({ appId, endpointId }: EndpointRef): Promise<EndpointSummary | Endpoint | 'unknown' | undefined> {
-    const { directory, endpoints, log } = this.#options
-    const listed = directory.endpointsOf(appId).find((endpoint) => endpoint.endpointId === endpointId)
-    if (listed?.enabled === true) return listed
+    const { endpoints, log } = this.#options
+    const listed = this.listed({ appId, endpointId })
+    if (listed !== undefined) return listed
     try {
       const recorded = await endpoints.find(appId, endpointId)
       return recorded?.enabled === true && recorded.verified ? recorded : undefined
@@ -32,5 +32,11 @@ export class EndpointFinder {
       log.warn({ endpoint_id: endpointId, err: error }, 'endpoint could not be read')
       return 'unknown'
     }
+  }
+
+  /** Without waiting for anything; undefined when only the records can tell. */
+  listed({ appId, endpointId }: EndpointRef): EndpointSummary | undefined {
+    const listed = this.#options.directory.endpointsOf(appId).find((endpoint) => endpoint.endpointId === endpointId)
+    return listed?.enabled === true ? listed : undefined
   }
 }

@@ -15,6 +15,7 @@ import { DeliveryStore, STORE_LIMITS } from './delivery-store.ts'
 import type { StoreLimits } from './delivery-store.ts'
 import { Follower } from './follower.ts'
 import type { FollowerOptions } from './follower.ts'
+import { IntakeBrake } from './intake-brake.ts'
 import { WebhookMetrics } from './metrics.ts'
 import { RecordLog } from './record-log.ts'
 
@@ -74,6 +75,7 @@ class Scene {
         this.reopened.push({ endpoint, at })
         return Promise.resolve()
       },
+      brake: new IntakeBrake({ store: this.store, clock, log: silentLogger }),
       events: this.book.events,
       metrics: this.#metrics,
       log: silentLogger,
@@ -385,4 +387,39 @@ test('records that are away while a full backlog is told hold up no other endpoi
   expect(await until('its wake-up', () => scene.woken.find(isOthers))).toMatchObject({ lane: { orderKey: 'b' } })
   back.resolve()
   await following
+})
+
+test('while records are written slower than they come nothing is taken, until there is room', async () => {
+  const scene = new Scene({ recordsMax: 4 })
+  const endpoint = scene.add()
+  let looks = 0
+  const recordsAreBehind = () => {
+    looks += 1
+    return scene.store.recordsAreBehind()
+  }
+  await scene.follow({ brake: new IntakeBrake({ store: { recordsAreBehind }, clock, log: silentLogger }) })
+  const records = new RecordLog(redis.connect())
+  const write = async () => {
+    const claimed = await records.claim('recorder', 100)
+    await records.release('recorder', { last: claimed?.last })
+    return claimed?.facts.length
+  }
+  await scene.append('a', 'call.held')
+  await scene.inLane(endpoint, 'a', 1)
+  await write()
+  for (let i = 0; i < 2; i += 1) await scene.append('a', 'call.held')
+  await scene.inLane(endpoint, 'a', 3)
+  for (let i = 0; i < 6; i += 1) await scene.append('b', 'call.held')
+  await until('several looks', () => (looks >= 3 ? true : undefined))
+  expect(await scene.pendingOf(endpoint)).toBe(3)
+  expect(await write()).toBe(2)
+  expect(labels(await scene.inLane(endpoint, 'b', 6))).toEqual(['4', '5', '6', '7', '8', '9'])
+})
+
+test('records that are not written at all hold up nothing', async () => {
+  const scene = new Scene({ recordsMax: 4 })
+  const endpoint = scene.add()
+  await scene.follow()
+  for (let i = 0; i < 8; i += 1) await scene.append('a', 'call.held')
+  expect(labels(await scene.inLane(endpoint, 'a', 8))).toEqual(['1', '2', '3', '4', '5', '6', '7', '8'])
 })

@@ -13,6 +13,7 @@ import { eventIdOf, formatToken, rulesOf } from './delivery.ts'
 import type { EndpointRef, StoredEvent, WakeUp } from './delivery.ts'
 import type { Batch, DeliveryStore } from './delivery-store.ts'
 import { describePayload } from './event-about.ts'
+import type { IntakeBrake } from './intake-brake.ts'
 import type { WebhookMetrics } from './metrics.ts'
 import { reportToOperator } from './operator-report.ts'
 
@@ -25,6 +26,7 @@ export type FollowerOptions = {
   readonly wake: (wakes: readonly WakeUp[]) => Promise<void>
   /** Sees to it that the endpoint's gate is opened at a time. */
   readonly reopen: (endpoint: EndpointRef, at: number) => Promise<void>
+  readonly brake: IntakeBrake
   readonly events: Pick<OperatorEventRepository, 'append'>
   readonly metrics: WebhookMetrics
   readonly log: Logger
@@ -99,7 +101,7 @@ export class Follower {
       const cursors = await this.#locate(endpoints)
       this.#placed.resolve()
       more = false
-      for (const group of groupByPosition(endpoints, cursors)) more = (await this.#advance(group)) || more
+      for (const group of groupByPosition(endpoints, cursors)) more = (await this.#advance(group, signal)) || more
     }
   }
 
@@ -118,21 +120,24 @@ export class Follower {
   }
 
   /** Takes the next entries for a group; true when there may be more. */
-  async #advance(group: Group): Promise<boolean> {
+  async #advance(group: Group, signal: AbortSignal): Promise<boolean> {
     const slice = await this.#options.eventLog.read(this.#options.app, group.from, ENTRIES_PER_READ)
     if (slice.kind === 'gap') return this.#jump(group, slice)
     const last = slice.entries.at(-1)
     if (last === undefined) return false
+    await this.#options.brake.release(slice.entries[0]?.at ?? 0, signal)
+    if (signal.aborted) return false
     const full = await this.#take(group.endpoints, slice.entries, last.position)
     return slice.entries.length === ENTRIES_PER_READ && full < group.endpoints.length
   }
 
   /** Resolves with how many of the endpoints had a full backlog. */
   async #take(endpoints: readonly EndpointSummary[], entries: readonly LogEntry[], last: Position): Promise<number> {
-    const { app, store, wake, reopen, clock } = this.#options
+    const { app, store, wake, reopen, brake, clock } = this.#options
     const now = clock.now()
     const batch = composeBatch({ appId: app.appId, endpoints, entries, last }, now)
-    const { wakes, full, reopens } = await store.take(batch, now)
+    const { wakes, full, reopens, recordsAreBehind } = await store.take(batch, now)
+    brake.note(recordsAreBehind)
     await wake(wakes)
     for (const { endpoint, at } of reopens) await reopen(endpoint, at)
     // Last: records that are away hold up nothing that could be sent.

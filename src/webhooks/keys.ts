@@ -31,6 +31,9 @@ export const RECORDS_KEY = `${PREFIX}records`
 /** Which recorder works on it. */
 export const RECORDER_LOCK_KEY = `${PREFIX}recorder-lock`
 
+/** There while entries are being written: some were within the last seconds. */
+export const RECORDING_KEY = `${PREFIX}recording`
+
 /** How many entries did not fit into it. */
 export const LOST_RECORDS_KEY = `${PREFIX}lost-records`
 

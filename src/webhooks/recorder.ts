@@ -21,7 +21,11 @@ export type RecorderOptions = {
 }
 
 const POLL_MS = 250
-const BATCH_MAX = 1_000
+/**
+ * Entries per transaction. So many that under load most deliveries begin and end within one, which makes each a
+ * single insertion: an update costs as much again.
+ */
+const BATCH_MAX = 4_000
 /** What a database that is too slow for more is still given at once. */
 const BATCH_MIN = 25
 const RETRY_MIN_MS = 1_000
@@ -123,9 +127,10 @@ export class Recorder implements Service {
 
   /** Writes one batch; resolves with how long to wait for the next one. Never rejects. */
   async #round(facts: RecordLog, owner: string): Promise<number> {
+    let asked = this.#batch
     try {
-      const limit = this.#batch
-      const claimed = await facts.claim(owner, limit)
+      const claimed = await facts.claim(owner, asked)
+      asked = Math.min(asked, claimed?.facts.length ?? asked)
       this.#observeLag(claimed?.facts[0])
       if (claimed === undefined) return POLL_MS
       if (claimed.facts.length > 0) await this.#write(claimed.facts)
@@ -135,9 +140,9 @@ export class Recorder implements Service {
       const { last, lost: told } = claimed
       if (last !== undefined || told > 0) await facts.release(owner, { last, told })
       this.#succeed()
-      return claimed.facts.length + claimed.malformed.length < limit ? POLL_MS : 0
+      return claimed.isAll ? POLL_MS : 0
     } catch (error) {
-      return this.#fail(error)
+      return this.#fail(error, asked)
     }
   }
 
@@ -214,11 +219,11 @@ export class Recorder implements Service {
     log.info({ failures, duration_ms: Math.round(clock.monotonic() - since) }, 'facts about deliveries written again')
   }
 
-  /** Told once per outage. Returns with how long to wait before trying again. */
-  #fail(error: unknown): number {
+  /** Told once per outage; `asked`: how much was tried. Returns with how long to wait before trying again. */
+  #fail(error: unknown, asked: number): number {
     const { log, clock } = this.#options
     // A statement that takes too long is reported like a database that is away: ask less of it.
-    this.#batch = Math.max(BATCH_MIN, Math.floor(this.#batch / 2))
+    this.#batch = Math.max(BATCH_MIN, Math.floor(asked / 2))
     const failures = this.#outage?.failures ?? 0
     if (failures === 0) log.warn({ err: error }, 'facts about deliveries could not be written, they wait')
     this.#outage = { since: this.#outage?.since ?? clock.monotonic(), failures: failures + 1 }

@@ -1,6 +1,8 @@
 import * as v from 'valibot'
-import { EndpointIdSchema } from '../core/ids.ts'
-import { EventAboutSchema, parseToken } from './delivery.ts'
+import { GatewayError } from '../core/errors.ts'
+import { toEndpointId } from '../core/ids.ts'
+import type { AppId } from '../core/ids.ts'
+import { parseAbout, parseToken } from './delivery.ts'
 import type { EndpointRef, Lane, PendingEvent, StoredEvent, WakeUp } from './delivery.ts'
 
 /** When the gate opens for the lanes that still wait; somebody must call `reopen` then. */
@@ -29,6 +31,13 @@ export type Turn =
       readonly skipped: readonly string[]
     }
 
+/** What came of taking an event off its lane; see {@link DeliveryStore.settle}. */
+export type Settled = {
+  readonly kind: 'more' | 'idle' | 'lost'
+  readonly wakes: readonly WakeUp[]
+  readonly turn?: Turn
+} & Reopening
+
 type Breaker = 'closed' | 'open' | 'half_open'
 
 /** How an endpoint fares. */
@@ -50,12 +59,9 @@ export type EndpointStatus = Health & {
 
 const texts = v.array(v.string())
 const time = v.pipe(v.union([v.string(), v.number()]), v.transform(Number))
-const timed = v.array(v.union([v.string(), v.number()]))
 export const BreakerSchema = v.picklist(['closed', 'open', 'half_open'])
 
-export const TakeReply = v.tuple([timed, texts, timed])
 export const ReplayReply = v.tuple([v.number(), texts, time, v.number()])
-export const SettleReply = v.tuple([v.picklist(['more', 'idle', 'lost']), texts, time])
 export const PostponeReply = v.tuple([v.picklist(['ok', 'lost']), time, texts, time, time, v.number(), BreakerSchema])
 export const ReopenReply = v.tuple([texts, time])
 const sinceByRank = v.pipe(
@@ -68,56 +74,81 @@ const sinceByRank = v.pipe(
 )
 export const SweepReply = v.tuple([texts, time, v.number(), sinceByRank])
 export const RemoveReply = v.tuple([v.number(), v.number()])
-export const BeginReply = v.variant('0', [
-  v.object({ 0: v.literal('idle'), 1: timed, 2: time }),
-  v.object({ 0: v.literal('again'), 1: timed }),
-  v.object({ 0: v.literal('waiting'), 1: time, 2: timed }),
-  v.object({ 0: v.literal('busy'), 1: time }),
-  v.object({ 0: v.literal('lost') }),
-  v.object({ 0: v.literal('later'), 1: time, 2: timed, 3: time }),
-  v.object({
-    0: v.literal('due'),
-    1: timed,
-    2: v.string(),
-    3: v.number(),
-    4: v.number(),
-    5: v.string(),
-    6: v.pipe(v.string(), v.parseJson(), EventAboutSchema),
-    7: v.string(),
-    8: texts,
-  }),
-])
+
+/**
+ * The answers below are read for every event, by hand: they come from our own scripts, which are sent with this
+ * very code. What they must not be silently wrong about is checked.
+ */
+const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value)
+const listOf = (value: unknown): readonly unknown[] => (isList(value) ? value : fail())
+
+function fail(): never {
+  throw new GatewayError('store_unavailable', { cause: new TypeError('a script gave an answer that cannot be read') })
+}
+
+type ReadTurn = Turn | { readonly kind: 'again'; readonly wakes: readonly WakeUp[] }
 
 /** A turn, or `again` with the wake-ups so far. */
-export function readTurn(
-  lane: Lane,
-  reply: v.InferOutput<typeof BeginReply>,
-): Turn | { readonly kind: 'again'; readonly wakes: readonly WakeUp[] } {
-  switch (reply[0]) {
+export function readTurn(lane: Lane, reply: unknown): ReadTurn {
+  const [kind, one, two, three, ...rest] = listOf(reply)
+  switch (kind) {
     case 'idle':
-      return { kind: 'idle', wakes: timedWakes(lane, reply[1]), ...reopening(reply[2]) }
+      return { kind, wakes: timedWakes(lane, one), ...reopening(Number(two)) }
     case 'again':
-      return { kind: 'again', wakes: timedWakes(lane, reply[1]) }
+      return { kind, wakes: timedWakes(lane, one) }
     case 'waiting':
-      return { kind: 'waiting', wakes: timedWakes(lane, reply[2]), ...reopening(reply[1]) }
+      return { kind, wakes: timedWakes(lane, two), ...reopening(Number(one)) }
     case 'busy':
-      return { kind: 'busy', until: reply[1] }
+      return { kind, until: Number(one) }
     case 'lost':
-      return { kind: 'lost' }
+      return { kind }
     case 'later':
-      return { kind: 'later', due: reply[1], wakes: timedWakes(lane, reply[2]), ...reopening(reply[3]) }
-    case 'due':
-      break
+      return { kind, due: Number(one), wakes: timedWakes(lane, two), ...reopening(Number(three)) }
+    case 'due': {
+      const [failed, type, about, payload, skipped] = rest
+      if (typeof two !== 'string' || typeof payload !== 'string') return fail()
+      const pending = parseToken(two)
+      return {
+        kind,
+        wakes: timedWakes(lane, one),
+        pending,
+        event: { eventId: pending.eventId, type: String(type), about: parseAbout(String(about)), payload },
+        attempts: Number(three),
+        failed: Number(failed),
+        skipped: listOf(skipped).map(String),
+      }
+    }
+    default:
+      return fail()
   }
-  const pending = parseToken(reply[2])
+}
+
+/** What came of settling, with a turn as {@link readTurn} reads it. */
+export function readSettled(lane: Lane, reply: unknown): Omit<Settled, 'turn'> & { readonly turn?: ReadTurn } {
+  const [kind, wakes, reopen, turn] = listOf(reply)
+  if (kind !== 'more' && kind !== 'idle' && kind !== 'lost') return fail()
   return {
-    kind: 'due',
-    wakes: timedWakes(lane, reply[1]),
-    pending,
-    event: { eventId: pending.eventId, type: reply[5], about: reply[6], payload: reply[7] },
-    attempts: reply[3],
-    failed: reply[4],
-    skipped: reply[8],
+    kind,
+    wakes: listOf(wakes).map((orderKey) => ({ lane: laneOf(lane, orderKey) })),
+    ...reopening(Number(reopen)),
+    ...(turn !== undefined && { turn: readTurn(lane, turn) }),
+  }
+}
+
+/** What came of taking entries of an app's log. */
+export function readTaken(appId: AppId, reply: unknown) {
+  const [wakes, full, reopens, isBehind] = listOf(reply)
+  return {
+    wakes: inGroups(wakes, 3).map(([id, orderKey, at]) =>
+      toWakeUp({ appId, endpointId: toEndpointId(String(id)), orderKey: String(orderKey) }, Number(at)),
+    ),
+    full: listOf(full).map((id) => toEndpointId(String(id))),
+    reopens: inGroups(reopens, 2).map(([id, at]) => ({
+      endpoint: { appId, endpointId: toEndpointId(String(id)) },
+      at: Number(at),
+    })),
+    /** Records are written, but slower than they come. */
+    recordsAreBehind: isBehind === 1,
   }
 }
 
@@ -129,22 +160,19 @@ export const wakesOf = ({ appId, endpointId }: EndpointRef, orderKeys: readonly 
   orderKeys.map((orderKey) => ({ lane: { appId, endpointId, orderKey } }))
 
 /** Wake-ups of lanes of one endpoint from `order key, time (0: now), …`. */
-function timedWakes({ appId, endpointId }: EndpointRef, flat: v.InferOutput<typeof timed>): readonly WakeUp[] {
-  const wakes: WakeUp[] = []
-  for (let i = 0; i + 1 < flat.length; i += 2) {
-    wakes.push(toWakeUp({ appId, endpointId, orderKey: String(flat[i]) }, Number(flat[i + 1])))
-  }
-  return wakes
+const timedWakes = (endpoint: EndpointRef, flat: unknown): readonly WakeUp[] =>
+  inGroups(flat, 2).map(([orderKey, at]) => toWakeUp(laneOf(endpoint, orderKey), Number(at)))
+
+/** A flat list as groups of so many values. */
+function inGroups(flat: unknown, size: number): readonly (readonly unknown[])[] {
+  const values = listOf(flat)
+  return Array.from({ length: values.length / size }, (_none, i) => values.slice(i * size, (i + 1) * size))
 }
 
-/** Wake-ups of lanes of one app from `endpoint id, order key, time (0: now), …`. */
-export function wakesOfApp(appId: Lane['appId'], flat: v.InferOutput<typeof timed>): readonly WakeUp[] {
-  const wakes: WakeUp[] = []
-  for (let i = 0; i + 2 < flat.length; i += 3) {
-    const endpointId = v.parse(EndpointIdSchema, flat[i])
-    wakes.push(toWakeUp({ appId, endpointId, orderKey: String(flat[i + 1]) }, Number(flat[i + 2])))
-  }
-  return wakes
-}
+const laneOf = ({ appId, endpointId }: EndpointRef, orderKey: unknown): Lane => ({
+  appId,
+  endpointId,
+  orderKey: String(orderKey),
+})
 
 const toWakeUp = (lane: Lane, at: number): WakeUp => (at === 0 ? { lane } : { lane, at })

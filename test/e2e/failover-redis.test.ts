@@ -28,6 +28,10 @@ async function startScene() {
 
 const [ANN = '', BERT = '', CLEO = ''] = ['user1', 'user2', 'user3'].map((name) => `${name}@example.net`)
 const SLOW = 150_000
+/** Nothing is waited for: the connection is known to be gone. */
+const AT_ONCE_MS = 1_000
+/** The time limit of a command, and some. */
+const HANGING_MS = 2_500
 
 const untilTold = (cluster: Cluster, callId: string, states: readonly string[], timeoutMs = 40_000) =>
   until(
@@ -53,18 +57,64 @@ async function isOnly(cluster: Cluster, instance: number, callId: string): Promi
   return first?.call_id === callId && first.stale !== true && others.length === 0 ? true : undefined
 }
 
-/** Every stream client is in another epoch than before. */
+/**
+ * The client of every instance is told that it missed something (when it subscribes again, or by a `gap` while it
+ * is connected) and then what there is now, in another epoch.
+ */
 const untilNewEpoch = (cluster: Cluster, before: string) =>
   until(
     'both clients to be told of the new epoch',
     () => {
-      const told = cluster.frames.filter(
-        ({ snapshot, position }) => snapshot !== undefined && position?.epoch !== before,
-      )
-      return told.length >= cluster.gateways.length ? true : undefined
+      const isTold = cluster.gateways.map((_, index) => {
+        const frames = cluster.frames.filter(({ instance }) => instance === index)
+        const gapAt = frames.findIndex(({ type }) => type === 'gap')
+        return frames.some(
+          ({ type, recovered, snapshot, position }, at) =>
+            snapshot !== undefined &&
+            position?.epoch !== before &&
+            (recovered === false || (type === 'snapshot' && gapAt !== -1 && gapAt < at)),
+        )
+      })
+      return isTold.every(Boolean) ? true : undefined
     },
     40_000,
   )
+
+/** Both instances refuse within `withinMs` what needs Redis, and say that it is for want of it. */
+async function expectRefused(cluster: Cluster, { callId, withinMs }: { callId: string; withinMs: number }) {
+  const call = `/apps/${cluster.appId}/calls/${encodeURIComponent(callId)}`
+  for (const instance of cluster.gateways.keys()) {
+    for (const [method, path] of [
+      ['GET', `/apps/${cluster.appId}/calls`],
+      ['GET', call],
+      ['PUT', `${call}/answer`],
+      ['DELETE', call],
+    ] as const) {
+      const askedAt = performance.now()
+      const refusal = await cluster
+        .asApp(instance)
+        .call(method, path)
+        .catch((error: unknown) => error)
+      const tookMs = performance.now() - askedAt
+      expect(refusal, `${method} ${path}`).toBeInstanceOf(ApiError)
+      expect(refusal, `${method} ${path}`).toMatchObject({ status: 503, code: 'store_unavailable' })
+      expect(tookMs, `${method} ${path}`).toBeLessThan(withinMs)
+    }
+    await until('the instance to be unready', async () => {
+      const { status } = await fetch(`${cluster.gateways[instance]?.url}/readyz`)
+      return status === 503 ? true : undefined
+    })
+  }
+}
+
+/** The network sent what it had to say of a call more than once, and none of it was acknowledged. */
+async function expectUnacknowledged(cluster: Cluster, callId: string): Promise<void> {
+  const events = await until(`the events of ${callId} to be sent again`, async () => {
+    const found = await cluster.eventsOf(callId)
+    return found.length > 0 && found.every(({ emissions }) => emissions.length > 1) ? found : undefined
+  })
+  expect(events.map(({ acked_at: at }) => at).filter((at) => at !== null)).toEqual([])
+}
 
 async function expectAllWell(cluster: Cluster): Promise<void> {
   await cluster.untilHotStandby()
@@ -91,7 +141,10 @@ test(
     const epoch = await epochOf(cluster)
     await redis.kill()
     const meanwhile = await cluster.ring(BERT)
+    await expectRefused(cluster, { callId: before, withinMs: AT_ONCE_MS })
     await cluster.hangUp(before)
+    await expectUnacknowledged(cluster, meanwhile)
+    expect(cluster.statesByWebhook(meanwhile)).toEqual([])
     await redis.launch()
     await untilTold(cluster, meanwhile, ['ringing'])
     await untilTold(cluster, before, ['ringing', 'released'])
@@ -101,17 +154,29 @@ test(
   },
 )
 
-test(
-  'Redis emptied: calls are rebuilt from the network under a new epoch, and one that ended meanwhile ends',
+const LOSSES = [
+  ['emptied while it runs', (redis: RedisProcess) => redis.run((client) => client.flushall())],
+  [
+    'started anew without its data',
+    async (redis: RedisProcess) => {
+      await redis.kill()
+      await redis.wipe()
+      await redis.launch()
+    },
+  ],
+] as const
+
+test.for(LOSSES)(
+  'Redis %s: calls are rebuilt from the network under a new epoch, and one that ended meanwhile ends',
   { timeout: SLOW },
-  async () => {
+  async ([, lose]) => {
     await using scene = await startScene()
     const { cluster, redis } = scene
     const [lasting, ending] = [await cluster.ring(ANN), await cluster.ring(BERT)]
     await untilTold(cluster, lasting, ['ringing'])
     await untilTold(cluster, ending, ['ringing'])
     const epoch = await epochOf(cluster)
-    await redis.run((client) => client.flushall())
+    await lose(redis)
     await cluster.hangUp(ending)
     await untilNewEpoch(cluster, epoch)
     await until('the call list to be right again', () => isOnly(cluster, 1, lasting))
@@ -143,12 +208,30 @@ test(
     await cluster.hangUp(known)
     await untilTold(cluster, lost, ['ringing'])
     await untilTold(cluster, known, ['ringing', 'released'])
+    const tail = await until('a position of the tail on a stream', () =>
+      cluster.frames.findLast(({ data, position }) => data?.call_id === lost && position !== undefined),
+    )
     await redis.kill()
     proxy.switchTo(replica.port)
     await untilNewEpoch(cluster, epoch)
     // Both were acknowledged to the network, so it does not say them again: the calls are read.
     await until('the calls to be as the network has them', () => isOnly(cluster, 0, lost))
     await expectAllWell(cluster)
+    // By now the new master has given out as many offsets as the old one had.
+    for (const instance of [0, 1]) {
+      const client = await cluster.openStream(instance)
+      client.subscribe(tail.position ?? null)
+      const reply = await client.frame(({ type }) => type === 'subscribed')
+      await client.disconnect()
+      expect(reply.recovered).toBe(false)
+      expect(reply.position?.epoch).not.toBe(tail.position?.epoch)
+      expect(reply.snapshot?.map(({ call_id: id }) => id)).toContain(lost)
+      const { epoch: lostEpoch, offset } = tail.position ?? { epoch: '', offset: 0 }
+      const poll = await cluster
+        .asApp(instance)
+        .call('GET', `/apps/${cluster.appId}/events?after=${encodeURIComponent(`${lostEpoch}:${offset}`)}`)
+      expect(poll.body).toMatchObject({ recovered: false })
+    }
     // A master that gets its first replica takes a new replication id, which begins an epoch, too.
     expect(cluster.witness.epochs.size).toBeGreaterThanOrEqual(2)
   },
@@ -165,30 +248,43 @@ test(
     const told = gapsTold(cluster)
     proxy.switchTo(undefined)
     const callId = await cluster.ring(BERT)
-    for (const instance of [0, 1]) {
-      const askedAt = performance.now()
-      const refusal = await cluster
-        .asApp(instance)
-        .call('GET', `/apps/${cluster.appId}/calls`)
-        .catch((error: unknown) => error)
-      expect(refusal).toBeInstanceOf(ApiError)
-      expect(refusal).toMatchObject({ status: 503 })
-      expect(performance.now() - askedAt).toBeLessThan(2_500)
-    }
+    await expectRefused(cluster, { callId: answered, withinMs: AT_ONCE_MS })
     // Longer than a lease: nobody holds one any more.
     await until('the leases to lapse', async () => {
       const views = await Promise.all([cluster.channels(0), cluster.channels(1)])
       return views.flat().every(({ state }) => state !== 'open')
     })
-    const { body } = await cluster.control.call('GET', '/ledger?limit=1000')
-    const events = (body as { entries: { call_id: string | null; ack_status: number | null }[] }).entries
-    expect(events.filter(({ call_id: id }) => id === callId).map(({ ack_status: status }) => status)).not.toContain(200)
+    await expectUnacknowledged(cluster, callId)
     proxy.switchTo(redis.port)
     await untilTold(cluster, callId, ['ringing'])
     await cluster.hangUp(answered)
     await untilTold(cluster, answered, ['ringing', 'released'])
     await expectAllWell(cluster)
     // Redis lost nothing, so nobody was told of a gap.
+    expect(gapsTold(cluster)).toBe(told)
+    expect(cluster.witness.epochs.size).toBe(1)
+  },
+)
+
+test(
+  'while Redis hangs requests are refused in time and events are not acknowledged; then everything resumes by itself',
+  { timeout: SLOW },
+  async () => {
+    await using scene = await startScene()
+    const { cluster, redis } = scene
+    const before = await cluster.ring(ANN)
+    await untilTold(cluster, before, ['ringing'])
+    const told = gapsTold(cluster)
+    redis.pause()
+    const meanwhile = await cluster.ring(BERT)
+    await expectRefused(cluster, { callId: before, withinMs: HANGING_MS })
+    await expectUnacknowledged(cluster, meanwhile)
+    redis.resume()
+    await untilTold(cluster, meanwhile, ['ringing'])
+    await cluster.hangUp(before)
+    await untilTold(cluster, before, ['ringing', 'released'])
+    await expectAllWell(cluster)
+    // It was never gone, so nobody was told of a gap.
     expect(gapsTold(cluster)).toBe(told)
     expect(cluster.witness.epochs.size).toBe(1)
   },

@@ -5,6 +5,7 @@ import { ApiClient } from '../../src/cli/api-client.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { formatPosition } from '../../src/core/position.ts'
 import type { Gateway } from '../../src/gateway.ts'
+import type { LedgerEntry } from '../../src/simulator/ledger.ts'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { startGateway } from './installation.ts'
 import { startTestPostgres, type TestPostgres } from './postgres.ts'
@@ -45,8 +46,8 @@ export class Cluster implements AsyncDisposable {
   readonly receiver = new WebhookReceiver()
   readonly witness = new Witness()
   readonly users: readonly string[]
-  /** Every frame of every stream client, in the order of arrival. */
-  readonly frames: ReceivedFrame[] = []
+  /** Every frame of every stream client, and whose it is, in the order of arrival. */
+  readonly frames: (ReceivedFrame & { readonly instance: number })[] = []
   readonly #postgres: TestPostgres
   readonly #dataDirs: readonly string[]
   readonly #clients: StreamClient[] = []
@@ -179,6 +180,17 @@ export class Cluster implements AsyncDisposable {
     return [...states].toSorted(([a], [b]) => a - b).map(([, state]) => state)
   }
 
+  /** Everything that the network made of a call, and how each event was answered last. */
+  async eventsOf(callId: string): Promise<readonly LedgerEntry[]> {
+    const { body } = await this.control.call('GET', '/ledger?limit=100000')
+    return (body as { entries: LedgerEntry[] }).entries.filter(({ call_id: id }) => id === callId)
+  }
+
+  /** A stream of an instance, not subscribed yet. */
+  openStream(instance: number): Promise<StreamClient> {
+    return StreamClient.open(`${this.gateways[instance]?.url}/apps/${this.appId}/stream`, { key: this.#apiKey })
+  }
+
   /** Follows the stream of an instance through reconnects, resuming after the last position. */
   follow(instance: number): void {
     void this.#follow(instance).catch(() => undefined) // ends with the cluster
@@ -197,15 +209,14 @@ export class Cluster implements AsyncDisposable {
   async #follow(instance: number): Promise<void> {
     let last: ReceivedFrame['position'] | undefined
     while (!this.#isClosing) {
-      const url = `${this.gateways[instance]?.url}/apps/${this.appId}/stream`
-      const client = await StreamClient.open(url, { key: this.#apiKey }).catch(() => undefined)
+      const client = await this.openStream(instance).catch(() => undefined)
       if (client === undefined) {
         await new Promise((resolve) => setTimeout(resolve, 200))
         continue
       }
       this.#clients.push(client)
       client.onFrame = (frame) => {
-        this.frames.push(frame)
+        this.frames.push({ ...frame, instance })
         if (frame.position !== undefined && frame.type !== 'ping') last = frame.position
         if (frame.type === 'event' && frame.position !== undefined && frame.data !== undefined) {
           this.witness.saw(formatPosition(frame.position), frame.data)

@@ -8,7 +8,7 @@ import type { LaneRules } from '../../src/webhooks/delivery.ts'
 import { DeliveryStore, STORE_LIMITS } from '../../src/webhooks/delivery-store.ts'
 import type { Batch, StoreLimits } from '../../src/webhooks/delivery-store.ts'
 import { RecordLog } from '../../src/webhooks/record-log.ts'
-import type { AttemptFact } from '../../src/webhooks/record-log.ts'
+import type { AttemptFact } from '../../src/webhooks/record-entry.ts'
 import type { Turn } from '../../src/webhooks/store-replies.ts'
 
 export type DueTurn = Extract<Turn, { kind: 'due' }>
@@ -116,10 +116,15 @@ export class DeliveryRig {
     key: string,
     { pending }: Pick<DueTurn, 'pending'>,
     result: EndedStatus = 'delivered',
-    { attempts = [], name = 'endpoint' }: { readonly attempts?: readonly AttemptFact[]; readonly name?: string } = {},
+    {
+      attempts = [],
+      name = 'endpoint',
+      owner,
+    }: { readonly attempts?: readonly AttemptFact[]; readonly name?: string; readonly owner?: string } = {},
   ) {
     const { now, rules } = this
-    return this.store.settle(lane(key, name), { token: pending.token, result, attempts, now, rules })
+    const going = owner === undefined ? {} : { owner }
+    return this.store.settle(lane(key, name), { token: pending.token, result, attempts, now, rules, ...going })
   }
 
   /** Fails the event of a turn with one attempt. */
@@ -131,13 +136,15 @@ export class DeliveryRig {
       due,
       name = 'endpoint',
       pausedUntil,
-    }: { readonly due: number; readonly name?: string; readonly pausedUntil?: number },
+      totalMs = 5,
+    }: { readonly due: number; readonly name?: string; readonly pausedUntil?: number; readonly totalMs?: number },
   ) {
+    const attempt = attemptOf(name, turn, this.now, 'http_status', due)
     return this.store.postpone(lane(key, name), {
       owner,
       token: turn.pending.token,
       due,
-      attempts: [attemptOf(name, turn, this.now, 'http_status', due)],
+      attempts: [{ ...attempt, attempt: { ...attempt.attempt, timing: { totalMs } } }],
       failed: true,
       now: this.now,
       rules: this.rules,
@@ -186,11 +193,30 @@ export class DeliveryRig {
   }
 }
 
+export const ringing = (key: string): EntrySpec => ({ key, type: 'call.ringing' })
+export const held = (key: string): EntrySpec => ({ key, type: 'call.held' })
+export const released = (key: string): EntrySpec => ({ key, type: 'call.released' })
+/** A ringing phone in each of so many lanes: `lane-1` and so on. */
+export const manyLanes = (count: number): EntrySpec[] =>
+  Array.from({ length: count }, (_, i) => ringing(`lane-${i + 1}`))
+
 export const lane = (orderKey: string, name = 'endpoint') => ({ ...endpointRef(name), orderKey })
 
 /** The order keys of wake-ups, with their time where they have one. */
 export const keysOf = (wakes: readonly { readonly lane: { readonly orderKey: string }; readonly at?: number }[]) =>
   wakes.map(({ lane: { orderKey }, at }) => (at === undefined ? orderKey : `${orderKey} at +${at - START_MS}`))
+
+/** Works on `count` lanes of one event each, all with the same result; each request took `totalMs`. */
+export async function attemptLanes(rig: DeliveryRig, count: number, result: 'ok' | 'bad', totalMs = 5): Promise<void> {
+  for (let i = 0; i < count; i += 1) {
+    const key = `try-${rig.offset + 1}`
+    await rig.take([ringing(key)])
+    const turn = await rig.due(key, 'o')
+    if (result === 'ok') await rig.settle(key, turn)
+    // Far away, so that it does not come up again.
+    else await rig.fail(key, 'o', turn, { due: rig.now + 29_000, totalMs })
+  }
+}
 
 /** One request for the event of a turn. */
 export function attemptOf(

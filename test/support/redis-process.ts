@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -79,6 +79,11 @@ export class RedisProcess implements AsyncDisposable {
   /** SIGCONT. */
   resume(): void {
     this.#child?.kill('SIGCONT')
+  }
+
+  /** While it is not running: nothing of its data is left. */
+  async wipe(): Promise<void> {
+    for (const name of await readdir(this.#dir)) await rm(join(this.#dir, name), { recursive: true })
   }
 
   /** Runs commands on a connection of their own. */

@@ -65,7 +65,7 @@ export class Generator implements Disposable {
     const entries = changes.map((change) => this.#toEntry(app, change))
     await Promise.all(entries.map((entry) => this.#log.append(app, entry)))
     // By which a repeated append is recognised for a day; calls' own events leave none.
-    await Promise.all(entries.map(({ id }) => this.#redis.unlink(appendedKey(app, id))))
+    await this.#redis.unlink(entries.map(({ id }) => appendedKey(app, id)))
     this.#appended += changes.length
   }
 

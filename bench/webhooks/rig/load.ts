@@ -35,11 +35,9 @@ export async function pushThrough(options: {
   readonly window: number
   readonly prefix: string
   readonly stallMs?: number
-  /** Asked before more is appended. */
-  readonly mayGoOn?: () => Promise<boolean>
   readonly onProgress?: (received: number) => void
 }): Promise<{ readonly seconds: number; readonly received: number }> {
-  const { generator, receiver, apps, count, window, prefix, stallMs = 60_000, mayGoOn, onProgress } = options
+  const { generator, receiver, apps, count, window, prefix, stallMs = 60_000, onProgress } = options
   const change = callChanges(prefix)
   const before = (await receiver.call('counts')).ok
   const startedAt = performance.now()
@@ -47,8 +45,7 @@ export async function pushThrough(options: {
   let received = 0
   let grewAt = startedAt
   while (received < count) {
-    const free = Math.min(count - appended, window - (appended - received))
-    const room = free > 0 && (mayGoOn === undefined || (await mayGoOn())) ? free : 0
+    const room = Math.min(count - appended, window - (appended - received))
     if (room > 0)
       await Promise.all(
         shareOut({ apps, from: appended, count: room, change }).map(([app, changes]) => generator.append(app, changes)),

@@ -2,9 +2,11 @@ import { parseArgs } from 'node:util'
 
 /**
  * Reads `--name value` for numbers and `--name` for switches; whatever `defaults` does not have is refused.
+ * Numbers are positive; those in `mayBeZero` may be 0, too.
  */
 export function readOptions<Defaults extends Readonly<Record<string, number | boolean>>>(
   defaults: Defaults,
+  { mayBeZero = [] }: { readonly mayBeZero?: readonly (keyof Defaults & string)[] } = {},
 ): { readonly [Name in keyof Defaults]: Defaults[Name] extends boolean ? boolean : number } {
   const { values } = parseArgs({
     options: Object.fromEntries(
@@ -19,7 +21,8 @@ export function readOptions<Defaults extends Readonly<Record<string, number | bo
     if (given === undefined) return [name, value]
     if (typeof given === 'boolean') return [name, given]
     const number = Number(given)
-    if (!(number > 0)) throw new Error(`--${name} is a positive number`)
+    const isRight = number > 0 || (given === '0' && mayBeZero.includes(name))
+    if (!isRight) throw new Error(`--${name} is a ${mayBeZero.includes(name) ? 'number' : 'positive number'}`)
     return [name, number]
   })
   return Object.fromEntries(read) as { [Name in keyof Defaults]: Defaults[Name] extends boolean ? boolean : number }

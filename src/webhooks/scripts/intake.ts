@@ -27,6 +27,27 @@ return 1
 `
 
 /**
+ * Whether more than half of the room for records is taken although some were written lately: the database answers,
+ * and cannot keep up.
+ */
+const IS_BEHIND = `
+local function is_behind()
+  return count_records() * 2 >= records_max and redis.call('EXISTS', P .. 'recording') or 0
+end
+`
+
+/**
+ * Tells whether the records are behind.
+ *
+ * KEYS  1 records
+ * ARGV  see PRELUDE
+ * Returns 1 or 0.
+ */
+export const BEHIND = `${PRELUDE}${IS_BEHIND}
+return is_behind()
+`
+
+/**
  * Takes consecutive entries of an app's log for some of its endpoints: appends to lanes, stores the
  * events that anybody wants once, records them, and moves the cursors, all or nothing. An entry at or
  * before an endpoint's cursor is skipped, so reading the same again, by whomever, changes nothing. The
@@ -39,9 +60,9 @@ return 1
  *       then per endpoint: endpoint id, its four rules, number of wanted entries, and per wanted entry its
  *       place (from 1), token and expiry, in log order
  * Returns {wake-ups as endpoint id, order key, time (0: now), …}, {endpoint ids with a full backlog},
- * {endpoint id, reopen, …}.
+ * {endpoint id, reopen, …}, whether the records are behind (see BEHIND)}.
  */
-export const TAKE = `${PRELUDE}${INTAKE}
+export const TAKE = `${PRELUDE}${INTAKE}${IS_BEHIND}
 local app, epoch, last = ARGV[7], ARGV[8], tonumber(ARGV[9])
 local entries, at = {}, 11
 for i = 1, tonumber(ARGV[10]) do
@@ -112,7 +133,7 @@ for _, entry in ipairs(entries) do
       'at', now, 'payload', entry.payload, 'to', table.concat(entry.takers, '\\n'))
   end
 end
-return { wakes, full, reopens }
+return { wakes, full, reopens, is_behind() }
 `
 
 /**

@@ -38,12 +38,19 @@ local function rules_at(i)
   return { slots = tonumber(ARGV[i]), rate = tonumber(ARGV[i + 1]), hold = tonumber(ARGV[i + 2]), coalesce = ARGV[i + 3] == '1' }
 end
 
+-- Each call to Redis costs more than what it does, so what is known already is not asked for again.
+local TOKEN, parsed = '|(.)|(%d+)|(%d+)|([^|]*)|%d+|([^|]*)$', {}
 local function parse(token)
-  local id, class, taken, expires, label, flags = string.match(token, '^(.*)|(.)|(%d+)|(%d+)|([^|]*)|%d+|([^|]*)$')
-  return {
+  local event = parsed[token]
+  if event then return event end
+  local id, class, taken, expires, label, flags = string.match(token, '^([^|]*)' .. TOKEN)
+  if not id then id, class, taken, expires, label, flags = string.match(token, '^(.*)' .. TOKEN) end
+  event = {
     id = id, class = class, taken = tonumber(taken), expires = tonumber(expires), label = label,
     is_replay = string.find(flags, 'r', 1, true) ~= nil,
   }
+  parsed[token] = event
+  return event
 end
 
 -- The event that waits behind the first one of a lane. One that has expired waits no more.
@@ -54,45 +61,72 @@ local function successor(pending)
   end
 end
 
--- Appends to the records. Beyond their length the newest are counted instead of kept: what is kept stays in order.
-local function record(...)
-  if redis.call('XLEN', P .. 'records') >= records_max then
-    redis.call('INCR', P .. 'lost-records')
+-- Has a key live on, when a tenth of its time has passed: that is still longer than any event lives.
+local function keep(key)
+  if redis.call('PTTL', key) < ttl * 0.9 then redis.call('PEXPIRE', key, ttl) end
+end
+
+-- Appends an entry of so many facts to the records. Beyond their length the newest are counted instead of kept: what
+-- is kept stays in order.
+local records_length
+local function count_records()
+  records_length = records_length or redis.call('XLEN', P .. 'records')
+  return records_length
+end
+local function record_facts(count, ...)
+  if count_records() >= records_max then
+    redis.call('INCRBY', P .. 'lost-records', count)
   else
     redis.call('XADD', P .. 'records', '*', ...)
+    records_length = records_length + 1
   end
 end
 
+local function record(...)
+  record_facts(1, ...)
+end
+
 -- Records attempts: from ARGV[first] on by turns what is known of one, and the answer, which is as long as
--- the receiver likes it. When records pile up their number is bounded, so answers are kept no more.
-local function record_attempts(first)
+-- the receiver likes it. When records pile up their number is bounded, so answers are kept no more. The end
+-- that follows from the last one, if given, is told by the same entry.
+local function record_attempts(first, ending)
   for i = first, #ARGV, 2 do
-    if ARGV[i + 1] ~= '' and redis.call('XLEN', P .. 'records') * 10 < records_max then
-      record('k', 'fact', 'fact', ARGV[i], 'response', ARGV[i + 1])
-    else
-      record('k', 'fact', 'fact', ARGV[i])
+    local entry = { 'k', 'fact', 'fact', ARGV[i] }
+    if ARGV[i + 1] ~= '' and count_records() * 10 < records_max then
+      entry[5], entry[6] = 'response', ARGV[i + 1]
     end
+    local is_last = ending and i + 2 > #ARGV
+    if is_last then
+      for _, part in ipairs(ending) do entry[#entry + 1] = part end
+    end
+    record_facts(is_last and 2 or 1, unpack(entry))
   end
+  if ending and first > #ARGV then record('k', 'ended', unpack(ending)) end
 end
 
 -- One lane fewer refers to the event; the last one takes it away.
 local function release(id)
   local key = P .. 'event:' .. id
-  if redis.call('EXISTS', key) == 1 and redis.call('HINCRBY', key, 'refs', -1) <= 0 then
-    redis.call('UNLINK', key)
-  end
+  local refs = tonumber(redis.call('HGET', key, 'refs'))
+  if not refs then return end
+  if refs > 1 then redis.call('HINCRBY', key, 'refs', -1) else redis.call('UNLINK', key) end
 end
 
 local function uncount(ep, n)
   if redis.call('HINCRBY', P .. 'counts', ep, -n) <= 0 then redis.call('HDEL', P .. 'counts', ep) end
 end
 
--- What became of an event that was taken off its lane.
-local function conclude(ep, token, status)
+-- Of an event that was taken off its lane.
+local function take_away(ep, token)
   local event = parse(token)
   if event.is_replay then redis.call('HDEL', P .. 'event:' .. event.id, 'replay:' .. ep) end
   release(event.id)
   uncount(ep, 1)
+end
+
+-- What became of an event that was taken off its lane without an attempt.
+local function conclude(ep, token, status)
+  take_away(ep, token)
   record('k', 'ended', 'ep', ep, 'token', token, 'at', now, 'status', status)
 end
 
@@ -164,9 +198,13 @@ local function gate_time(ep, field, value, most)
 end
 
 -- How many more lanes may be begun now, and when to ask again for those beyond; no time when that is told
--- by a slot that becomes free.
-local function allowance(ep, rules)
-  local gate = redis.call('HMGET', P .. 'gate:' .. ep, 'state', 'until', 'paused', 'tokens', 'filled')
+-- by a slot that becomes free. own: how many slots in use whoever asks has already; gate: what was read of it.
+local GATE_FIELDS = { 'state', 'until', 'paused', 'tokens', 'filled', 'since', 'window' }
+local function read_gate(ep)
+  return redis.call('HMGET', P .. 'gate:' .. ep, unpack(GATE_FIELDS))
+end
+local function allowance(ep, rules, own, gate)
+  gate = gate or read_gate(ep)
   local state, paused = gate[1], gate_time(ep, 'paused', gate[3], PAUSE_MAX)
   if paused > now then return 0, paused end
   if state == 'open' then
@@ -176,10 +214,14 @@ local function allowance(ep, rules)
     state = 'half_open'
     redis.call('HSET', P .. 'gate:' .. ep, 'state', state)
   end
-  lapse(ep)
   -- One probe at a time.
-  local free = (state == 'half_open' and 1 or rules.slots) - redis.call('ZCARD', P .. 'running:' .. ep)
-  if free <= 0 then return 0, nil end
+  local slots = (state == 'half_open' and 1 or rules.slots) + (own or 0)
+  local free = slots - redis.call('ZCARD', P .. 'running:' .. ep)
+  if free <= 0 then
+    lapse(ep)
+    free = slots - redis.call('ZCARD', P .. 'running:' .. ep)
+    if free <= 0 then return 0, nil end
+  end
   if rules.rate > 0 then
     -- What is added makes up for rounding, so that a token is there at the time that was told.
     local tokens = refill(rules.rate, gate[4], gate[5]) + 0.000001
@@ -197,10 +239,15 @@ local function spend(ep, rules)
   redis.call('PEXPIRE', P .. 'gate:' .. ep, ttl)
 end
 
+local function hold_slot(ep, order_key, ms)
+  if redis.call('ZADD', P .. 'running:' .. ep, now + ms, order_key) == 1 then
+    redis.call('PEXPIRE', P .. 'running:' .. ep, ttl)
+  end
+end
+
 -- A slot that comes with a wake-up.
 local function give_slot(ep, order_key)
-  redis.call('ZADD', P .. 'running:' .. ep, now + wake_lease, order_key)
-  redis.call('PEXPIRE', P .. 'running:' .. ep, ttl)
+  hold_slot(ep, order_key, wake_lease)
 end
 
 -- Takes out who is next of those that wait.
@@ -224,6 +271,7 @@ end
 local function handover(ep, rules, wakes)
   local waiting = P .. 'waiting:' .. ep
   if redis.call('EXISTS', waiting) == 0 then return 0 end
+  lapse(ep)
   local free, reopen = allowance(ep, rules)
   while free > 0 do
     local order_key = pop_waiting(ep, waiting)
@@ -255,8 +303,10 @@ end
 export const INTAKE = `
 local function store(id, kind, about, payload)
   local key = P .. 'event:' .. id
-  if redis.call('HINCRBY', key, 'refs', 1) == 1 then
-    redis.call('HSET', key, 'type', kind, 'about', about, 'payload', payload)
+  if redis.call('EXISTS', key) == 1 then
+    redis.call('HINCRBY', key, 'refs', 1)
+  else
+    redis.call('HSET', key, 'refs', 1, 'type', kind, 'about', about, 'payload', payload)
   end
   redis.call('PEXPIRE', key, ttl)
 end
@@ -266,7 +316,7 @@ end
 local function push(ep, rules, order_key, token, expires)
   local pending = P .. 'pending:' .. ep .. ':' .. order_key
   local length = redis.call('RPUSH', pending, token)
-  redis.call('PEXPIRE', pending, ttl)
+  keep(pending)
   redis.call('ZADD', P .. 'expiring:' .. ep, 'LT', expires, order_key)
   redis.call('ZADD', P .. 'lanes:' .. ep, 'NX', now + lease, order_key)
   local slot = redis.call('ZSCORE', P .. 'running:' .. ep, order_key)
@@ -298,7 +348,7 @@ end
 
 -- With every event, so that what an endpoint has outlives whatever is pending in it.
 local function prolong(ep)
-  redis.call('PEXPIRE', P .. 'lanes:' .. ep, ttl)
-  redis.call('PEXPIRE', P .. 'expiring:' .. ep, ttl)
+  keep(P .. 'lanes:' .. ep)
+  keep(P .. 'expiring:' .. ep)
 end
 `

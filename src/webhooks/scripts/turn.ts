@@ -1,15 +1,20 @@
 import { PRELUDE } from './prelude.ts'
 
 /**
- * The breaker. Counts are of this half minute and the one before. `since` and `failures` tell of nothing
- * but failure, whatever the breaker does.
+ * The breaker. It opens by either of two rules. By share: most of many requests of the last minute have failed;
+ * counts are of this half minute and the one before. By row: nothing but failure came for some seconds, which
+ * shows that an endpoint has begun to hang or is down long before the share does, if it was well until then. A row
+ * counts from when the first of its requests was sent, so one that timed out has lasted for as long; requests that
+ * fail together, as when a receiver is started anew, are no row, nor are failures with long gaps between them.
+ *
+ * `since` and `failures` tell of nothing but failure, whatever the breaker does.
  */
 const BREAKER = `
 local WINDOW, AT_LEAST, SHARE = 30000, 20, 0.7
+local ROW, ROW_LASTS, ROW_GAP = 10, 3000, 10000
 
-local function count(ep, result)
-  local gate = P .. 'gate:' .. ep
-  local started = tonumber(redis.call('HGET', gate, 'window') or 0)
+local function count(gate, result, window)
+  local started = tonumber(window or 0)
   if now - started >= WINDOW then
     local counts = redis.call('HMGET', gate, 'ok', 'bad')
     local recent = now - started < 2 * WINDOW
@@ -20,21 +25,39 @@ local function count(ep, result)
   redis.call('HINCRBY', gate, result, 1)
 end
 
+-- Returns whether the breaker has closed by it, and what is known of the gate otherwise.
 local function succeed(ep)
-  local gate = P .. 'gate:' .. ep
-  local known = redis.call('HMGET', gate, 'state', 'since')
-  if known[2] then redis.call('HDEL', gate, 'since', 'failures', 'warned') end
+  local gate, known = P .. 'gate:' .. ep, read_gate(ep)
+  if known[6] then redis.call('HDEL', gate, 'since', 'failures', 'warned', 'row', 'row_began', 'row_last') end
   if known[1] then redis.call('HDEL', gate, 'state', 'until', 'window', 'ok', 'bad', 'ok_before', 'bad_before') end
-  count(ep, 'ok')
-  return known[1] ~= false
+  count(gate, 'ok', not known[1] and known[7])
+  if known[1] then return true end
+  return false, known
 end
 
 local function open(gate, until_time)
   redis.call('HSET', gate, 'state', 'open', 'until', until_time)
 end
 
+-- Whether failures have come in a row for long enough; lasted: how long the last one took.
+local function is_row(gate, lasted)
+  local known = redis.call('HMGET', gate, 'row', 'row_began', 'row_last')
+  local row, began, last = tonumber(known[1] or 0), tonumber(known[2] or now), tonumber(known[3] or now)
+  if now - last > ROW_GAP then row, began = 0, now end
+  row, began = row + 1, math.min(began, now - lasted)
+  redis.call('HSET', gate, 'row', row, 'row_began', began, 'row_last', now)
+  return row >= ROW and now - began >= ROW_LASTS
+end
+
+local function is_mostly_failing(gate)
+  local counts = redis.call('HMGET', gate, 'ok', 'bad', 'ok_before', 'bad_before')
+  local ok = tonumber(counts[1] or 0) + tonumber(counts[3] or 0)
+  local bad = tonumber(counts[2] or 0) + tonumber(counts[4] or 0)
+  return ok + bad >= AT_LEAST and bad >= SHARE * (ok + bad)
+end
+
 -- A pause is no failure to the breaker, but a probe that is answered with one has not succeeded either.
-local function fail(ep, paused)
+local function fail(ep, paused, lasted)
   local gate = P .. 'gate:' .. ep
   redis.call('HSETNX', gate, 'since', now)
   redis.call('HINCRBY', gate, 'failures', 1)
@@ -45,14 +68,12 @@ local function fail(ep, paused)
     redis.call('HSET', gate, 'paused', until_time)
     if state then open(gate, until_time) end
   else
-    count(ep, 'bad')
+    count(gate, 'bad', redis.call('HGET', gate, 'window'))
     if state == 'half_open' then
       open(gate, now + OPEN_FOR)
     elseif not state then
-      local counts = redis.call('HMGET', gate, 'ok', 'bad', 'ok_before', 'bad_before')
-      local ok = tonumber(counts[1] or 0) + tonumber(counts[3] or 0)
-      local bad = tonumber(counts[2] or 0) + tonumber(counts[4] or 0)
-      if ok + bad >= AT_LEAST and bad >= SHARE * (ok + bad) then open(gate, now + OPEN_FOR) end
+      local row = is_row(gate, lasted)
+      if row or is_mostly_failing(gate) then open(gate, now + OPEN_FOR) end
     end
   end
   redis.call('PEXPIRE', gate, ttl)
@@ -64,9 +85,7 @@ end
  * off that are not to be sent any more: expired ones, ones that a later one replaces (coalescing), and ones
  * that have held up the lane for too long. Of the latter a record, or a replay, goes on in a lane of its own.
  *
- * KEYS  1 pending
- * ARGV  (see PRELUDE) 7-12 endpoint, rules and order key, 13 owner, 14 '1' when fresh
- * Returns one of
+ * The answer is a turn, one of
  *   {'idle', wake-ups, reopen}                nothing pending
  *   {'again', wake-ups}                       many were taken off: ask again
  *   {'waiting', reopen, wake-ups}             no slot, or the gate is closed; the lane waits
@@ -74,148 +93,193 @@ end
  *   {'lost'}                                  we own it no longer
  *   {'later', time, wake-ups, reopen}         the first event is not due; the slot is given back
  *   {'due', wake-ups, token, attempts, failed, type, about, payload, {skipped}}
- * where wake-ups are order keys and times (0: now).
+ * where wake-ups are order keys and times (0: now). seen: what was read already, of turn,
+ * first event and gate; and whether nothing is skipped.
  */
-export const BEGIN = `${PRELUDE}
-local ep, rules, order_key, owner, is_fresh = ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14] == '1'
-local pending, turn = KEYS[1], P .. 'turn:' .. ep .. ':' .. order_key
-local running = P .. 'running:' .. ep
-local known = redis.call('HMGET', turn, 'owner', 'event', 'attempts', 'failed', 'due')
-if is_fresh then
+const TURN = `
+local TURN_FIELDS = { 'owner', 'event', 'attempts', 'failed', 'due' }
+local function read_turn(ep, order_key)
+  return redis.call('HMGET', P .. 'turn:' .. ep .. ':' .. order_key, unpack(TURN_FIELDS))
+end
+local function begin(ep, rules, order_key, owner, is_fresh, seen)
+  local known, first, gate = seen.turn, seen.first, seen.gate
+  local pending, turn = P .. 'pending:' .. ep .. ':' .. order_key, P .. 'turn:' .. ep .. ':' .. order_key
+  local running = P .. 'running:' .. ep
+  known = known or read_turn(ep, order_key)
+  if not is_fresh and known[1] ~= owner then return { 'lost' } end
   local slot = tonumber(redis.call('ZSCORE', running, order_key) or 0)
   if known[1] and known[1] ~= owner and slot > now then return { 'busy', slot } end
-elseif known[1] ~= owner then
-  return { 'lost' }
-end
 
-local wakes = {}
-local function wake_all(order_keys)
-  for _, other in ipairs(order_keys) do
-    wakes[#wakes + 1] = other
-    wakes[#wakes + 1] = 0
+  local wakes = {}
+  local function wake_all(order_keys)
+    for _, other in ipairs(order_keys) do
+      wakes[#wakes + 1] = other
+      wakes[#wakes + 1] = 0
+    end
   end
-end
-local function hand_over()
-  local others = {}
-  local reopen = handover(ep, rules, others)
-  wake_all(others)
-  return reopen
-end
+  local function hand_over()
+    local others = {}
+    local reopen = handover(ep, rules, others)
+    wake_all(others)
+    return reopen
+  end
 
--- A replay does not: somebody asked for it as it was.
-local function goes_stale(event)
-  return event.class ~= 'r' and not event.is_replay
-end
+  -- A replay does not: somebody asked for it as it was.
+  local function goes_stale(event)
+    return event.class ~= 'r' and not event.is_replay
+  end
 
--- A record or a replay that held up its lane: it goes on by itself, marked.
-local function move_aside(token, attempts, failed, due)
-  local event = parse(token)
-  local lane = 'parked:' .. event.id
-  local marked = token .. 'p'
-  redis.call('RPUSH', P .. 'pending:' .. ep .. ':' .. lane, marked)
-  redis.call('PEXPIRE', P .. 'pending:' .. ep .. ':' .. lane, ttl)
-  local key = P .. 'turn:' .. ep .. ':' .. lane
-  redis.call('HSET', key, 'event', marked, 'attempts', attempts, 'failed', failed, 'due', due)
-  redis.call('PEXPIRE', key, ttl)
-  redis.call('ZADD', P .. 'lanes:' .. ep, due + lease, lane)
-  redis.call('ZADD', P .. 'expiring:' .. ep, event.expires, lane)
-  wakes[#wakes + 1] = lane
-  wakes[#wakes + 1] = due
-end
+  -- A record or a replay that held up its lane: it goes on by itself, marked.
+  local function move_aside(token, attempts, failed, due)
+    local event = parse(token)
+    local lane = 'parked:' .. event.id
+    local marked = token .. 'p'
+    redis.call('RPUSH', P .. 'pending:' .. ep .. ':' .. lane, marked)
+    redis.call('PEXPIRE', P .. 'pending:' .. ep .. ':' .. lane, ttl)
+    local key = P .. 'turn:' .. ep .. ':' .. lane
+    redis.call('HSET', key, 'event', marked, 'attempts', attempts, 'failed', failed, 'due', due)
+    redis.call('PEXPIRE', key, ttl)
+    redis.call('ZADD', P .. 'lanes:' .. ep, due + lease, lane)
+    redis.call('ZADD', P .. 'expiring:' .. ep, event.expires, lane)
+    wakes[#wakes + 1] = lane
+    wakes[#wakes + 1] = due
+  end
 
--- resume: when the lane goes on, which is before the first event is due if that has held it up for too long.
-local token, event, content, attempts, failed, due, resume
-for i = 1, 100 do
-  token = redis.call('LINDEX', pending, 0)
-  if not token then
-    clear(ep, order_key)
-    fade(ep, order_key)
-    return { 'idle', wakes, hand_over() }
+  -- resume: when the lane goes on, which is before the first event is due if that has held it up for too long.
+  local token, event, content, attempts, failed, due, resume
+  for i = 1, 100 do
+    token = first or redis.call('LINDEX', pending, 0)
+    if not token then
+      clear(ep, order_key)
+      fade(ep, order_key)
+      return { 'idle', wakes, hand_over() }
+    end
+    event, attempts, failed, due = parse(token), 0, 0, 0
+    if known[2] == token then attempts, failed, due = tonumber(known[3]), tonumber(known[4]), tonumber(known[5]) end
+    local why
+    resume = due
+    if event.expires <= now then
+      why = 'expired'
+    elseif rules.coalesce and goes_stale(event) and successor(pending) then
+      why = 'superseded'
+    elseif attempts > 0 then
+      local following = successor(pending)
+      local hold_ends = following and following.taken + rules.hold
+      if hold_ends and hold_ends <= now then
+        why = 'parked'
+      elseif hold_ends and hold_ends < due then
+        resume = hold_ends
+      end
+    end
+    if not why then
+      content = redis.call('HMGET', P .. 'event:' .. event.id, 'type', 'about', 'payload')
+      if content[3] then break end
+      why = 'dropped'
+    end
+    redis.call('LPOP', pending)
+    first, seen.nothing_skipped = nil, false
+    skip(ep, order_key, token, why)
+    if why == 'parked' and not goes_stale(event) then
+      move_aside(token, attempts, failed, math.max(due, now))
+    else
+      conclude(ep, token, why)
+    end
+    if i == 100 then return { 'again', wakes } end
   end
-  event, attempts, failed, due = parse(token), 0, 0, 0
-  if known[2] == token then attempts, failed, due = tonumber(known[3]), tonumber(known[4]), tonumber(known[5]) end
-  local following = successor(pending)
-  local why
-  resume = due
-  if event.expires <= now then
-    why = 'expired'
-  elseif following and rules.coalesce and goes_stale(event) then
-    why = 'superseded'
-  elseif following and attempts > 0 then
-    local hold_ends = following.taken + rules.hold
-    if hold_ends <= now then why = 'parked' elseif hold_ends < due then resume = hold_ends end
-  end
-  if not why then
-    content = redis.call('HMGET', P .. 'event:' .. event.id, 'type', 'about', 'payload')
-    if content[3] then break end
-    why = 'dropped'
-  end
-  redis.call('LPOP', pending)
-  skip(ep, order_key, token, why)
-  if why == 'parked' and not goes_stale(event) then
-    move_aside(token, attempts, failed, math.max(due, now))
-  else
-    conclude(ep, token, why)
-  end
-  if i == 100 then return { 'again', wakes } end
-end
 
-redis.call('HSET', turn, 'event', token, 'attempts', attempts, 'failed', failed, 'due', due)
-redis.call('PEXPIRE', turn, ttl)
-redis.call('ZREM', running, order_key)
-if resume > now then
-  redis.call('HDEL', turn, 'owner')
-  redis.call('ZADD', P .. 'lanes:' .. ep, resume + lease, order_key)
-  return { 'later', resume, wakes, hand_over() }
+  -- It has a time to live from its beginning on, and another one with every failure: longer than any event lives.
+  if redis.call('HSET', turn, 'event', token, 'attempts', attempts, 'failed', failed, 'due', due) > 0 then
+    redis.call('PEXPIRE', turn, ttl)
+  end
+  -- A slot that has lapsed is nobody's; one that lives is not counted against its own lane.
+  local has_slot = slot > now
+  if not has_slot or resume > now then redis.call('ZREM', running, order_key) end
+  if resume > now then
+    redis.call('HDEL', turn, 'owner')
+    redis.call('ZADD', P .. 'lanes:' .. ep, resume + lease, order_key)
+    return { 'later', resume, wakes, hand_over() }
+  end
+  local free, reopen = allowance(ep, rules, has_slot and 1 or 0, gate)
+  if free < 1 then
+    if has_slot then redis.call('ZREM', running, order_key) end
+    redis.call('HDEL', turn, 'owner')
+    admit(ep, order_key, 0)
+    return { 'waiting', reopen or 0, wakes }
+  end
+  spend(ep, rules)
+  if is_fresh then
+    redis.call('ZREM', P .. 'waiting:' .. ep, order_key)
+    redis.call('HSET', turn, 'owner', owner)
+  end
+  hold_slot(ep, order_key, lease)
+  redis.call('ZADD', P .. 'lanes:' .. ep, now + lease, order_key)
+  local skipped = seen.nothing_skipped and {} or redis.call('LRANGE', P .. 'skipped:' .. ep .. ':' .. order_key, 0, -1)
+  return { 'due', wakes, token, attempts, failed, content[1], content[2], content[3], skipped }
 end
-local free, reopen = allowance(ep, rules)
-if free < 1 then
-  redis.call('HDEL', turn, 'owner')
-  admit(ep, order_key, 0)
-  return { 'waiting', reopen or 0, wakes }
-end
-spend(ep, rules)
-redis.call('ZREM', P .. 'waiting:' .. ep, order_key)
-redis.call('HSET', turn, 'owner', owner)
-redis.call('ZADD', running, now + lease, order_key)
-redis.call('PEXPIRE', running, ttl)
-redis.call('ZADD', P .. 'lanes:' .. ep, now + lease, order_key)
-local skipped = redis.call('LRANGE', P .. 'skipped:' .. ep .. ':' .. order_key, 0, -1)
-return { 'due', wakes, token, attempts, failed, content[1], content[2], content[3], skipped }
 `
 
 /**
- * Takes the first event off its lane, delivered or given up. Does so for a former owner too: what it
- * delivered need not be sent again. The attempts are recorded in any case: they were made. A repetition
- * finds another event first, and one more success changes nothing.
+ * Asks for the next event of a lane.
  *
  * KEYS  1 pending
- * ARGV  (see PRELUDE) 7-12 endpoint, rules and order key, 13 token, 14 status; then attempts (see record_attempts)
- * Returns {'more' | 'idle' | 'lost', wake-ups as order keys, reopen}; 'lost' when the first event is
- * another one.
+ * ARGV  (see PRELUDE) 7-12 endpoint, rules and order key, 13 owner, 14 '1' when fresh
+ * Returns a turn (see TURN).
  */
-export const SETTLE = `${PRELUDE}${BREAKER}
-local ep, rules, order_key, token, status = ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14]
-record_attempts(15)
-local closed = status == 'delivered' and succeed(ep)
+export const BEGIN = `${PRELUDE}${TURN}
+return begin(ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14] == '1', {})
+`
+
+/**
+ * Takes the first event off its lane, delivered or given up, and asks for the next one for an owner that goes
+ * on. Takes it off for a former owner too: what it delivered need not be sent again. The attempts are recorded
+ * in any case: they were made. A repetition finds another event first, and one more success changes nothing.
+ *
+ * KEYS  1 pending
+ * ARGV  (see PRELUDE) 7-12 endpoint, rules and order key, 13 token, 14 status, 15 owner that goes on, or '';
+ *       then attempts (see record_attempts)
+ * Returns {'more' | 'idle' | 'lost', wake-ups as order keys, reopen, turn (see TURN) unless idle or nobody goes
+ * on}; 'lost' when the first event is another one.
+ */
+export const SETTLE = `${PRELUDE}${BREAKER}${TURN}
+local ep, rules, order_key, token, status, owner = ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 local wakes = {}
-if redis.call('LINDEX', KEYS[1], 0) ~= token then
-  return { 'lost', wakes, closed and handover(ep, rules, wakes) or 0 }
+local closed, gate = false, nil
+if status == 'delivered' then closed, gate = succeed(ep) end
+local ahead = redis.call('LRANGE', KEYS[1], 0, 1)
+if ahead[1] ~= token then
+  record_attempts(16)
+  local reopen = closed and handover(ep, rules, wakes) or 0
+  if owner == '' then return { 'lost', wakes, reopen } end
+  return { 'lost', wakes, reopen, begin(ep, rules, order_key, owner, false, {}) }
 end
 redis.call('LPOP', KEYS[1])
-conclude(ep, token, status)
-redis.call('HDEL', P .. 'turn:' .. ep .. ':' .. order_key, 'event', 'attempts', 'failed', 'due')
-local left = redis.call('EXISTS', KEYS[1]) == 1
+record_attempts(16, { 'ep', ep, 'token', token, 'at', now, 'status', status })
+take_away(ep, token)
+local left = ahead[2] ~= nil
 if status == 'delivered' then
   redis.call('DEL', P .. 'skipped:' .. ep .. ':' .. order_key)
 else
   skip(ep, order_key, token, status)
   if not left then fade(ep, order_key) end
 end
-if not left then clear(ep, order_key) end
 -- A lane that goes on keeps its slot, but closing the breaker sets others free.
-local reopen = (closed or not left) and handover(ep, rules, wakes) or 0
-return { left and 'more' or 'idle', wakes, reopen }
+if not left then
+  clear(ep, order_key)
+  return { 'idle', wakes, handover(ep, rules, wakes) }
+end
+local seen = { turn = read_turn(ep, order_key), first = ahead[2], gate = gate, nothing_skipped = status == 'delivered' }
+-- What an owner that goes on begins next takes their place.
+if seen.turn[1] ~= owner then
+  redis.call('HDEL', P .. 'turn:' .. ep .. ':' .. order_key, 'event', 'attempts', 'failed', 'due')
+end
+local reopen = 0
+if closed then
+  reopen = handover(ep, rules, wakes)
+  -- It may have found that our own slot has lapsed.
+  seen.turn = nil
+end
+if owner == '' then return { 'more', wakes, reopen } end
+return { 'more', wakes, reopen, begin(ep, rules, order_key, owner, false, seen) }
 `
 
 /**
@@ -225,25 +289,28 @@ return { left and 'more' or 'idle', wakes, reopen }
  *
  * KEYS  1 pending
  * ARGV  (see PRELUDE) 7-12 endpoint, rules and order key, 13 owner, 14 token, 15 due, 16 requests made,
- *       17 '1' when the round failed, 18 end of a pause or 0; then attempts (see record_attempts)
+ *       17 '1' when the round failed, 18 end of a pause or 0, 19 how long the round took; then attempts (see
+ *       record_attempts)
  * Returns {'ok' | 'lost', when the lane goes on, wake-ups as order keys, reopen, failing since or 0, failures,
  * 'closed' | 'open' | 'half_open'}.
  */
 export const POSTPONE = `${PRELUDE}${BREAKER}
 local ep, rules, order_key, owner, token = ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14]
 local due, requests, has_failed, paused = tonumber(ARGV[15]), tonumber(ARGV[16]), ARGV[17] == '1', tonumber(ARGV[18])
+local lasted = tonumber(ARGV[19])
 local turn = P .. 'turn:' .. ep .. ':' .. order_key
 local known = redis.call('HMGET', turn, 'owner', 'left', 'attempts')
-local is_first = redis.call('LINDEX', KEYS[1], 0) == token
+local first = redis.call('LINDEX', KEYS[1], 0)
+local is_first = first == token
 local is_ours = is_first and known[1] == owner
 local left = owner .. ' ' .. token
 local was_ours = known[2] == 'ok ' .. left
 local is_repeated = not is_ours and (was_ours or known[2] == 'lost ' .. left)
 if not is_repeated then
-  record_attempts(19)
-  if has_failed then fail(ep, paused) end
+  record_attempts(20)
+  if has_failed then fail(ep, paused, lasted) end
   -- In a turn of somebody else's, too, or of nobody's yet; a lane with nothing pending has none.
-  if known[1] or known[3] or redis.call('EXISTS', KEYS[1]) == 1 then
+  if known[1] or known[3] or first then
     redis.call('HSET', turn, 'left', (is_ours and 'ok ' or 'lost ') .. left)
     redis.call('PEXPIRE', turn, ttl)
   end
@@ -257,6 +324,7 @@ if is_left and attempts > 0 then
 end
 if is_ours then
   redis.call('HSET', turn, 'due', due, 'attempts', attempts)
+  redis.call('PEXPIRE', turn, ttl)
   if has_failed then redis.call('HINCRBY', turn, 'failed', 1) end
   redis.call('HDEL', turn, 'owner')
   redis.call('ZREM', P .. 'running:' .. ep, order_key)

@@ -149,14 +149,15 @@ return redis.call('HSETNX', KEYS[1], 'warned', 1)
  * Gives the records to one recorder at a time.
  *
  * KEYS  1 lock, 2 records, 3 lost records
- * ARGV  1 owner, 2 lease of the lock, 3 how many entries
+ * ARGV  1 owner, 2 lease of the lock, 3 how many entries, 4 after which one, or '' for the oldest
  * Returns false when another one holds the lock, otherwise {entries, number of lost entries}.
  */
 export const CLAIM_RECORDS = `
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return false end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return { redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', ARGV[3]), tonumber(redis.call('GET', KEYS[3]) or 0) }
+local first = ARGV[4] == '' and '-' or '(' .. ARGV[4]
+return { redis.call('XRANGE', KEYS[2], first, '+', 'COUNT', ARGV[3]), tonumber(redis.call('GET', KEYS[3]) or 0) }
 `
 
 /**
@@ -172,17 +173,23 @@ return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 `
 
 /**
- * Takes entries away that have been written, or gives the lock back. What was told as lost is no longer
- * counted.
+ * Takes entries away that have been written, and notes that some were, or gives the lock back. What was told as
+ * lost is no longer counted.
  *
- * KEYS  1 lock, 2 records, 3 lost records
- * ARGV  1 owner, 2 first id to keep, or '' to give the lock back, 3 number of lost entries that were told
+ * KEYS  1 lock, 2 records, 3 lost records, 4 recording
+ * ARGV  1 owner, 2 first id to keep, or '' to give the lock back, 3 number of lost entries that were told, 4 for
+ *       how long entries count as being written
  * Returns 1, or 0 when another one holds the lock.
  */
 export const RELEASE_RECORDS = `
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return 0 end
-if ARGV[2] ~= '' then redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2]) else redis.call('DEL', KEYS[1]) end
+if ARGV[2] ~= '' then
+  redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2])
+  redis.call('SET', KEYS[4], '1', 'PX', ARGV[4])
+else
+  redis.call('DEL', KEYS[1])
+end
 if tonumber(ARGV[3]) > 0 and redis.call('DECRBY', KEYS[3], ARGV[3]) <= 0 then redis.call('DEL', KEYS[3]) end
 return 1
 `
