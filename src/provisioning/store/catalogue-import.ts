@@ -147,13 +147,13 @@ export class CatalogueImport {
         .onConflict((conflict) =>
           conflict
             .column('e164')
-            .doUpdateSet(({ ref }) => ({
-              product_id: ref('excluded.product_id'),
-              country: ref('excluded.country'),
-              region: ref('excluded.region'),
-              city_id: ref('excluded.city_id'),
-              area_code: ref('excluded.area_code'),
-              line_type: ref('excluded.line_type'),
+            .doUpdateSet((row) => ({
+              product_id: row.ref('excluded.product_id'),
+              country: row.ref('excluded.country'),
+              region: row.ref('excluded.region'),
+              city_id: row.ref('excluded.city_id'),
+              area_code: row.ref('excluded.area_code'),
+              line_type: row.ref('excluded.line_type'),
               features: sql`excluded.features`,
               state: 'available',
               updated_at: sql`now()`,

@@ -12,6 +12,8 @@ const PERSON: ContactInput = {
   role: 'technical',
 }
 
+const forged = (...values: readonly unknown[]) => Buffer.from(JSON.stringify(values)).toString('base64url')
+
 describe.each(STORES)('lists on %s', (store) => {
   let rig: TestProvisioning
   beforeAll(async () => {
@@ -70,8 +72,6 @@ describe.each(STORES)('lists on %s', (store) => {
     const createdAt = new Date(first?.createdAt ?? 0).toISOString()
     expect(await namesOf({ equals: { createdAt } })).toContain('Jones 0')
   })
-
-  const forged = (...values: readonly unknown[]) => Buffer.from(JSON.stringify(values)).toString('base64url')
 
   test.each([
     ['sort', { sort: 'phone' }],
