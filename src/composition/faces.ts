@@ -6,6 +6,7 @@ import { addZilkrFace } from '../faces/zilkr/face.ts'
 import { addZipwhipFace } from '../faces/zipwhip/face.ts'
 import { ZipwhipLines } from '../faces/zipwhip/lines.ts'
 import type { AddFace } from '../http/app.ts'
+import type { SandboxProvider } from '../provisioning/adapters/sandbox/provider.ts'
 import type { EligibilityJudge } from '../provisioning/eligibility/judge.ts'
 import type { Ordering } from '../provisioning/engine/ordering.ts'
 import { AuditTrail } from '../provisioning/store/audit-trail.ts'
@@ -42,6 +43,7 @@ export function buildFaces(parts: {
   readonly judge: EligibilityJudge
   readonly lineTypes: LineTypes
   readonly apps: Pick<AppRepository, 'find'>
+  readonly sandbox: SandboxProvider
   /** The ids of the adapters that there are. */
   readonly providers: ReadonlySet<string>
   readonly cipher: Cipher
@@ -94,6 +96,7 @@ export function buildFaces(parts: {
     ordering,
     auditTrail: new AuditTrail(database),
     providers: parts.providers,
+    sandbox: parts.sandbox,
     clock,
   }
   return [

@@ -17,9 +17,10 @@ export function buildProviders(
     clock: systemClock,
     log: log.child({ component: 'sandbox' }),
     fulfilMs: config.sandboxDelayMs,
+    portMs: config.sandboxDelayMs * 10,
   })
   const providers: ReadonlyMap<string, NumberProvider> = new Map([[sandbox.id, sandbox]])
-  return { providers, services: [sandbox] }
+  return { providers, sandbox, services: [sandbox] }
 }
 
 /** Hands what providers tell of their own accord to the engine. */

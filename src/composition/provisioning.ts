@@ -33,7 +33,7 @@ export function buildProvisioning({ config, registry, log, records, apps, operat
   const database = toProvisioningDatabase(records)
   const clock = systemClock
   const keys = new ProvisioningKeys(database)
-  const { providers, services: providerServices } = buildProviders(config.provisioning, { database, log })
+  const { providers, sandbox, services: providerServices } = buildProviders(config.provisioning, { database, log })
   const settings = { providers, agingDays: config.provisioning.agingDays }
   const fulfiller = new Fulfiller({
     database,
@@ -61,6 +61,7 @@ export function buildProvisioning({ config, registry, log, records, apps, operat
     lineTypes,
     apps,
     providers: new Set(providers.keys()),
+    sandbox,
     cipher: records.cipher,
     zipwhipAlwaysOk: config.provisioning.zipwhipAlwaysOk,
     log: log.child({ component: 'provisioning' }),

@@ -1,4 +1,5 @@
-import { buildProvisioning } from '../../src/composition/provisioning.ts'
+import { buildProvisioning, type ProvisioningParts } from '../../src/composition/provisioning.ts'
+import { toProvisioningDatabase, type ProvisioningDatabase } from '../../src/provisioning/store/database.ts'
 import { Registry } from 'prom-client'
 import * as v from 'valibot'
 import { CallControl } from '../../src/control/call-control.ts'
@@ -61,8 +62,14 @@ export type RigTenant = {
   readonly subscriberId: string
 }
 
-/** What about a rig is decided when it starts; `store` is PGlite unless given. */
-export type RigOptions = { readonly requiresVerification?: boolean; readonly store?: StoreName }
+/** What about a rig is decided when it starts. */
+export type RigOptions = {
+  readonly requiresVerification?: boolean
+  /** PGlite unless given. */
+  readonly store?: StoreName
+  /** Whether there is an invented catalogue whose orders are carried out. */
+  readonly provisions?: boolean
+}
 
 /**
  * The whole HTTP API over real records and a real Redis; only the provider's network is a
@@ -84,6 +91,7 @@ export class ApiRig {
   readonly endpoints: Endpoints
   readonly deliveries: Deliveries
   readonly operatorEvents: OperatorEvents
+  readonly database: ProvisioningDatabase
   /** Wake-ups that replays asked for. */
   readonly woken: WakeUp[] = []
   readonly app: ReturnType<typeof createHttpApp>
@@ -94,6 +102,7 @@ export class ApiRig {
   readonly #store: StoreConnection
   readonly #ingest: Ingest
   readonly #deliverer: Deliverer
+  readonly #provisioning: ProvisioningParts
   #tenants = 0
   #sequence = 0
 
@@ -104,6 +113,7 @@ export class ApiRig {
     await rig.#store.start()
     await rig.directory.start()
     await rig.supervisor.start()
+    if (options.provisions === true) for (const service of rig.#provisioning.services) await service.start()
     return rig
   }
 
@@ -182,6 +192,7 @@ export class ApiRig {
     this.webhookStatus = (ids) => state.status(ids)
     this.withDeliveryStore = run
     const { apps, directory } = this
+    this.database = toProvisioningDatabase(records.records)
     const provisioning = buildProvisioning({
       config: { provisioning: { agingDays: 90, seedsSandbox: true, sandboxDelayMs: 10, zipwhipAlwaysOk: false } },
       registry: new Registry(),
@@ -190,6 +201,7 @@ export class ApiRig {
       apps,
       operatorEvents: this.operatorEvents,
     })
+    this.#provisioning = provisioning
     const authenticator = new Authenticator({
       apps,
       directory,
@@ -254,6 +266,7 @@ export class ApiRig {
 
   async stop(): Promise<void> {
     const deadline = AbortSignal.timeout(5_000)
+    for (const service of this.#provisioning.services.toReversed()) await service.stop(deadline)
     await this.supervisor.stop(deadline)
     await this.#deliverer.stop()
     await this.directory.stop()

@@ -36,7 +36,9 @@ export function checkedRequest(
     })
     const text = await response.text()
     const isJson = /json/.test(response.headers.get('content-type') ?? '')
-    const parsed: unknown = isJson ? JSON.parse(text) : text === '' ? undefined : text
+    const hasBody = text !== '' || (isJson && method !== 'HEAD')
+    const parsed: unknown = !hasBody ? undefined : isJson ? JSON.parse(text) : text
+    if (method === 'HEAD') return { status: response.status, headers: response.headers, body: parsed }
     check(app, { method, path, status: response.status, type: response.headers.get('content-type'), body: parsed })
     return { status: response.status, headers: response.headers, body: parsed }
   }

@@ -1,5 +1,6 @@
 import type { AppRepository } from '../../core/app.ts'
 import type { Clock } from '../../core/clock.ts'
+import type { SandboxProvider } from '../../provisioning/adapters/sandbox/provider.ts'
 import type { Ordering } from '../../provisioning/engine/ordering.ts'
 import type { AuditTrail } from '../../provisioning/store/audit-trail.ts'
 import type { CatalogueImport } from '../../provisioning/store/catalogue-import.ts'
@@ -22,6 +23,7 @@ export type AdminProvisioningDeps = {
   readonly heldOrders: HeldOrders
   readonly ordering: Ordering
   readonly auditTrail: AuditTrail
+  readonly sandbox: Pick<SandboxProvider, 'faults' | 'setFaults'>
   /** The ids of the adapters that products can be delivered by. */
   readonly providers: ReadonlySet<string>
   readonly clock: Clock

@@ -6,6 +6,7 @@ import { addAccountRoutes } from './routes/accounts.ts'
 import { addCatalogueRoutes } from './routes/catalogue.ts'
 import { addKeyRoutes } from './routes/keys.ts'
 import { addOperationRoutes } from './routes/operation.ts'
+import { addSandboxRoutes } from './routes/sandbox.ts'
 
 /** The operator's side of provisioning, with the admin key. */
 export function addAdminProvisioning(app: Hono<HttpEnv>, define: DefineOperation, deps: AdminProvisioningDeps): void {
@@ -13,4 +14,5 @@ export function addAdminProvisioning(app: Hono<HttpEnv>, define: DefineOperation
   addAccountRoutes(app, define, deps)
   addCatalogueRoutes(app, define, deps)
   addOperationRoutes(app, define, deps)
+  addSandboxRoutes(app, define, deps)
 }

@@ -1,3 +1,4 @@
+import type { InvoiceLine } from '../model/account.ts'
 import { sql } from 'kysely'
 import { newId } from '../model/ids.ts'
 import { addAmounts, formatMoney, toMicros } from '../model/money.ts'
@@ -5,16 +6,6 @@ import { BEGINNING_ACTIONS } from '../model/order.ts'
 import { appendAudit } from '../store/audit.ts'
 import type { Queries } from '../store/database.ts'
 import type { LockedOrder } from './locked-order.ts'
-
-/** One line of an invoice, as it is stored. */
-export type InvoiceLine = {
-  readonly orderId: string
-  readonly description: string
-  readonly quantity: number
-  /** Exact decimals of the invoice's currency. */
-  readonly unitAmount: string
-  readonly amount: string
-}
 
 const DUE_DAYS = 30
 

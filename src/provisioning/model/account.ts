@@ -31,6 +31,7 @@ export const ownedOf = (row: {
 
 /** Amounts are decimals in text; the currency is the invoice's. */
 export type InvoiceLine = {
+  readonly orderId: string
   readonly description: string
   readonly quantity: number
   readonly unitAmount: string

@@ -47,7 +47,13 @@ export const InvoiceSchema = v.pipe(
     status: v.picklist(['draft', 'open', 'paid', 'void']),
     currency: v.string(),
     lines: v.array(
-      v.object({ description: v.string(), quantity: v.number(), unitAmount: MoneySchema, amount: MoneySchema }),
+      v.object({
+        orderId: v.string(),
+        description: v.string(),
+        quantity: v.number(),
+        unitAmount: MoneySchema,
+        amount: MoneySchema,
+      }),
     ),
     subtotal: MoneySchema,
     tax: MoneySchema,
