@@ -4,7 +4,7 @@ import {
   FAULTS_OF_ANY_OPERATION,
   SANDBOX_FAULTS,
   SANDBOX_OPERATIONS,
-} from '../../../provisioning/adapters/sandbox/faults.ts'
+} from '../../../provisioning/adapters/sandbox/fault.ts'
 import { idSchema } from '../../../provisioning/model/ids.ts'
 import { numberField } from '../../zilkr/schemas/fields.ts'
 
