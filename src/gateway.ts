@@ -4,6 +4,7 @@ import { buildHttp } from './composition/http.ts'
 import { buildNetworks } from './composition/networks.ts'
 import { buildRecords } from './composition/records.ts'
 import { buildState } from './composition/state.ts'
+import { buildEventRelay } from './composition/event-relay.ts'
 import { buildProvisioning } from './composition/provisioning.ts'
 import { buildWebhooks } from './composition/webhooks.ts'
 import type { Config, Role } from './config.ts'
@@ -86,11 +87,18 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
     },
     clock: systemClock,
   })
+  const relay = buildEventRelay({
+    ...base,
+    records: records.records,
+    directory: records.directory,
+    eventLog: state.eventLog,
+  })
   const provisioning = buildProvisioning({
     ...base,
     records: records.records,
     apps: records.apps,
     operatorEvents: records.operatorEvents,
+    onOrder: () => relay.wake(),
   })
   const { server, hub, services } = buildHttp(base, { records, state, networks, webhooks, provisioning, readiness })
   const has = (role: Role) => config.roles.has(role)
@@ -104,7 +112,7 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
       hub,
       networks.supervisor,
       ...(has('channels') ? [networks.watchdog] : []),
-      ...(has('provisioning') ? provisioning.services : []),
+      ...(has('provisioning') ? [...provisioning.services, relay] : []),
       readiness,
       ...services,
     ],

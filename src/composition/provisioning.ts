@@ -26,10 +26,13 @@ export type ProvisioningBase = {
   readonly records: Records
   readonly apps: Pick<AppRepository, 'find'>
   readonly operatorEvents: Pick<OperatorEventRepository, 'append'>
+  /** An order was placed or cancelled, and apps are to be told. */
+  readonly onOrder?: () => void
 }
 
 /** The inventory, the engine that carries orders out, and the APIs over them. */
-export function buildProvisioning({ config, registry, log, records, apps, operatorEvents }: ProvisioningBase) {
+export function buildProvisioning(base: ProvisioningBase) {
+  const { config, registry, log, records, apps, operatorEvents, onOrder } = base
   const database = toProvisioningDatabase(records)
   const clock = systemClock
   const keys = new ProvisioningKeys(database)
@@ -45,7 +48,11 @@ export function buildProvisioning({ config, registry, log, records, apps, operat
     log: log.child({ component: 'fulfiller' }),
   })
   const sweeper = new ExpirySweeper({ database, clock, log: log.child({ component: 'expiry-sweeper' }), registry })
-  const ordering = new Ordering({ database, settings, clock, wake: () => fulfiller.wake() })
+  const wake = () => {
+    fulfiller.wake()
+    onOrder?.()
+  }
+  const ordering = new Ordering({ database, settings, clock, wake })
   const lineTypes = new LineTypes(database)
   const judge = new EligibilityJudge({
     database,
