@@ -74,11 +74,12 @@ export function buildFaces(parts: {
   }
   const lines = new Lines(database)
   const credentials = new LineCredentials(database)
+  const optOuts = new OptOuts(database)
   const zipwhip = {
     lines: new ZipwhipLines({ ordering, lines, credentials, judge: (number, asked) => judge.judge(number, asked) }),
     customers,
     credentials,
-    optOuts: new OptOuts(database),
+    optOuts,
     keys,
     alwaysOk: parts.zipwhipAlwaysOk,
     clock,
@@ -92,6 +93,8 @@ export function buildFaces(parts: {
     invoices,
     catalogueImport: new CatalogueImport(database),
     lineTypes: parts.lineTypes,
+    credentials,
+    optOuts,
     heldOrders: new HeldOrders(database),
     ordering,
     auditTrail: new AuditTrail(database),

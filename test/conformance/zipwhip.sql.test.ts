@@ -363,7 +363,7 @@ describe.each(STORES)('the Zipwhip API on %s', (store) => {
   })
 
   it('has given every code of its table', () => {
-    const table = Object.values(STATUS_CODES).map(({ code }) => code)
+    const table = Object.values(STATUS_CODES).map(({ code }): string => code)
     expect([...scene.codes].toSorted()).toEqual(table.toSorted())
   })
 })

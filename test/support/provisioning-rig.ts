@@ -125,7 +125,8 @@ function keepingLogger(lines: string[], bindings: object = {}): Logger {
 }
 
 /** All that an error holds, as a serializer of logs might show it. */
-const showErrors = (_: string, value: unknown): unknown =>
-  value instanceof Error
-    ? { ...value, name: value.name, message: value.message, stack: value.stack, cause: value.cause }
-    : value
+function showErrors(_: string, value: unknown): unknown {
+  if (!(value instanceof Error)) return value
+  const { name, message, stack, cause } = value
+  return { ...Object.fromEntries(Object.entries(value)), name, message, stack, cause }
+}

@@ -9,7 +9,9 @@ import type { Customers } from '../../provisioning/store/customers.ts'
 import type { HeldOrders } from '../../provisioning/store/held-orders.ts'
 import type { Invoices } from '../../provisioning/store/invoices.ts'
 import type { ProvisioningKeys } from '../../provisioning/store/keys.ts'
+import type { LineCredentials } from '../../provisioning/store/line-credentials.ts'
 import type { LineTypes } from '../../provisioning/store/line-types.ts'
+import type { OptOuts } from '../../provisioning/store/opt-outs.ts'
 
 /** What operators decide about provisioning. */
 export type AdminProvisioningDeps = {
@@ -20,6 +22,8 @@ export type AdminProvisioningDeps = {
   readonly invoices: Invoices
   readonly catalogueImport: CatalogueImport
   readonly lineTypes: LineTypes
+  readonly credentials: LineCredentials
+  readonly optOuts: OptOuts
   readonly heldOrders: HeldOrders
   readonly ordering: Ordering
   readonly auditTrail: AuditTrail

@@ -5,6 +5,7 @@ import type { AdminProvisioningDeps } from './deps.ts'
 import { addAccountRoutes } from './routes/accounts.ts'
 import { addCatalogueRoutes } from './routes/catalogue.ts'
 import { addKeyRoutes } from './routes/keys.ts'
+import { addLineRoutes } from './routes/lines.ts'
 import { addOperationRoutes } from './routes/operation.ts'
 import { addSandboxRoutes } from './routes/sandbox.ts'
 
@@ -13,6 +14,7 @@ export function addAdminProvisioning(app: Hono<HttpEnv>, define: DefineOperation
   addKeyRoutes(app, define, deps)
   addAccountRoutes(app, define, deps)
   addCatalogueRoutes(app, define, deps)
+  addLineRoutes(app, define, deps)
   addOperationRoutes(app, define, deps)
   addSandboxRoutes(app, define, deps)
 }
