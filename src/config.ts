@@ -42,6 +42,8 @@ export type Config = {
     readonly sandboxDelayMs: number
     /** Whether the Zipwhip API answers errors with status 200, too. */
     readonly zipwhipAlwaysOk: boolean
+    /** A Zipwhip server that products can be delivered by; its key is in `secrets`. */
+    readonly zipwhipProvider: { readonly url: URL; readonly pollMs: number } | undefined
   }
   readonly streams: {
     /** Streams of one app that may be open on this instance. */
@@ -68,6 +70,7 @@ type SecretValues = {
   /** May hold a password. */
   readonly redisUrl: string | undefined
   readonly databaseUrl: string | undefined
+  readonly zipwhipProviderKey: string | undefined
 }
 
 /** The secrets that the environment gives; shows only which are set, however it is printed. */
@@ -92,6 +95,10 @@ class ConfiguredSecrets implements SecretValues {
 
   get databaseUrl(): string | undefined {
     return this.#values.databaseUrl
+  }
+
+  get zipwhipProviderKey(): string | undefined {
+    return this.#values.zipwhipProviderKey
   }
 
   toJSON(): Readonly<Record<string, string>> {
@@ -129,6 +136,8 @@ const url = (pattern: RegExp, message: string) => v.pipe(v.string(), v.regex(pat
 const REDIS_MESSAGE =
   'a URL such as redis://user:password@host:6379/0, rediss://host or redis+sentinel://host1:26379,host2:26379/name'
 const CIDR_MESSAGE = 'a list of networks in CIDR notation, separated by commas, such as 10.0.0.0/8,fd00::/8'
+const SERVER_URL_MESSAGE =
+  'an https URL, or an http one of this machine, without user, query and fragment, such as https://provision.example.net/api/20140925'
 const ORIGINS_MESSAGE = 'a list of origins, separated by commas, such as https://app.example.net'
 const SECRET_KEY_MESSAGE = '32 random bytes in base64 (make one with: openssl rand -base64 32)'
 const ROLES_MESSAGE = `a list of roles, separated by commas, out of ${ROLES.join(', ')}`
@@ -196,6 +205,20 @@ const VARIABLES = {
     '1000',
   ),
   CALLHALF_ZIPWHIP_ERRORS: v.optional(v.picklist(['status', 'ok'], 'status or ok'), 'status'),
+  CALLHALF_ZIPWHIP_PROVIDER_URL: v.optional(
+    v.pipe(
+      v.string(),
+      v.check((text) => isServerUrl(text), SERVER_URL_MESSAGE),
+      v.transform((text) => new URL(text)),
+    ),
+  ),
+  CALLHALF_ZIPWHIP_PROVIDER_KEY: v.optional(
+    v.pipe(v.string(), v.regex(/^[\x21-\x7e]{1,512}$/, '1 to 512 printable ASCII characters without spaces')),
+  ),
+  CALLHALF_ZIPWHIP_PROVIDER_POLL_SECONDS: v.optional(
+    wholeNumber('a whole number of seconds, 1 to 3600', { min: 1, max: 3_600 }),
+    '15',
+  ),
   CALLHALF_LOG_LEVEL: v.optional(v.picklist(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`), 'info'),
   CALLHALF_SHUTDOWN_SECONDS: v.optional(wholeNumber('a whole number of seconds, 1 to 600', { min: 1, max: 600 }), '25'),
   CALLHALF_DRAIN_DELAY_SECONDS: v.optional(
@@ -265,6 +288,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
         (values.CALLHALF_SANDBOX_CATALOGUE === 'auto' && values.DATABASE_URL === undefined),
       sandboxDelayMs: values.CALLHALF_SANDBOX_DELAY_MS,
       zipwhipAlwaysOk: values.CALLHALF_ZIPWHIP_ERRORS === 'ok',
+      zipwhipProvider: values.CALLHALF_ZIPWHIP_PROVIDER_URL && {
+        url: values.CALLHALF_ZIPWHIP_PROVIDER_URL,
+        pollMs: values.CALLHALF_ZIPWHIP_PROVIDER_POLL_SECONDS * 1_000,
+      },
     },
     streams: { perAppMax: values.CALLHALF_STREAMS_PER_APP, origins: values.CALLHALF_STREAM_ORIGINS },
     log: { lengthMax: values.CALLHALF_LOG_EVENTS, ageMaxMs: values.CALLHALF_LOG_HOURS * 3_600_000 },
@@ -281,6 +308,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
       secretKey: values.CALLHALF_SECRET_KEY,
       redisUrl: values.REDIS_URL,
       databaseUrl: values.DATABASE_URL,
+      zipwhipProviderKey: values.CALLHALF_ZIPWHIP_PROVIDER_KEY,
     }),
   }
 }
@@ -305,11 +333,30 @@ function findUnshared(given: Readonly<Record<string, string | undefined>>): read
     .map((name) => `${name} must be set when CALLHALF_ROLES leaves roles to other processes`)
 }
 
-/** A certificate without its key, or the other way round, would leave the API in the clear. */
+/** Of each pair, both or none. */
+const PAIRS = [
+  // The API would be in the clear.
+  { names: ['CALLHALF_TLS_CERT', 'CALLHALF_TLS_KEY'], reason: 'TLS needs the certificate and its key' },
+  {
+    names: ['CALLHALF_ZIPWHIP_PROVIDER_URL', 'CALLHALF_ZIPWHIP_PROVIDER_KEY'],
+    reason: 'a Zipwhip server needs its URL and the key for it',
+  },
+] as const
+
 function findUnpaired(given: Readonly<Record<string, string | undefined>>): readonly string[] {
-  const pair = ['CALLHALF_TLS_CERT', 'CALLHALF_TLS_KEY']
-  const missing = pair.filter((name) => given[name] === undefined)
-  return missing.length === 1 ? [`${missing.join()} must be set, too: TLS needs the certificate and its key`] : []
+  return PAIRS.flatMap(({ names, reason }) => {
+    const missing = names.filter((name) => given[name] === undefined)
+    return missing.length === 1 ? [`${missing.join()} must be set, too: ${reason}`] : []
+  })
+}
+
+/** The key goes there in a URL, so it must be encrypted on its way. */
+function isServerUrl(text: string): boolean {
+  const parsed = URL.parse(text)
+  if (parsed === null || parsed.username !== '' || parsed.password !== '') return false
+  if (parsed.search !== '' || parsed.hash !== '') return false
+  const isHere = ['localhost', '127.0.0.1', '[::1]'].includes(parsed.hostname)
+  return parsed.protocol === 'https:' || (parsed.protocol === 'http:' && isHere)
 }
 
 function tlsFiles({

@@ -3,13 +3,22 @@ import { systemClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Service } from '../core/service.ts'
 import { SandboxProvider } from '../provisioning/adapters/sandbox/provider.ts'
+import { ZipwhipProvider } from '../provisioning/adapters/zipwhip/provider.ts'
 import type { Fulfiller } from '../provisioning/engine/fulfiller.ts'
 import type { NumberProvider } from '../provisioning/model/provider.ts'
 import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
 
-/** Who delivers what is ordered, by the id that products have. */
+/** What providers are configured by. */
+export type ProviderConfig = Pick<Config, 'provisioning'> & {
+  readonly secrets: Pick<Config['secrets'], 'zipwhipProviderKey'>
+}
+
+/**
+ * Who delivers what is ordered, by the id that products have. `clients` must run wherever a provider is asked, also
+ * whether a number is eligible; `services`, where orders are carried out.
+ */
 export function buildProviders(
-  config: Config['provisioning'],
+  { provisioning: config, secrets }: ProviderConfig,
   { database, log }: { readonly database: ProvisioningDatabase; readonly log: Logger },
 ) {
   const sandbox = new SandboxProvider({
@@ -19,8 +28,19 @@ export function buildProviders(
     fulfilMs: config.sandboxDelayMs,
     portMs: config.sandboxDelayMs * 10,
   })
-  const providers: ReadonlyMap<string, NumberProvider> = new Map([[sandbox.id, sandbox]])
-  return { providers, sandbox, services: [sandbox] }
+  const zipwhip = buildZipwhip(config.zipwhipProvider, secrets.zipwhipProviderKey)
+  const all: readonly NumberProvider[] = [sandbox, ...zipwhip]
+  const providers: ReadonlyMap<string, NumberProvider> = new Map(all.map((provider) => [provider.id, provider]))
+  return { providers, sandbox, clients: zipwhip, services: [sandbox] }
+}
+
+/** None, unless one is configured. */
+function buildZipwhip(
+  server: Config['provisioning']['zipwhipProvider'],
+  apiKey: string | undefined,
+): readonly ZipwhipProvider[] {
+  if (server === undefined || apiKey === undefined) return []
+  return [new ZipwhipProvider({ baseUrl: server.url, apiKey, pollMs: server.pollMs, clock: systemClock })]
 }
 
 /** Hands what providers tell of their own accord to the engine. */

@@ -1,5 +1,4 @@
 import type { Registry } from 'prom-client'
-import type { Config } from '../config.ts'
 import type { AppRepository } from '../core/app.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
@@ -16,11 +15,11 @@ import { LineTypes } from '../provisioning/store/line-types.ts'
 import { recordQuestion } from '../provisioning/store/provider-calls.ts'
 import type { Records } from '../records/connection.ts'
 import { buildFaces } from './faces.ts'
-import { buildNoticeService, buildProviders } from './providers.ts'
+import { buildNoticeService, buildProviders, type ProviderConfig } from './providers.ts'
 
 /** What provisioning is built on. */
 export type ProvisioningBase = {
-  readonly config: Pick<Config, 'provisioning'>
+  readonly config: ProviderConfig
   readonly registry: Registry
   readonly log: Logger
   readonly records: Records
@@ -36,7 +35,7 @@ export function buildProvisioning(base: ProvisioningBase) {
   const database = toProvisioningDatabase(records)
   const clock = systemClock
   const keys = new ProvisioningKeys(database)
-  const { providers, sandbox, services: providerServices } = buildProviders(config.provisioning, { database, log })
+  const { providers, sandbox, clients, services: providerServices } = buildProviders(config, { database, log })
   const settings = { providers, agingDays: config.provisioning.agingDays }
   const fulfiller = new Fulfiller({
     database,
@@ -84,6 +83,8 @@ export function buildProvisioning(base: ProvisioningBase) {
   return {
     keys,
     faces,
+    /** For every process that serves these APIs or carries orders out. */
+    clients,
     services: [seed, buildNoticeService(providers, fulfiller), ...providerServices, sweeper, fulfiller],
   }
 }

@@ -194,7 +194,16 @@ export class ApiRig {
     const { apps, directory } = this
     this.database = toProvisioningDatabase(records.records)
     const provisioning = buildProvisioning({
-      config: { provisioning: { agingDays: 90, seedsSandbox: true, sandboxDelayMs: 10, zipwhipAlwaysOk: false } },
+      config: {
+        provisioning: {
+          agingDays: 90,
+          seedsSandbox: true,
+          sandboxDelayMs: 10,
+          zipwhipAlwaysOk: false,
+          zipwhipProvider: undefined,
+        },
+        secrets: { zipwhipProviderKey: undefined },
+      },
       registry: new Registry(),
       log,
       records: this.#records.records,

@@ -22,6 +22,7 @@ export type RigOrganization = { readonly appId: string; readonly customerId: str
 export type ProvisioningRigOptions = {
   readonly store: StoreName
   readonly provisioning?: Partial<Config['provisioning']>
+  readonly zipwhipProviderKey?: string
 }
 
 /**
@@ -40,20 +41,20 @@ export class ProvisioningRig {
   readonly #services: readonly Service[]
   #organizations = 0
 
-  static async start({ store, provisioning = {} }: ProvisioningRigOptions): Promise<ProvisioningRig> {
-    const rig = new ProvisioningRig(await startTestRecords(store), provisioning)
+  static async start(options: ProvisioningRigOptions): Promise<ProvisioningRig> {
+    const rig = new ProvisioningRig(await startTestRecords(options.store), options)
     for (const service of rig.#services) await service.start()
     return rig
   }
 
-  private constructor(records: TestRecords, provisioning: Partial<Config['provisioning']>) {
+  private constructor(records: TestRecords, { provisioning = {}, zipwhipProviderKey }: ProvisioningRigOptions) {
     this.#records = records
     this.database = toProvisioningDatabase(records.records)
     const log = keepingLogger(this.logLines)
     const directory = new RecordsDirectory({ records: records.records, clock: systemClock, log })
     const apps = new Apps(records.records, directory)
     const parts = buildProvisioning({
-      config: { provisioning: { ...DEFAULTS, ...provisioning } },
+      config: { provisioning: { ...DEFAULTS, ...provisioning }, secrets: { zipwhipProviderKey } },
       registry: this.registry,
       log,
       records: records.records,
@@ -71,7 +72,7 @@ export class ProvisioningRig {
     })
     this.fetch = (request) => app.fetch(request)
     this.request = checkedRequest(app)
-    this.#services = [directory, ...parts.services]
+    this.#services = [directory, ...parts.clients, ...parts.services]
   }
 
   async stop(): Promise<void> {
@@ -109,6 +110,7 @@ const DEFAULTS: Config['provisioning'] = {
   seedsSandbox: true,
   sandboxDelayMs: 10,
   zipwhipAlwaysOk: false,
+  zipwhipProvider: undefined,
 }
 
 function keepingLogger(lines: string[], bindings: object = {}): Logger {
