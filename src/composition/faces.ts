@@ -35,8 +35,7 @@ import type { Cipher } from '../records/cipher.ts'
 /** What a payment token's encryption is bound to; its row has no id yet when it is encrypted. */
 const TOKEN_PLACE = { table: 'payment_methods', row: '', field: 'token' }
 
-/** The provisioning APIs. */
-export function buildFaces(parts: {
+type FaceParts = {
   readonly database: ProvisioningDatabase
   readonly ordering: Ordering
   readonly keys: ProvisioningKeys
@@ -49,62 +48,88 @@ export function buildFaces(parts: {
   readonly cipher: Cipher
   readonly zipwhipAlwaysOk: boolean
   readonly log: Logger
-}): readonly AddFace[] {
-  const { database, ordering, keys, judge, cipher, log } = parts
-  const clock = systemClock
-  const customers = new Customers(database)
-  const connections = new Connections(database)
-  const invoices = new Invoices(database)
-  const zilkr = {
-    customers,
-    contacts: createContacts(database),
-    paymentMethods: createPaymentMethods(database),
-    locations: createLocations(database),
-    connections,
-    services: new Services(database),
-    invoices,
-    catalogue: new Catalogue(database),
-    orders: new Orders(database),
-    ordering,
-    reservations: new Reservations({ database, clock }),
-    searchNumbers: (search: NumberSearch) => database.query((db) => searchAvailable(db, search)),
-    requests: new RequestLog(database),
-    encrypt: (token: string) => cipher.encrypt(token, TOKEN_PLACE),
-    clock,
-  }
-  const lines = new Lines(database)
-  const credentials = new LineCredentials(database)
-  const optOuts = new OptOuts(database)
-  const zipwhip = {
-    lines: new ZipwhipLines({ ordering, lines, credentials, judge: (number, asked) => judge.judge(number, asked) }),
-    customers,
-    credentials,
-    optOuts,
-    keys,
-    alwaysOk: parts.zipwhipAlwaysOk,
-    clock,
-    log,
-  }
-  const admin = {
-    apps: parts.apps,
-    keys,
-    customers,
-    connections,
-    invoices,
-    catalogueImport: new CatalogueImport(database),
-    lineTypes: parts.lineTypes,
-    credentials,
-    optOuts,
-    heldOrders: new HeldOrders(database),
-    ordering,
-    auditTrail: new AuditTrail(database),
-    providers: parts.providers,
-    sandbox: parts.sandbox,
-    clock,
-  }
+}
+
+/** The provisioning APIs. */
+export function buildFaces(parts: FaceParts): readonly AddFace[] {
+  const shared = buildShared(parts)
+  const zilkr = buildZilkr(parts, shared)
+  const zipwhip = buildZipwhip(parts, shared)
+  const admin = buildAdmin(parts, shared)
   return [
     (app, define) => addZilkrFace(app, define, zilkr),
     (app, define) => addZipwhipFace(app, define, zipwhip),
     (app, define) => addAdminProvisioning(app, define, admin),
   ]
 }
+
+const buildShared = ({ database }: FaceParts) => ({
+  customers: new Customers(database),
+  connections: new Connections(database),
+  invoices: new Invoices(database),
+  credentials: new LineCredentials(database),
+  optOuts: new OptOuts(database),
+  clock: systemClock,
+})
+type Shared = ReturnType<typeof buildShared>
+
+const buildZilkr = (
+  { database, ordering, cipher }: FaceParts,
+  { customers, connections, invoices, clock }: Shared,
+) => ({
+  customers,
+  contacts: createContacts(database),
+  paymentMethods: createPaymentMethods(database),
+  locations: createLocations(database),
+  connections,
+  services: new Services(database),
+  invoices,
+  catalogue: new Catalogue(database),
+  orders: new Orders(database),
+  ordering,
+  reservations: new Reservations({ database, clock }),
+  searchNumbers: (search: NumberSearch) => database.query((db) => searchAvailable(db, search)),
+  requests: new RequestLog(database),
+  encrypt: (token: string) => cipher.encrypt(token, TOKEN_PLACE),
+  clock,
+})
+
+const buildZipwhip = (
+  { database, ordering, keys, judge, zipwhipAlwaysOk, log }: FaceParts,
+  { customers, credentials, optOuts, clock }: Shared,
+) => ({
+  lines: new ZipwhipLines({
+    ordering,
+    lines: new Lines(database),
+    credentials,
+    judge: (number, asked) => judge.judge(number, asked),
+  }),
+  customers,
+  credentials,
+  optOuts,
+  keys,
+  alwaysOk: zipwhipAlwaysOk,
+  clock,
+  log,
+})
+
+const buildAdmin = (
+  { database, ordering, keys, apps, lineTypes, providers, sandbox }: FaceParts,
+  { customers, connections, invoices, credentials, optOuts, clock }: Shared,
+) => ({
+  apps,
+  keys,
+  customers,
+  connections,
+  invoices,
+  catalogueImport: new CatalogueImport(database),
+  lineTypes,
+  credentials,
+  optOuts,
+  heldOrders: new HeldOrders(database),
+  ordering,
+  auditTrail: new AuditTrail(database),
+  providers,
+  sandbox,
+  clock,
+})

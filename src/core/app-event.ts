@@ -22,7 +22,6 @@ export const EVENT_TYPES = [
   ...ORDER_EVENT_TYPES,
   ...NUMBER_EVENT_TYPES,
 ] as const
-export type EventType = (typeof EVENT_TYPES)[number]
 
 /** One pattern for each first part of a type: `call.*` … */
 export const EVENT_PREFIXES: readonly string[] = [

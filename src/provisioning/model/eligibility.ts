@@ -1,5 +1,5 @@
 /** Why a number can, or cannot, be given a service. */
-export const ELIGIBILITY_REASONS = [
+const ELIGIBILITY_REASONS = [
   'eligible',
   'invalid_number',
   'mobile_number',

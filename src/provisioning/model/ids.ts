@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import * as v from 'valibot'
 
 /** What the id of each thing begins with, so that an id of another kind is never a wrong hit. */
-export const ID_PREFIXES = {
+const ID_PREFIXES = {
   customer: 'cus',
   contact: 'con',
   paymentMethod: 'pay',

@@ -4,7 +4,7 @@ import type { NumberFilter } from './number-filter.ts'
 type Place = { readonly locationId?: string; readonly connectionId?: string }
 
 /** From whom numbers are ported, by whose authority. */
-export type PortTerms = {
+type PortTerms = {
   readonly losingCarrier: {
     readonly name: string
     readonly accountNumber?: string

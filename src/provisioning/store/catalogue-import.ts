@@ -31,7 +31,7 @@ export type CityOffer = {
   readonly productIds: readonly string[]
 }
 /** A number that somebody may have from now on. */
-export type OfferedNumber = {
+type OfferedNumber = {
   readonly number: string
   readonly cityId?: string | undefined
   readonly areaCode?: string | undefined

@@ -6,7 +6,7 @@ import type { ProvisioningDatabase } from './database.ts'
 const BATCH = 1_000
 
 /** What a source knows of all numbers that begin alike; one number is a prefix, too. */
-export const LineTypeEntrySchema = v.strictObject({
+const LineTypeEntrySchema = v.strictObject({
   prefix: v.pipe(v.string(), v.regex(/^\+[1-9][0-9]{0,14}$/, 'must be + and the digits that numbers begin with')),
   lineType: v.picklist(LINE_TYPES),
   carrier: v.optional(v.pipe(v.string(), v.maxLength(200))),

@@ -3,7 +3,7 @@ import { invalidRequest } from '../../core/parse-input.ts'
 import type { Queries } from './database.ts'
 
 /** How a field of a list is kept. */
-export type ListField = {
+type ListField = {
   readonly column: string
   readonly kind: 'text' | 'integer' | 'time' | 'boolean' | 'decimal'
   /** Only columns that are never null: a page ends at a value. */

@@ -6,7 +6,7 @@ import type { ListFields } from './listing.ts'
 import { OwnedRecords } from './owned-records.ts'
 import type { ProvisioningSchema } from './schema.ts'
 
-export type LocationInput = {
+type LocationInput = {
   readonly name: string
   readonly line1: string
   readonly line2?: string | undefined

@@ -7,7 +7,7 @@ import { listRows, type ListFields, type ListRequest, type Page } from './listin
 import type { ProvisioningSchema } from './schema.ts'
 
 /** One number of an order. Times are in milliseconds since 1970. */
-export type OrderItem = {
+type OrderItem = {
   readonly itemId: string
   readonly number: string
   readonly state: ItemState
@@ -20,7 +20,7 @@ export type OrderItem = {
 }
 
 /** A step on the way of an order, for those who wait for it. */
-export type Milestone = { readonly at: number; readonly number?: string; readonly text: string }
+type Milestone = { readonly at: number; readonly number?: string; readonly text: string }
 
 export type OrderHistoryEntry = Milestone & { readonly seq: number; readonly kind: 'state' | 'milestone' | 'note' }
 

@@ -10,8 +10,8 @@ import { findRuns } from './numbers-runs.ts'
 import { HELD_MAX, holdNumbers, extendHold, releaseHold, type Hold } from './reservation-holds.ts'
 
 /** Numbers that one reservation may hold. */
-export const RESERVED_MAX = 500
-export const DEFAULT_TTL_SECONDS = 15 * 60
+const RESERVED_MAX = 500
+const DEFAULT_TTL_SECONDS = 15 * 60
 const RUN_ATTEMPTS = 5
 
 /** Who reserves, and for how long: 60 s to 2 h, 15 minutes unless given. */

@@ -282,6 +282,21 @@ create table audit (
 );
 create index audit_of_entity on audit (entity, entity_id, entry_id);
 
+create function number_moves() returns trigger language plpgsql as $$ begin
+  if not new.state = any (case old.state
+    when 'discovery' then array['available', 'removed']
+    when 'available' then array['reserved', 'removed']
+    when 'reserved' then array['available', 'in_service', 'aging', 'removed']
+    when 'in_service' then array['released', 'aging', 'available', 'port_out', 'removed']
+    when 'released' then array['aging', 'available', 'removed']
+    when 'aging' then array['available', 'removed']
+    when 'port_in' then array['in_service', 'removed']
+    when 'port_out' then array['removed', 'in_service']
+    when 'removed' then array['available', 'port_in'] end)
+  then raise exception 'a number cannot go from % to %', old.state, new.state using errcode = '23514'; end if; return new; end $$;
+create trigger number_moves before update on numbers for each row
+  when (old.state <> new.state) execute function number_moves();
+
 create function audit_link() returns trigger language plpgsql as $$ declare link record; begin
   insert into audit_chains as chains (chain, length, hash) values (new.chain, 1, '\\x00')
     on conflict (chain) do update set length = chains.length + 1 returning chains.length, chains.hash into link; new.seq := link.length; new.prev_hash := link.hash; new.at := now(); new.hash := sha256(link.hash || convert_to(jsonb_build_array(new.chain, new.seq, extract(epoch from new.at), new.actor, new.entity, new.entity_id, new.action, new.before, new.after, new.correlation_id)::text, 'UTF8')); update audit_chains set hash = new.hash where chain = new.chain; return new; end $$;

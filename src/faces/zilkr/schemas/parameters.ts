@@ -5,14 +5,6 @@ const id = (what: string) => v.pipe(v.string(), v.minLength(1), v.maxLength(80),
 
 const customerId = id('The customer')
 export const CustomerParams = v.strictObject({ customerId })
-export const ContactParams = v.strictObject({ customerId, contactId: id('The contact') })
-export const PaymentMethodParams = v.strictObject({ customerId, paymentMethodId: id('The payment method') })
-export const LocationParams = v.strictObject({ customerId, locationId: id('The location') })
-export const ConnectionParams = v.strictObject({ customerId, connectionId: id('The connection') })
-export const ServiceParams = v.strictObject({
-  customerId,
-  productId: id('The product in service (inv_…), not of the catalogue'),
-})
 export const InvoiceParams = v.strictObject({ customerId, invoiceId: id('The invoice') })
 export const ProductParams = v.strictObject({ productId: id('The product (prd_…)') })
 export const OrderProductParams = v.strictObject({ customerId, productId: id('The product that is ordered (prd_…)') })

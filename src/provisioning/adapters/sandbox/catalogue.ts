@@ -70,8 +70,8 @@ const other = (country: string, type: 'tollFree' | 'mobile' | 'national', name: 
   prices: type === 'tollFree' ? TOLL_FREE_PRICES : LOCAL_PRICES,
 })
 
-export const MAGIC_PRODUCT_ID = 'prd_us-faults'
-export const MESSAGING_PRODUCT_ID = 'prd_text-enablement'
+const MAGIC_PRODUCT_ID = 'prd_us-faults'
+const MESSAGING_PRODUCT_ID = 'prd_text-enablement'
 
 export const SEED_PRODUCTS: readonly SeedProduct[] = [
   local('US', 'United States'),
