@@ -50,6 +50,11 @@ describe.each(STORES)('the expiry sweeper on %s', (store) => {
     return registry
   }
   const run = (text: string) => rig.database.query((db) => sql.raw(text).execute(db))
+  /** As if an order for them had just been undone. */
+  const age = async (which: string, end: string) => {
+    await run(`update numbers set state = 'reserved', order_id = 'ord_aged' where ${which}`)
+    await run(`update numbers set state = 'aging', order_id = null, aging_until = ${end} where ${which}`)
+  }
   const stateOf = async (e164: string) =>
     await rig.database.query((db) =>
       db.selectFrom('numbers').select(['state', 'customer_id']).where('e164', '=', e164).executeTakeFirst(),
@@ -80,10 +85,8 @@ describe.each(STORES)('the expiry sweeper on %s', (store) => {
   })
 
   test('aged numbers are sold again, in as many batches as it takes; others age on', async () => {
-    await run(
-      `update numbers set state = 'aging', aging_until = now() - interval '1 second' where e164 > '+12125550999'`,
-    )
-    await run(`update numbers set state = 'aging', aging_until = now() + interval '1 day' where e164 = '+12125550105'`)
+    await age(`e164 > '+12125550999'`, `now() - interval '1 second'`)
+    await age(`e164 = '+12125550105'`, `now() + interval '1 day'`)
     expect(await swept(await sweep())).toEqual({ holds: 0, reservations: 0, aging: 700, requests: 0 })
     expect(await stateOf('+12125551699')).toEqual({ state: 'available', customer_id: null })
     expect(await stateOf('+12125550105')).toEqual({ state: 'aging', customer_id: null })
@@ -103,9 +106,7 @@ describe.each(STORES)('the expiry sweeper on %s', (store) => {
   })
 
   test('it goes on after failures, which are counted', async () => {
-    await run(
-      `update numbers set state = 'aging', aging_until = now() - interval '1 second' where e164 = '+12125550107'`,
-    )
+    await age(`e164 = '+12125550107'`, `now() - interval '1 second'`)
     let failures = 0
     const failing: ProvisioningDatabase = {
       transaction: (work) => rig.database.transaction(work),
