@@ -51,7 +51,7 @@ describe.each(STORES)('the expiry sweeper on %s', (store) => {
   }
   const run = (text: string) => rig.database.query((db) => sql.raw(text).execute(db))
   /** As if an order for them had just been undone. */
-  const age = async (which: string, end: string) => {
+  const growOld = async (which: string, end: string) => {
     await run(`update numbers set state = 'reserved', order_id = 'ord_aged' where ${which}`)
     await run(`update numbers set state = 'aging', order_id = null, aging_until = ${end} where ${which}`)
   }
@@ -85,8 +85,8 @@ describe.each(STORES)('the expiry sweeper on %s', (store) => {
   })
 
   test('aged numbers are sold again, in as many batches as it takes; others age on', async () => {
-    await age(`e164 > '+12125550999'`, `now() - interval '1 second'`)
-    await age(`e164 = '+12125550105'`, `now() + interval '1 day'`)
+    await growOld(`e164 > '+12125550999'`, `now() - interval '1 second'`)
+    await growOld(`e164 = '+12125550105'`, `now() + interval '1 day'`)
     expect(await swept(await sweep())).toEqual({ holds: 0, reservations: 0, aging: 700, requests: 0 })
     expect(await stateOf('+12125551699')).toEqual({ state: 'available', customer_id: null })
     expect(await stateOf('+12125550105')).toEqual({ state: 'aging', customer_id: null })
@@ -106,7 +106,7 @@ describe.each(STORES)('the expiry sweeper on %s', (store) => {
   })
 
   test('it goes on after failures, which are counted', async () => {
-    await age(`e164 = '+12125550107'`, `now() - interval '1 second'`)
+    await growOld(`e164 = '+12125550107'`, `now() - interval '1 second'`)
     let failures = 0
     const failing: ProvisioningDatabase = {
       transaction: (work) => rig.database.transaction(work),

@@ -36,5 +36,3 @@ export async function lockOrder(tx: Queries, orderId: string): Promise<LockedOrd
   if (order === undefined) throw new GatewayError('order_not_found')
   return order
 }
-
-export const isOpen = (order: LockedOrder): boolean => order.completed_at === null
