@@ -147,3 +147,47 @@ describe('what is refused', () => {
     })
   })
 })
+
+describe('header values, which can be written but never read', () => {
+  const elsewhere = 'https://elsewhere.example.net/calls'
+  const refused = {
+    status: 400,
+    body: {
+      code: 'invalid_request',
+      errors: [{ field: 'headers', message: 'must be given again, or be {}, with a URL of another origin' }],
+    },
+  }
+  const settings = { headers: { Authorization: 'Bearer hidden' }, failover_url: 'https://backup.example.net/calls' }
+
+  it('are not sent to another origin by whoever can only change the URL', async () => {
+    await withWebhook(settings, async (id) => {
+      expect(await asApp('PATCH', `/webhooks/${id}`, { url: elsewhere })).toMatchObject(refused)
+      expect(await asApp('PATCH', `/webhooks/${id}`, { failover_url: elsewhere })).toMatchObject(refused)
+      expect(await asApp('PATCH', `/webhooks/${id}`, { url: 'https://hooks.example.net:8443/' })).toMatchObject(refused)
+      expect((await asApp('GET', `/webhooks/${id}`)).body).toMatchObject({
+        url: HOOK_URL,
+        failover_url: settings.failover_url,
+        header_names: ['Authorization'],
+      })
+    })
+  })
+
+  it.each([
+    [{ url: elsewhere, headers: {} }, []],
+    [{ url: elsewhere, headers: null }, []],
+    [{ url: elsewhere, headers: { 'X-Fresh': '1' } }, ['X-Fresh']],
+    [{ url: 'https://hooks.example.net/other', failover_url: null }, ['Authorization']],
+    [{ url: settings.failover_url, failover_url: HOOK_URL }, ['Authorization']],
+  ])('leave a change to %j alone', async (change, names) => {
+    await withWebhook(settings, async (id) => {
+      const changed = await asApp('PATCH', `/webhooks/${id}`, change)
+      expect(changed).toMatchObject({ status: 200, body: { url: change.url, header_names: names } })
+    })
+  })
+
+  it('that there are none of keep no URL from being changed', async () => {
+    await withWebhook({}, async (id) => {
+      expect(await asApp('PATCH', `/webhooks/${id}`, { url: elsewhere })).toMatchObject({ status: 200 })
+    })
+  })
+})
