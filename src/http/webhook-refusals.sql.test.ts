@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ApiRig } from '../../test/support/api-rig.ts'
 import type { RigTenant } from '../../test/support/api-rig.ts'
 import { AppClient, HOOK_URL } from '../../test/support/app-client.ts'
+import { until } from '../../test/support/until.ts'
 
 let rig: ApiRig
 let tenant: RigTenant
@@ -189,5 +190,36 @@ describe('header values, which can be written but never read', () => {
     await withWebhook({}, async (id) => {
       expect(await asApp('PATCH', `/webhooks/${id}`, { url: elsewhere })).toMatchObject({ status: 200 })
     })
+  })
+})
+
+describe('registrations and changes of one app', () => {
+  it('run five at a time and up to fifty are taken, whatever name servers they wait for', async () => {
+    const { openEndpoint } = rig
+    const held = Promise.withResolvers<void>()
+    let opening = 0
+    rig.openEndpoint = async (...endpoint) => {
+      opening += 1
+      await held.promise
+      await openEndpoint(...endpoint)
+    }
+    try {
+      const taken = Array.from({ length: 50 }, () => asApp('POST', '/webhooks', { url: HOOK_URL }))
+      await until('five of them', () => opening === 5)
+      const refused = { status: 429, body: { code: 'too_many_requests' } }
+      expect(await asApp('POST', '/webhooks', { url: HOOK_URL })).toMatchObject(refused)
+      expect(await asApp('PATCH', '/webhooks/unknown', { url: HOOK_URL })).toMatchObject(refused)
+      const another = rig.request('POST', `/apps/${other.appId}/webhooks`, { key: other.key, body: { url: HOOK_URL } })
+      await until("the other app's", () => opening === 6)
+      held.resolve()
+      expect((await another).status).toBe(201)
+      const answers = await Promise.all(taken)
+      const registered = answers.filter(({ status }) => status === 201)
+      for (const { body } of registered) await asApp('DELETE', `/webhooks/${Object(body).webhook_id}`)
+      expect([registered.length, answers.filter(({ status }) => status === 409).length]).toEqual([20, 30])
+    } finally {
+      held.resolve()
+      rig.openEndpoint = openEndpoint
+    }
   })
 })
