@@ -19,7 +19,7 @@ export function parseInput<const Schema extends v.GenericSchema>(
 ): v.InferOutput<Schema> {
   const result = v.safeParse(schema, input)
   if (result.success) return result.output
-  throw invalidRequest(result.issues.map((issue) => ({ field: fieldOf(issue, prefix), message: messageOf(issue) })))
+  throw invalidRequest(result.issues.map((issue) => ({ field: fieldOf(issue, prefix), message: describeIssue(issue) })))
 }
 
 /** The error for fields that are wrong in a way that no schema can express. */
@@ -36,7 +36,8 @@ function fieldOf(issue: v.BaseIssue<unknown>, prefix: string): string {
   return (prefix === '' ? path : [prefix, ...path]).join('.').slice(0, FIELD_LENGTH_MAX)
 }
 
-function messageOf(issue: v.BaseIssue<unknown>): string {
+/** What is wrong, without the place and without the received value, as in `after: is required`. */
+export function describeIssue(issue: v.BaseIssue<unknown>): string {
   if (issue.type === 'strict_object' && issue.expected === 'never') return 'is not a known field'
   if (issue.message.startsWith('Invalid key: Expected ') && issue.received === 'undefined') return 'is required'
   // A message of ours is a sentence about the rule; valibot's own repeats what it received.

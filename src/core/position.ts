@@ -5,7 +5,7 @@ import * as v from 'valibot'
  * whenever the log may have lost entries, so that a rebuilt log can never look like a continuation.
  */
 export const PositionSchema = v.object({
-  epoch: v.pipe(v.string(), v.regex(/^[0-9a-z]{1,32}$/, 'an epoch has up to 32 characters of 0-9 and a-z')),
+  epoch: v.pipe(v.string(), v.regex(/^[0-9a-z]{1,32}$/, 'must have up to 32 characters of 0-9 and a-z')),
   offset: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
 })
 export type Position = v.InferOutput<typeof PositionSchema>

@@ -94,8 +94,18 @@ export type HttpDeps = {
   readonly log: Logger
 }
 
-/** Tests, verifications and replays of one app under way on this instance. */
-const WEBHOOK_ACTIONS_MAX = 5
+/** Tests, verifications and replays of one app on this instance. */
+const WEBHOOK_ACTIONS = { runningMax: 5, waitingMax: 0 }
+/**
+ * Registrations and changes of webhooks of one app: each may wait seconds for name servers that the app chose.
+ * Those of all its webhooks at once are not refused.
+ */
+const WEBHOOK_CHANGES = { runningMax: 5, waitingMax: 45 }
+/**
+ * Requests of one app for its deliveries: few enough that other apps, and what is to be recorded, find connections
+ * to the database free, and many enough for a page that shows all its webhooks.
+ */
+const DELIVERY_READS = { runningMax: 3, waitingMax: 17 }
 
 /** Every HTTP route of the gateway but the WebSocket upgrade. Serve its `fetch`. */
 export function createHttpApp(deps: HttpDeps): Hono<HttpEnv> {
@@ -110,10 +120,10 @@ export function createHttpApp(deps: HttpDeps): Hono<HttpEnv> {
   addMetricsRoute(app, define, deps.registry)
   if (!deps.servesApi) return app
   addCallRoutes(app, define, deps.calls)
-  addWebhookRoutes(app, define, deps)
-  const limit = new InFlightLimit(WEBHOOK_ACTIONS_MAX)
+  addWebhookRoutes(app, define, { ...deps, changeLimit: new InFlightLimit(WEBHOOK_CHANGES) })
+  const limit = new InFlightLimit(WEBHOOK_ACTIONS)
   addWebhookActionRoutes(app, define, { ...deps, limit })
-  addDeliveryRoutes(app, define, { ...deps, limit })
+  addDeliveryRoutes(app, define, { ...deps, limit, readLimit: new InFlightLimit(DELIVERY_READS) })
   addStreamRoutes(app, define, deps.streams)
   addEventRoutes(app, define, deps.streams)
   addNetworkRoutes(app, define, deps)

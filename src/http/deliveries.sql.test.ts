@@ -3,6 +3,7 @@ import { ApiRig } from '../../test/support/api-rig.ts'
 import type { RigTenant } from '../../test/support/api-rig.ts'
 import { AppClient } from '../../test/support/app-client.ts'
 import { DeliveryBook, failedAttempt, TAKEN_AT } from '../../test/support/delivery-book.ts'
+import { until } from '../../test/support/until.ts'
 import type { AttemptRecord } from '../core/delivery-record.ts'
 
 let rig: ApiRig
@@ -211,5 +212,46 @@ describe('lists', () => {
     expect(await list(`&webhook_id=${webhookId}`)).toEqual([mine])
     expect((await rig.request('GET', '/admin/deliveries', { key: tenant.key })).status).toBe(401)
     expect(idsIn((await asApp('GET', `/deliveries?since=${at}`)).body)).toEqual([mine])
+  })
+})
+
+describe('requests of one app for its deliveries', () => {
+  it('run three at a time and up to twenty are taken, so that those of other apps are not kept from the database', async () => {
+    const { deliveries } = rig
+    const list = deliveries.list.bind(deliveries)
+    const find = deliveries.find.bind(deliveries)
+    const held = Promise.withResolvers<void>()
+    const asked: unknown[] = []
+    const hold = async (appId: unknown) => {
+      asked.push(appId)
+      await held.promise
+    }
+    deliveries.list = async (filter, page) => {
+      await hold(filter.appId)
+      return list(filter, page)
+    }
+    deliveries.find = async (appId, id) => {
+      await hold(appId)
+      return find(appId, id)
+    }
+    try {
+      const id = await record({ end: 'expired' })
+      const paths = ['/deliveries', `/webhooks/${webhookId}/deliveries`, `/deliveries/${id}`]
+      const taken = Array.from({ length: 20 }, () => asApp('GET', '/deliveries'))
+      await until('three of them', () => asked.length === 3)
+      const refused = { status: 429, body: { code: 'too_many_requests' } }
+      for (const path of paths) expect(await asApp('GET', path)).toMatchObject(refused)
+      const another = rig.request('GET', `/apps/${other.appId}/deliveries`, { key: other.key })
+      await until("the other app's", () => asked.length === 4)
+      expect(asked).toEqual([tenant.appId, tenant.appId, tenant.appId, other.appId])
+      held.resolve()
+      expect((await Promise.all([another, ...taken])).map(({ status }) => status)).toEqual(
+        Array.from({ length: 21 }, () => 200),
+      )
+    } finally {
+      held.resolve()
+      Object.assign(deliveries, { list, find })
+    }
+    expect((await asApp('GET', '/deliveries')).status).toBe(200)
   })
 })

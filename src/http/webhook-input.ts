@@ -56,7 +56,10 @@ export async function toNewEndpoint(appId: AppId, body: NewWebhook, deps: Webhoo
   }
 }
 
-/** What a request changes of `existing`: null makes a setting as if it had never been given. Rejects like {@link toNewEndpoint}. */
+/**
+ * What a request changes of `existing`: null makes a setting as if it had never been given. Rejects like
+ * {@link toNewEndpoint}, and when the values of headers would be sent to an origin that they were not given for.
+ */
 export async function toEndpointChange(
   body: WebhookChange,
   existing: Endpoint,
@@ -67,6 +70,7 @@ export async function toEndpointChange(
     checkOptionalUrl({ field: 'url', text: body.url }, deps),
     checkOptionalUrl({ field: 'failover_url', text: body.failover_url }, deps),
   ])
+  if (body.headers === undefined) checkOrigins([url, failoverUrl], existing)
   const hasNewUrl = url !== undefined || typeof failoverUrl === 'string'
   return {
     ...(url !== undefined && { url }),
@@ -113,6 +117,19 @@ function checkParts(body: {
   checkCustomHeaders(body.headers ?? {})
   if (typeof body.ca_certificates === 'string') checkCaCertificates(body.ca_certificates)
 }
+
+/** Whoever may change the URL could otherwise read the values of headers, which nobody is shown. */
+function checkOrigins(
+  urls: readonly (string | null | undefined)[],
+  { url, failoverUrl, headerNames }: Pick<Endpoint, 'url' | 'failoverUrl' | 'headerNames'>,
+): void {
+  if (headerNames.length === 0) return
+  const known = [url, failoverUrl].map(originOf)
+  if (urls.every((text) => typeof text !== 'string' || known.includes(originOf(text)))) return
+  throw invalidRequest([{ field: 'headers', message: 'must be given again, or be {}, with a URL of another origin' }])
+}
+
+const originOf = (url: string | undefined): string | undefined => url && new URL(url).origin
 
 const toHoldMs = (seconds: number | null | undefined): number =>
   typeof seconds === 'number' ? toMs(seconds) : ENDPOINT_DEFAULTS.orderHoldMs

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ApiRig } from '../../test/support/api-rig.ts'
 import type { RigTenant } from '../../test/support/api-rig.ts'
 import { AppClient, HOOK_URL } from '../../test/support/app-client.ts'
+import { until } from '../../test/support/until.ts'
 
 let rig: ApiRig
 let tenant: RigTenant
@@ -147,5 +148,80 @@ describe('what is refused', () => {
       }
       expect((await asApp('GET', `/webhooks/${id}`)).body).toMatchObject({ enabled: true })
     })
+  })
+})
+
+describe('header values, which can be written but never read', () => {
+  const elsewhere = 'https://elsewhere.example.net/calls'
+  const refused = {
+    status: 400,
+    body: {
+      code: 'invalid_request',
+      errors: [{ field: 'headers', message: 'must be given again, or be {}, with a URL of another origin' }],
+    },
+  }
+  const settings = { headers: { Authorization: 'Bearer hidden' }, failover_url: 'https://backup.example.net/calls' }
+
+  it('are not sent to another origin by whoever can only change the URL', async () => {
+    await withWebhook(settings, async (id) => {
+      expect(await asApp('PATCH', `/webhooks/${id}`, { url: elsewhere })).toMatchObject(refused)
+      expect(await asApp('PATCH', `/webhooks/${id}`, { failover_url: elsewhere })).toMatchObject(refused)
+      expect(await asApp('PATCH', `/webhooks/${id}`, { url: 'https://hooks.example.net:8443/' })).toMatchObject(refused)
+      expect((await asApp('GET', `/webhooks/${id}`)).body).toMatchObject({
+        url: HOOK_URL,
+        failover_url: settings.failover_url,
+        header_names: ['Authorization'],
+      })
+    })
+  })
+
+  it.each([
+    [{ url: elsewhere, headers: {} }, []],
+    [{ url: elsewhere, headers: null }, []],
+    [{ url: elsewhere, headers: { 'X-Fresh': '1' } }, ['X-Fresh']],
+    [{ url: 'https://hooks.example.net/other', failover_url: null }, ['Authorization']],
+    [{ url: settings.failover_url, failover_url: HOOK_URL }, ['Authorization']],
+  ])('leave a change to %j alone', async (change, names) => {
+    await withWebhook(settings, async (id) => {
+      const changed = await asApp('PATCH', `/webhooks/${id}`, change)
+      expect(changed).toMatchObject({ status: 200, body: { url: change.url, header_names: names } })
+    })
+  })
+
+  it('that there are none of keep no URL from being changed', async () => {
+    await withWebhook({}, async (id) => {
+      expect(await asApp('PATCH', `/webhooks/${id}`, { url: elsewhere })).toMatchObject({ status: 200 })
+    })
+  })
+})
+
+describe('registrations and changes of one app', () => {
+  it('run five at a time and up to fifty are taken, whatever name servers they wait for', async () => {
+    const { openEndpoint } = rig
+    const held = Promise.withResolvers<void>()
+    let opening = 0
+    rig.openEndpoint = async (...endpoint) => {
+      opening += 1
+      await held.promise
+      await openEndpoint(...endpoint)
+    }
+    try {
+      const taken = Array.from({ length: 50 }, () => asApp('POST', '/webhooks', { url: HOOK_URL }))
+      await until('five of them', () => opening === 5)
+      const refused = { status: 429, body: { code: 'too_many_requests' } }
+      expect(await asApp('POST', '/webhooks', { url: HOOK_URL })).toMatchObject(refused)
+      expect(await asApp('PATCH', '/webhooks/unknown', { url: HOOK_URL })).toMatchObject(refused)
+      const another = rig.request('POST', `/apps/${other.appId}/webhooks`, { key: other.key, body: { url: HOOK_URL } })
+      await until("the other app's", () => opening === 6)
+      held.resolve()
+      expect((await another).status).toBe(201)
+      const answers = await Promise.all(taken)
+      const registered = answers.filter(({ status }) => status === 201)
+      for (const { body } of registered) await asApp('DELETE', `/webhooks/${Object(body).webhook_id}`)
+      expect([registered.length, answers.filter(({ status }) => status === 409).length]).toEqual([20, 30])
+    } finally {
+      held.resolve()
+      rig.openEndpoint = openEndpoint
+    }
   })
 })

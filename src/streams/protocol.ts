@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { EVENT_TYPES, EventPayloadSchema } from '../core/app-event.ts'
 import { CallResourceSchema } from '../core/call-resource.ts'
 import type { LogEntry, LogGap } from '../core/event-log.ts'
+import { describeIssue } from '../core/parse-input.ts'
 import type { Position } from '../core/position.ts'
 import { PositionSchema } from '../core/position.ts'
 import type { CommandReply } from './commands.ts'
@@ -48,7 +49,11 @@ export const FilterFrameSchema = v.pipe(
 /** A command as far as the stream looks at it; the rest of it is checked as the body of the HTTP request would be. */
 const CommandFrameSchema = v.looseObject({ op: v.picklist(COMMAND_OPS), request_id: RequestIdSchema })
 
-const ClientFrameSchema = v.variant('op', [SubscribeFrameSchema, FilterFrameSchema, CommandFrameSchema])
+const ClientFrameSchema = v.variant(
+  'op',
+  [SubscribeFrameSchema, FilterFrameSchema, CommandFrameSchema],
+  `must be subscribe, filter, ${COMMAND_OPS.slice(0, -1).join(', ')} or ${COMMAND_OPS.at(-1)}`,
+)
 export type ClientFrame = v.InferOutput<typeof ClientFrameSchema>
 
 const GapSchema = v.picklist(['epoch_changed', 'trimmed', 'ahead_of_log'] as const satisfies readonly LogGap[])
@@ -149,7 +154,7 @@ export const PollAnswerSchema = v.pipe(
   v.metadata({ ref: 'PolledEvents', title: 'Events, or a fresh start' }),
 )
 
-/** Parses a client's text message; the second form says what is wrong, without repeating it. */
+/** Parses a client's text message; the second form says what is wrong and where, without repeating it. */
 export function parseClientFrame(text: string): { readonly frame: ClientFrame } | { readonly problem: string } {
   let json: unknown
   try {
@@ -159,8 +164,11 @@ export function parseClientFrame(text: string): { readonly frame: ClientFrame } 
   }
   const parsed = v.safeParse(ClientFrameSchema, json)
   if (parsed.success) return { frame: parsed.output }
-  const path = v.getDotPath(parsed.issues[0])
-  return { problem: path === null ? 'the message is not an object with a known op' : `${path} is not valid` }
+  const [issue] = parsed.issues
+  const path = v.getDotPath(issue)
+  return {
+    problem: path === null ? 'the message is not an object with a known op' : `${path}: ${describeIssue(issue)}`,
+  }
 }
 
 /** Frame of a log entry; the payload is put in as it is. */

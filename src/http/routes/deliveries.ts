@@ -23,6 +23,8 @@ export type DeliveryRouteDeps = {
   readonly replayer: Pick<DeliveryReplayer, 'one'>
   /** Of an app's replays, among others, under way on this instance. */
   readonly limit: InFlightLimit
+  /** Of an app's requests for its deliveries under way on this instance. */
+  readonly readLimit: InFlightLimit
 }
 
 /** What has become of an app's events. */
@@ -35,7 +37,7 @@ export function addDeliveryRoutes(app: Hono<HttpEnv>, define: DefineOperation, d
 function addListRoutes(
   app: Hono<HttpEnv>,
   define: DefineOperation,
-  { deliveries, endpoints }: DeliveryRouteDeps,
+  { deliveries, endpoints, readLimit }: DeliveryRouteDeps,
 ): void {
   app.get(
     '/apps/:app_id/deliveries',
@@ -49,10 +51,12 @@ function addListRoutes(
         params: AppParams,
         query: AppDeliveryQuery,
         responses: { 200: { description: 'One page', schema: DeliveryPageSchema } },
+        errors: ['too_many_requests'],
       },
       async ({ params, query: { webhook_id: endpointId, ...query } }) => {
         const filter = toDeliveryFilter(query, { appId: params.app_id, endpointId })
-        return { status: 200, json: toDeliveryPage(await deliveries.list(filter, toPage(query))) }
+        const page = await readLimit.run(params.app_id, () => deliveries.list(filter, toPage(query)))
+        return { status: 200, json: toDeliveryPage(page) }
       },
     ),
   )
@@ -68,18 +72,19 @@ function addListRoutes(
         params: AppWebhookParams,
         query: WebhookDeliveryQuery,
         responses: { 200: { description: 'One page', schema: DeliveryPageSchema } },
-        errors: ['webhook_not_found'],
+        errors: ['webhook_not_found', 'too_many_requests'],
       },
       async ({ params, query }) => {
         const { appId, endpointId } = await findWebhook(endpoints, params)
-        const page = await deliveries.list(toDeliveryFilter(query, { appId, endpointId }), toPage(query))
+        const filter = toDeliveryFilter(query, { appId, endpointId })
+        const page = await readLimit.run(appId, () => deliveries.list(filter, toPage(query)))
         return { status: 200, json: toDeliveryPage(page) }
       },
     ),
   )
 }
 
-function addReadRoute(app: Hono<HttpEnv>, define: DefineOperation, { deliveries }: DeliveryRouteDeps): void {
+function addReadRoute(app: Hono<HttpEnv>, define: DefineOperation, { deliveries, readLimit }: DeliveryRouteDeps): void {
   app.get(
     '/apps/:app_id/deliveries/:delivery_id',
     define(
@@ -90,10 +95,11 @@ function addReadRoute(app: Hono<HttpEnv>, define: DefineOperation, { deliveries 
         access: 'app',
         params: AppDeliveryParams,
         responses: { 200: { description: 'The delivery', schema: DeliveryDetailSchema } },
-        errors: ['delivery_not_found'],
+        errors: ['delivery_not_found', 'too_many_requests'],
       },
       async ({ params }) => {
-        const found = await deliveries.find(params.app_id, params.delivery_id)
+        const { app_id: appId, delivery_id: deliveryId } = params
+        const found = await readLimit.run(appId, () => deliveries.find(appId, deliveryId))
         if (found === undefined) throw new GatewayError('delivery_not_found')
         return { status: 200, json: toDeliveryDetail(found) }
       },

@@ -2,6 +2,7 @@ import type { Hono } from 'hono'
 import * as v from 'valibot'
 import { GatewayError } from '../../core/errors.ts'
 import type { HttpEnv } from '../context.ts'
+import type { InFlightLimit } from '../in-flight-limit.ts'
 import type { DefineOperation } from '../operation.ts'
 import { AppParams, AppWebhookParams } from '../schemas/parameters.ts'
 import {
@@ -18,7 +19,11 @@ const TAG = 'Webhooks'
 /** A thousand subscriber ids are more than the usual limit takes. */
 const BODY_BYTES_MAX = 256 * 1024
 
-export type WebhookRouteDeps = WebhookRegistrationDeps & StatusDeps
+export type WebhookRouteDeps = WebhookRegistrationDeps &
+  StatusDeps & {
+    /** Of registrations and changes of one app under way on this instance. */
+    readonly changeLimit: InFlightLimit
+  }
 
 /** Registration of webhooks, which the calls API document leaves open. */
 export function addWebhookRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: WebhookRouteDeps): void {
@@ -42,10 +47,12 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Webho
         body: NewWebhookSchema,
         bodyBytesMax: BODY_BYTES_MAX,
         responses: { 201: { description: 'Registered; the secret is shown this once', schema: CreatedWebhookSchema } },
-        errors: ['webhook_url_refused', 'too_many_webhooks'],
+        errors: ['webhook_url_refused', 'too_many_webhooks', 'too_many_requests'],
       },
       async ({ params, body }) => {
-        const { endpoint, secret } = await registerWebhook(deps, params.app_id, body)
+        const { endpoint, secret } = await deps.changeLimit.run(params.app_id, () =>
+          registerWebhook(deps, params.app_id, body),
+        )
         return { status: 201, json: { ...toWebhookResource(endpoint), secret } }
       },
     ),
@@ -64,9 +71,12 @@ function addWriteRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: Webho
         body: WebhookChangeSchema,
         bodyBytesMax: BODY_BYTES_MAX,
         responses: { 200: { description: 'The changed webhook', schema: WebhookResourceSchema } },
-        errors: ['webhook_not_found', 'webhook_url_refused'],
+        errors: ['webhook_not_found', 'webhook_url_refused', 'too_many_requests'],
       },
-      async ({ params, body }) => ({ status: 200, json: toWebhookResource(await changeWebhook(deps, params, body)) }),
+      async ({ params, body }) => {
+        const changed = await deps.changeLimit.run(params.app_id, () => changeWebhook(deps, params, body))
+        return { status: 200, json: toWebhookResource(changed) }
+      },
     ),
   )
 }

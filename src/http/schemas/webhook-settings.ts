@@ -94,7 +94,7 @@ const headers = v.pipe(
   v.record(v.string(), v.string()),
   v.maxEntries(ENDPOINT_LIMITS.headers, `must have ${ENDPOINT_LIMITS.headers} entries at most`),
   v.description(
-    'Sent with every request; never shown again. None may replace a header of ours (`webhook-*`, `callhalf-*`, `content-*`, `host`, `user-agent` …)',
+    'Sent with every request; never shown again. None may replace a header of ours (`webhook-*`, `callhalf-*`, `content-*`, `host`, `user-agent` …). To be given again, or as `{}`, when `url` or `failover_url` changes to another origin',
   ),
 )
 
