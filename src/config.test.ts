@@ -23,6 +23,13 @@ test('an empty environment gives every default', () => {
     redis: { embedded: { dataDir: '/srv/callhalf/redis', searchPath: '/usr/bin' } },
     records: { dataDir: '/srv/callhalf/records', poolSize: 10 },
     webhooks: { allowPrivateTargets: [], requiresVerification: false, retentionMs: 259_200_000 },
+    provisioning: {
+      agingDays: 90,
+      seedsSandbox: true,
+      sandboxDelayMs: 1_000,
+      zipwhipAlwaysOk: false,
+      zipwhipProvider: undefined,
+    },
     streams: { perAppMax: 5_000, origins: [] },
     log: { lengthMax: 20_000, ageMaxMs: 86_400_000 },
     dwell: { ringingMs: 90_000, answeredMs: 14_400_000 },
@@ -125,6 +132,45 @@ test('a certificate needs its key, and a key its certificate', () => {
   ])
 })
 
+test('provisioning is configured, with a Zipwhip server that products may be delivered by', () => {
+  const { provisioning, secrets } = readConfig({
+    CALLHALF_NUMBER_AGING_DAYS: '30',
+    CALLHALF_SANDBOX_CATALOGUE: 'off',
+    CALLHALF_SANDBOX_DELAY_MS: '0',
+    CALLHALF_ZIPWHIP_ERRORS: 'ok',
+    CALLHALF_ZIPWHIP_PROVIDER_URL: 'https://provision.example.net/api/20140925',
+    CALLHALF_ZIPWHIP_PROVIDER_KEY: 'lgaMfmMCJ7I9Euz7kYpIDuSF',
+    CALLHALF_ZIPWHIP_PROVIDER_POLL_SECONDS: '60',
+  })
+  expect(provisioning).toEqual({
+    agingDays: 30,
+    seedsSandbox: false,
+    sandboxDelayMs: 0,
+    zipwhipAlwaysOk: true,
+    zipwhipProvider: { url: new URL('https://provision.example.net/api/20140925'), pollMs: 60_000 },
+  })
+  expect(secrets.zipwhipProviderKey).toBe('lgaMfmMCJ7I9Euz7kYpIDuSF')
+  const postgres = { DATABASE_URL: 'postgres://u:pw@db.example.net/callhalf' }
+  expect(readConfig(postgres).provisioning.seedsSandbox).toBe(false)
+  expect(readConfig({ ...postgres, CALLHALF_SANDBOX_CATALOGUE: 'on' }).provisioning.seedsSandbox).toBe(true)
+})
+
+test.each([
+  'http://provision.example.net/api/20140925',
+  'https://user:pw@provision.example.net/api',
+  'https://provision.example.net/api?api_key=x',
+  'provision.example.net',
+])('a key is not sent to %s', (url) => {
+  const env = { CALLHALF_ZIPWHIP_PROVIDER_URL: url, CALLHALF_ZIPWHIP_PROVIDER_KEY: 'x' }
+  expect(problemsOf(env).join()).toContain('CALLHALF_ZIPWHIP_PROVIDER_URL must be an https URL')
+})
+
+test('a Zipwhip server needs its key', () => {
+  expect(problemsOf({ CALLHALF_ZIPWHIP_PROVIDER_URL: 'http://127.0.0.1:8081/api/20140925' })).toEqual([
+    'CALLHALF_ZIPWHIP_PROVIDER_KEY must be set, too: a Zipwhip server needs its URL and the key for it',
+  ])
+})
+
 test('a database behind a unix socket can be named', () => {
   const url = 'postgres://callhalf@/callhalf?host=/var/run/postgresql'
   expect(readConfig({ DATABASE_URL: url }).secrets.databaseUrl).toBe(url)
@@ -144,12 +190,14 @@ test('a printed configuration shows no secret', () => {
     CALLHALF_SECRET_KEY: SECRET_KEY,
     REDIS_URL: 'redis://:red-password@redis.example.net',
     DATABASE_URL: 'postgres://u:sql-password@db.example.net/callhalf',
+    CALLHALF_ZIPWHIP_PROVIDER_URL: 'https://provision.example.net/api/20140925',
+    CALLHALF_ZIPWHIP_PROVIDER_KEY: 'zipwhip-key',
   })
   const printed =
     JSON.stringify(config) +
     inspect(config, { depth: 9, showHidden: true }) +
     JSON.stringify(Object.assign({}, config.secrets))
   expect(printed).toContain('[redacted]')
-  for (const secret of ['an-admin-key', SECRET_KEY, 'red-password', 'sql-password'])
+  for (const secret of ['an-admin-key', SECRET_KEY, 'red-password', 'sql-password', 'zipwhip-key'])
     expect(printed).not.toContain(secret)
 })

@@ -14,6 +14,9 @@ problem details (RFC 9457) as the body of every error.
 The provisioning operations have the methods, paths and statuses of the Zilkr Provisioning API document, which
 has nothing else: all fields, errors, pages and headers of them are ours. They take a provisioning key.
 
+The Zipwhip operations have the paths, parameters and answers of Zipwhip's document "Provision Phone Numbers", errors
+in its envelope included; what of them is ours is in their descriptions and in the provisioning guide.
+
 App routes take \`Authorization: Bearer <api key>\`, admin routes the admin key, which app routes accept
 too. An app sees its own subscribers only; anything else does not exist for it (404). Ids in paths are
 percent-encoded. Bodies are JSON of at most 64 kB (256 kB for a webhook's settings), and unknown fields
