@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import * as v from 'valibot'
+import { failureOf } from '../../test/support/failure-of.ts'
 import { describe, expect, it } from 'vitest'
 import { isGatewayError } from './errors.ts'
 import { parseInput } from './parse-input.ts'
@@ -52,5 +53,23 @@ describe('parseInput', () => {
         expect(JSON.stringify(errorsOf(input))).not.toContain('hunter2')
       }),
     )
+  })
+})
+
+it.each([
+  [[], ''],
+  [{ filter: [] }, 'filter'],
+  [{ labels: [] }, 'labels'],
+  [{ items: [{ at: {} }, { at: [] }] }, 'items.1.at'],
+  [[{ filter: {} }], ''],
+])('a list is not taken for an object whose names are all optional: %j', (input, field) => {
+  const nested = v.object({
+    filter: v.optional(v.strictObject({ city: v.optional(v.string()) })),
+    labels: v.optional(v.pipe(v.record(v.string(), v.string()), v.description('yours'))),
+    items: v.optional(v.array(v.object({ at: v.optional(v.object({})) }))),
+  })
+  expect(failureOf(() => parseInput(nested, input))).toMatchObject({
+    code: 'invalid_request',
+    fields: { errors: [{ field, message: 'must be an object' }] },
   })
 })

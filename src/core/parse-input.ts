@@ -17,9 +17,33 @@ export function parseInput<const Schema extends v.GenericSchema>(
   input: unknown,
   prefix = '',
 ): v.InferOutput<Schema> {
+  const lists = listsForObjects(schema, input, prefix === '' ? [] : [prefix])
+  if (lists.length > 0) throw invalidRequest(lists.map((field) => ({ field, message: 'must be an object' })))
   const result = v.safeParse(schema, input)
   if (result.success) return result.output
   throw invalidRequest(result.issues.map((issue) => ({ field: fieldOf(issue, prefix), message: describeIssue(issue) })))
+}
+
+type Nested = v.GenericSchema & {
+  readonly entries?: Readonly<Record<string, v.GenericSchema>>
+  readonly item?: v.GenericSchema
+  readonly wrapped?: v.GenericSchema
+  readonly key?: v.GenericSchema
+}
+
+/** Where a list stands for an object with names, which to valibot it is, too: all of its names would be optional. */
+function listsForObjects(schema: v.GenericSchema, input: unknown, path: readonly string[]): readonly string[] {
+  const { entries, item, wrapped, key }: Nested = schema
+  if (wrapped !== undefined) return listsForObjects(wrapped, input, path)
+  if (Array.isArray(input)) {
+    if (entries !== undefined || key !== undefined) return [path.join('.').slice(0, FIELD_LENGTH_MAX)]
+    if (item === undefined) return []
+    return input.flatMap((value, index) => listsForObjects(item, value, [...path, String(index)]))
+  }
+  if (entries === undefined || typeof input !== 'object' || input === null) return []
+  return Object.entries(entries).flatMap(([name, entry]) =>
+    Object.hasOwn(input, name) ? listsForObjects(entry, Reflect.get(input, name), [...path, name]) : [],
+  )
 }
 
 /** The error for fields that are wrong in a way that no schema can express. */

@@ -115,7 +115,7 @@ export function operationFactory(authenticator: Authenticator): DefineOperation 
       const { caller, scope } = await authorize(authenticator, spec.access, c)
       const params = parseInput(spec.params ?? nothing, pathParams)
       const query = parseInput(spec.query ?? nothing, spec.query === undefined ? {} : textOnly(c.req.query()))
-      const body = spec.body === undefined ? undefined : parseInput(spec.body, notList(await readBody(spec, c)))
+      const body = spec.body === undefined ? undefined : parseInput(spec.body, await readBody(spec, c))
       // Each was parsed by the schema that its type is inferred from; without a schema it has the default type.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
       const input = { params, query, body, caller, scope, c } as Parameters<typeof handle>[0]
@@ -146,9 +146,6 @@ async function readBody(spec: Pick<AnySpec, 'isBodyOptional' | 'bodyBytesMax'>, 
   if (spec.isBodyOptional === true) return {}
   throw new GatewayError('malformed_json', { detail: 'The body is empty.' })
 }
-
-/** To valibot a list is an object, too; every body here is one with names. */
-const notList = (body: unknown): unknown => (Array.isArray(body) ? null : body)
 
 type Authorized = { readonly caller?: Caller; readonly scope?: Scope }
 

@@ -4,6 +4,7 @@ import type { OrderTerms } from '../../provisioning/model/order-terms.ts'
 /** What the engine calls a field, and what an order's body does. */
 const NAMES: Readonly<Record<string, string>> = {
   requested_date: 'requestedDate',
+  requested_foc_date: 'requestedFocDate',
   product_id: 'productId',
   location_id: 'locationId',
   connection_id: 'connectionId',

@@ -37,7 +37,8 @@ export async function checkOrder(
     throw refuse('product_id', 'Nobody provides the product here.')
   }
   await checkPlaces(tx, request)
-  const now = await checkDate(tx, request.requestedDate)
+  const now = await checkDate(tx, 'requested_date', request.requestedDate)
+  if (request.terms.action === 'port') await checkDate(tx, 'requested_foc_date', request.terms.requestedFocDate)
   const price = await readPrice(tx, request, customer.currency)
   return { customer, product, provider, ...price, now }
 }
@@ -157,15 +158,15 @@ function placesOf(terms: OrderTerms): { readonly locationId?: string; readonly c
 }
 
 /** By the database's clock, which is what decides when an order is due. */
-async function checkDate(tx: Queries, requestedDate: number | undefined): Promise<Date> {
-  const date = requestedDate === undefined ? null : new Date(requestedDate)
+async function checkDate(tx: Queries, field: string, requested: number | undefined): Promise<Date> {
+  const date = requested === undefined ? null : new Date(requested)
   const { rows } = await sql<{ now: Date; is_future: boolean | null; is_near: boolean | null }>`
     select now() as now, ${date}::timestamptz > now() as is_future,
       ${date}::timestamptz <= now() + ${sql.raw(AHEAD_MAX)} as is_near`.execute(tx)
   const [row] = rows
   if (row === undefined) throw new GatewayError('internal')
-  if (row.is_future === false) throw refuse('requested_date', 'The date is in the past.')
-  if (row.is_near === false) throw refuse('requested_date', 'The date is more than a year ahead.')
+  if (row.is_future === false) throw refuse(field, 'The date is in the past.')
+  if (row.is_near === false) throw refuse(field, 'The date is more than a year ahead.')
   return row.now
 }
 

@@ -70,6 +70,7 @@ function addCountryRoutes(app: Hono<HttpEnv>, define: DefineOperation, { catalog
         summary: 'Get a list of countries where products are offered',
         description: 'All of them at once, by code.',
         access: 'provisioning',
+        query: v.strictObject({}),
         responses: { 200: { description: 'The countries', schema: v.array(CountrySchema) } },
       },
       async () => ({ status: 200, json: (await catalogue.countries()).map(describeCountry) }),

@@ -10,7 +10,7 @@ export const ProductParams = v.strictObject({ productId: id('The product (prd_â€
 export const OrderProductParams = v.strictObject({ customerId, productId: id('The product that is ordered (prd_â€¦)') })
 export const OrderParams = v.strictObject({ customerId, orderId: id('The order') })
 export const ReservationParams = v.strictObject({ customerId, reservationId: id('The reservation') })
-const countryCode = v.pipe(v.string(), v.maxLength(10), v.description('ISO 3166-1 alpha-2'))
+const countryCode = id('ISO 3166-1 alpha-2')
 export const CountryParams = v.strictObject({ countryCode })
 export const CityParams = v.strictObject({ countryCode, cityId: id('The city') })
 
