@@ -44,6 +44,15 @@ describe.each(STORES)('the administration of provisioning on %s', (store) => {
   })
   afterAll(() => rig.stop())
 
+  const readAudit = async (query: string) =>
+    v.parse(Audit, (await rig.api.admin('GET', `/admin/provisioning/audit?${query}`)).body)
+  /** As somebody with the database's password could. */
+  const tamper = (change: ReturnType<typeof sql>) =>
+    rig.api.database.transaction(async (tx) => {
+      await sql`alter table audit disable trigger user`.execute(tx)
+      await change.execute(tx)
+      await sql`alter table audit enable trigger user`.execute(tx)
+    })
   const admin = (method: string, path: string, body?: unknown) => rig.api.admin(method, path, body)
 
   test('keys are shown once, listed without themselves, and of no use once revoked', async () => {
@@ -266,29 +275,20 @@ describe.each(STORES)('the administration of provisioning on %s', (store) => {
   })
 
   test('the audit trail tells who did what, in pages, and that it is intact', async () => {
-    const read = async (query: string) =>
-      v.parse(Audit, (await admin('GET', `/admin/provisioning/audit?${query}`)).body)
-    const first = await read(`chain=${customerId}&limit=3`)
+    const first = await readAudit(`chain=${customerId}&limit=3`)
     expect(first).toMatchObject({ isIntact: true, cursor: '3' })
     expect(first.entries[0]).toMatchObject({ seq: 1, entity: 'customer', action: 'create' })
     expect(first.entries[0]?.actor).toMatch(/^key:pky_/)
-    const second = await read(`chain=${customerId}&limit=3&cursor=3`)
+    const second = await readAudit(`chain=${customerId}&limit=3&cursor=3`)
     expect(second.entries[0]?.seq).toBe(4)
-    const seen = await read('chain=installation&limit=200')
+    const seen = await readAudit('chain=installation&limit=200')
     expect(seen.entries.map(({ entity, action }) => `${entity} ${action}`)).toContain('product put')
-    expect(await read('chain=nobody')).toMatchObject({ entries: [], length: 0, isIntact: true })
+    expect(await readAudit('chain=nobody')).toMatchObject({ entries: [], length: 0, isIntact: true })
   })
 
   test('an entry that was changed behind its back, or taken from the end, is told', async () => {
-    const read = async () =>
-      v.parse(Audit, (await admin('GET', `/admin/provisioning/audit?chain=${customerId}&limit=1`)).body)
+    const read = () => readAudit(`chain=${customerId}&limit=1`)
     const { length } = await read()
-    const tamper = (change: ReturnType<typeof sql>) =>
-      rig.api.database.transaction(async (tx) => {
-        await sql`alter table audit disable trigger user`.execute(tx)
-        await change.execute(tx)
-        await sql`alter table audit enable trigger user`.execute(tx)
-      })
     await tamper(sql`delete from audit where chain = ${customerId} and seq = ${length}`)
     expect(await read()).toMatchObject({ isIntact: false, brokenAt: length })
     await tamper(sql`update audit set actor = 'nobody' where chain = ${customerId} and seq = 2`)

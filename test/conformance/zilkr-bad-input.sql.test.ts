@@ -47,6 +47,14 @@ const outcomeOf = ({ body }: ApiResponse) => {
   return { status, code, fields: errors.map(({ field }) => field) }
 }
 
+const fill = (path: string, ids: Record<string, string>) =>
+  path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(ids[name] ?? ''))
+/** Of a product in service the path has the same name as of one in the catalogue. */
+const namesIn = (path: string, ids: Record<string, string>) =>
+  path === '/customers/{customerId}/products/{productId}' ? { ...ids, productId: ids['serviceId'] ?? '' } : ids
+const refused = (...fields: readonly string[]) => ({ status: 422, code: 'order_refused', fields })
+const invalid = (...fields: readonly string[]) => ({ status: 400, code: 'invalid_request', fields })
+
 test('every operation that takes a body has a valid one here', () => {
   const taking = OPERATIONS.filter(({ method }) => method === 'POST' || method === 'PUT')
   expect(WITH_BODY.map(({ operationId }) => operationId)).toEqual(taking.map(({ operationId }) => operationId))
@@ -90,11 +98,6 @@ describe.each(STORES)('bad input to the Zilkr API on %s', (store) => {
   afterAll(() => rig.stop())
 
   const dump = () => dumpProvisioning(rig.api.database)
-  const fill = (path: string, ids: Record<string, string>) =>
-    path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(ids[name] ?? ''))
-  /** Of a product in service the path has the same name as of one in the catalogue. */
-  const namesIn = (path: string, ids: Record<string, string>) =>
-    path === '/customers/{customerId}/products/{productId}' ? { ...ids, productId: ids['serviceId'] ?? '' } : ids
 
   test.each(WITH_BODY)('$operationId: whatever its schema forbids is named, and nothing is changed', async (known) => {
     const { operationId, method } = known
@@ -202,8 +205,6 @@ describe.each(STORES)('bad input to the Zilkr API on %s', (store) => {
     readonly ids?: Record<string, string>
     readonly outcome: { readonly status: number; readonly code: string; readonly fields?: readonly string[] }
   }
-  const refused = (...fields: readonly string[]) => ({ status: 422, code: 'order_refused', fields })
-  const invalid = (...fields: readonly string[]) => ({ status: 400, code: 'invalid_request', fields })
   const cases: readonly Case[] = [
     ...['+0123456789', '2125550101', '+1 212 555 0101', '+1', `+${'1'.repeat(16)}`].map((number) => ({
       what: `the number ${number}`,

@@ -20,7 +20,7 @@ export function undocumentedFields(document: OpenAPIV3_1.Document, schema: Schem
 }
 
 /** The schema itself, where there is a reference to a component. */
-function resolve(document: OpenAPIV3_1.Document, schema: Schema): OpenAPIV3_1.SchemaObject {
+export function resolve(document: OpenAPIV3_1.Document, schema: Schema): OpenAPIV3_1.SchemaObject {
   if (!('$ref' in schema)) return schema
   const name = schema.$ref.split('/').at(-1) ?? ''
   const found = document.components?.schemas?.[name]
