@@ -10,20 +10,22 @@ import type {
 } from '../../src/provisioning/model/provider.ts'
 
 /** What befalls one call; without one it goes as it should. */
-export type Fault =
-  | 'throttle'
-  | 'refuse'
-  | 'timeout before it is carried out'
-  | 'timeout after it is carried out'
-  | 'no answer at all'
-  | 'adapter throws'
-  | 'accepted'
-  | 'pending'
-  | 'some rejected'
-  | 'rejected, and done later'
-  | 'told twice'
-  | 'part of the answer missing'
-  | 'cancellation refused'
+export const FAULTS = [
+  'throttle',
+  'refuse',
+  'timeout before it is carried out',
+  'timeout after it is carried out',
+  'no answer at all',
+  'adapter throws',
+  'accepted',
+  'pending',
+  'some rejected',
+  'rejected, and done later',
+  'told twice',
+  'part of the answer missing',
+  'cancellation refused',
+] as const
+export type Fault = (typeof FAULTS)[number]
 
 export type Callback = { readonly ref: string; readonly lines: readonly LineOutcome[] }
 
@@ -77,14 +79,13 @@ export class ScriptedProvider implements NumberProvider {
     for (const happen of this.#delayed.splice(0)) this.callbacks.push(happen())
   }
 
-  /** Whether the request was carried out, as an operator would hear it on the telephone. */
-  hasDone(key: string): boolean {
-    return [...(this.#books.get(key)?.outcomes.values() ?? [])].some((outcome) => outcome.kind === 'done')
-  }
-
-  /** Whether the carrier has the request at all. */
-  knows(key: string): boolean {
-    return this.#books.has(key)
+  /** Brings a request to its end and says what that was, as an operator hears it on the telephone. */
+  conclude(key: string): readonly LineOutcome[] | undefined {
+    const book = this.#books.get(key)
+    for (const line of book?.request.lines ?? []) {
+      if (book !== undefined && !book.outcomes.has(line.e164)) this.#carryOut(book, line)
+    }
+    return book === undefined ? undefined : [...book.outcomes.values()]
   }
 
   async execute(request: ProviderRequest, context: ProviderContext): Promise<ProviderResult> {

@@ -27,6 +27,8 @@ export async function cancelOrder(
     .select(['fulfilment_id', 'state', 'provider_ref'])
     .where('order_id', '=', orderId)
     .where('is_compensation', '=', false)
+    .where(sql<boolean>`exists (select from order_items i where i.fulfilment_id = fulfilments.fulfilment_id
+      and i.state not in ('completed', 'failed', 'cancelled'))`)
     .where((where) =>
       where.or([
         where('state', 'in', ['sent', 'accepted']),

@@ -8,6 +8,7 @@ import { appendHistory } from '../store/order-rows.ts'
 import { lockOrder, type LockedOrder } from './locked-order.ts'
 import { advanceOrder, cancelUnsent, FINISHED, type EngineSettings } from './order-progress.ts'
 import { applyLines } from './outcomes.ts'
+import { recheckLater } from './rechecking.ts'
 import { stickFulfilment, type ProviderCall, type Stuck } from './provider-call.ts'
 
 const POLL_MIN_MS = 100
@@ -15,6 +16,8 @@ const POLL_MAX_MS = 3_600_000
 /** For lines that wait for somebody else. */
 const PENDING_POLL_MS = 30_000
 const REASON_MAX = 500
+/** For something that nothing waits for. */
+const RECHECK_ATTEMPTS_MAX = 5
 
 export type Answered = {
   readonly claim: Claim
@@ -82,6 +85,7 @@ const clampPoll = (ms: number): number => Math.min(Math.max(ms, POLL_MIN_MS), PO
 /** It never arrived: sent again at once, or given up if the customer wants no more of it. */
 async function applyNothingFound(tx: Queries, step: Step): Promise<Stuck | undefined> {
   const { order, fulfilment, settings } = step
+  if (fulfilment.rechecks > 0) return recheckLater(tx, fulfilment)
   if (step.call.origin === 'accepted') {
     return applyFailure(tx, step, { state: 'accepted', reason: 'the provider does not know it any more' })
   }
@@ -89,7 +93,8 @@ async function applyNothingFound(tx: Queries, step: Step): Promise<Stuck | undef
   if (!fulfilment.is_cancel_requested) return undefined
   await cancelUnsent(tx, order)
   await advanceOrder(tx, order, { settings })
-  return undefined
+  // It may still be on its way there.
+  return recheckLater(tx, fulfilment)
 }
 
 async function applyLinesOf(
@@ -102,7 +107,10 @@ async function applyLinesOf(
   const knownRef = ref ?? call.ref
   const refusal = fulfilment.is_compensation ? lines.find((line) => line.kind === 'rejected') : undefined
   if (waiting.length > 0 && refusal?.kind === 'rejected') {
+    // What could not be undone may turn out to be undone after all; until then it is asked after.
     const reason = `what was done could not be undone: ${refusal.code}: ${refusal.message}`
+    await setFulfilment(tx, fulfilment.fulfilment_id, { provider_ref: knownRef ?? null })
+    if (knownRef !== undefined) return applyFailure(tx, step, { state: 'accepted', reason })
     return stickFulfilment(tx, { order, fulfilment, origin: 'due', settings, reason })
   }
   if (waiting.length > 0 && !isPending(waiting, lines)) {
@@ -118,6 +126,9 @@ async function applyLinesOf(
       ? { ...FINISHED, provider_ref: knownRef ?? null, last_error: null, leased_until: null }
       : { ...ACCEPTED, provider_ref: knownRef ?? null, dueInMs: PENDING_POLL_MS },
   )
+  const isDoubtful = !fulfilment.is_compensation && lines.some((line) => line.kind === 'rejected')
+  if (waiting.length === 0 && isDoubtful && knownRef !== undefined)
+    await recheckLater(tx, { ...fulfilment, provider_ref: knownRef })
   await advanceOrder(tx, order, { settings })
   return undefined
 }
@@ -135,6 +146,7 @@ async function applyRefusal(
 ): Promise<Stuck | undefined> {
   const { order, fulfilment, call, settings } = step
   if (call.kind === 'cancel') return continueUncancelled(tx, step, refusal)
+  if (fulfilment.rechecks > 0) return recheckLater(tx, fulfilment)
   if (fulfilment.is_compensation) {
     const reason = `what was done could not be undone: ${refusal.code}: ${refusal.message}`
     return stickFulfilment(tx, { order, fulfilment, origin: 'due', settings, reason })
@@ -176,6 +188,8 @@ async function applyFailure(
 ): Promise<Stuck | undefined> {
   const { order, fulfilment, settings, call } = step
   const reason = failure.reason.slice(0, REASON_MAX)
+  // Nothing waits for it.
+  if (fulfilment.rechecks > 0 && call.attempt >= RECHECK_ATTEMPTS_MAX) return recheckLater(tx, fulfilment)
   if (call.attempt >= step.attemptsMax) {
     return stickFulfilment(tx, { order, fulfilment, origin: failure.state, settings, reason })
   }

@@ -55,12 +55,17 @@ export async function prepareCall(
     throw new GatewayError('internal', { cause: new Error(`no provider ${fulfilment.provider}`) })
   }
   const items = await itemsOf(tx, fulfilment.fulfilment_id)
-  if (!fulfilment.is_compensation && items.every((item) => isFinalItem(item.state))) {
+  const isOver = !fulfilment.is_compensation && items.every((item) => isFinalItem(item.state))
+  if (items.length === 0 || (isOver && fulfilment.rechecks === 0)) {
     await setFulfilment(tx, fulfilment.fulfilment_id, FINISHED)
     return { kind: 'none' }
   }
   const origin = originOf(fulfilment)
   const kind = chooseCall(fulfilment, provider.capabilities)
+  if (kind === undefined && isOver) {
+    await setFulfilment(tx, fulfilment.fulfilment_id, FINISHED)
+    return { kind: 'none' }
+  }
   if (kind === undefined) {
     const reason = 'the provider cannot tell whether it was carried out'
     return { kind: 'stuck', stuck: await stickFulfilment(tx, { order, fulfilment, origin, settings, reason }) }

@@ -4,6 +4,7 @@ import { setFulfilment } from '../store/fulfilments.ts'
 import { lockOrder } from './locked-order.ts'
 import { advanceOrder, FINISHED, type EngineSettings } from './order-progress.ts'
 import { applyLines } from './outcomes.ts'
+import { recheckLater } from './rechecking.ts'
 
 /** Applies what a provider told of its own accord; resolves with whether it is about a fulfilment of ours. */
 export async function applyReport(
@@ -31,8 +32,10 @@ export async function applyReport(
     .where('fulfilment_id', '=', named.fulfilment_id)
     .executeTakeFirstOrThrow()
   const waiting = await applyLines(tx, { order, fulfilment, lines, settings })
-  if (fulfilment.state !== 'done' && waiting.length === 0) {
+  if (fulfilment.state !== 'done' && fulfilment.rechecks === 0 && waiting.length === 0) {
     await setFulfilment(tx, fulfilment.fulfilment_id, { ...FINISHED, last_error: null, leased_until: null })
+    const isDoubtful = !fulfilment.is_compensation && lines.some((line) => line.kind === 'rejected')
+    if (isDoubtful && fulfilment.provider_ref !== null) await recheckLater(tx, fulfilment)
   }
   await advanceOrder(tx, order, { settings })
   return true

@@ -49,7 +49,14 @@ export const itemsOf = (tx: Queries, fulfilmentId: string): Promise<ItemRow[]> =
 export type FulfilmentChange = Partial<
   Pick<
     FulfilmentRow,
-    'state' | 'resume_state' | 'provider_ref' | 'is_cancel_requested' | 'attempts' | 'last_error' | 'leased_until'
+    | 'state'
+    | 'resume_state'
+    | 'provider_ref'
+    | 'is_cancel_requested'
+    | 'attempts'
+    | 'rechecks'
+    | 'last_error'
+    | 'leased_until'
   >
 > & {
   /** Milliseconds from now on; undefined leaves it, null: never. */

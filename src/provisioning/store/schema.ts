@@ -212,6 +212,7 @@ export type ProvisioningSchema = {
     provider_ref: string | null
     is_cancel_requested: Generated<boolean>
     attempts: Generated<number>
+    rechecks: Generated<number>
     last_error: string | null
     due_at: Date | null
     lease_token: Generated<number>

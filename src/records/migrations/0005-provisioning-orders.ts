@@ -43,6 +43,7 @@ create table fulfilments (
   provider_ref text,
   is_cancel_requested boolean not null default false,
   attempts integer not null default 0,
+  rechecks integer not null default 0,
   last_error text,
   due_at timestamptz,
   lease_token bigint not null default 0,
