@@ -91,7 +91,7 @@ export class ScriptedProvider implements NumberProvider {
   async execute(request: ProviderRequest, context: ProviderContext): Promise<ProviderResult> {
     await context.record({ isResponse: false, content: `${request.action} ${request.lines.length}` })
     const known = this.#books.get(request.idempotencyKey)
-    if (known !== undefined && this.capabilities.isIdempotent) return this.#answer(known)
+    if (known !== undefined && this.capabilities.isIdempotent) return this.#repeat(known)
     if (known !== undefined) this.violations.push(`${request.idempotencyKey} was sent twice`)
     const fault = this.#next()
     if (fault === 'throttle') return { kind: 'retry', reason: 'too many requests', afterMs: 50 }
@@ -161,6 +161,14 @@ export class ScriptedProvider implements NumberProvider {
     if (fault === 'timeout after it is carried out') return { kind: 'unknown', reason: 'connection reset' }
     if (fault === 'adapter throws') throw new Error('a mistake of the adapter')
     if (fault === 'no answer at all') await delay(60_000, undefined, { signal: context.signal })
+    return this.#answer(book)
+  }
+
+  /** Of a key that is known nothing is carried out, but the answer may be lost, too. */
+  #repeat(book: Book): ProviderResult {
+    const fault = this.#next()
+    if (fault === 'throttle') return { kind: 'retry', reason: 'too many requests', afterMs: 50 }
+    if (fault === 'timeout before it is carried out') return { kind: 'unknown', reason: 'connection reset' }
     return this.#answer(book)
   }
 

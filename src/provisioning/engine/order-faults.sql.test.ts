@@ -1,27 +1,14 @@
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { Mortal } from '../../../test/support/mortal.ts'
-import { checkBooks } from '../../../test/support/order-books.ts'
-import {
-  createEngine,
-  openShop,
-  orderOf,
-  passTime,
-  type Engine,
-  type OrderShop,
-} from '../../../test/support/order-rig.ts'
+import { afterAll, beforeAll, describe, test } from 'vitest'
+import { FaultyOrder, ignoreDeath, type FaultyCarrier } from '../../../test/support/faulty-order.ts'
+import { openShop } from '../../../test/support/order-rig.ts'
 import { startTestProvisioning, type TestProvisioning } from '../../../test/support/provisioning.ts'
 import { STORES } from '../../../test/support/records.ts'
 import { FAULTS, ScriptedProvider } from '../../../test/support/scripted-provider.ts'
-import { isGatewayError } from '../../core/errors.ts'
 import type { OrderTerms } from '../model/order-terms.ts'
-import type { Order } from '../store/orders.ts'
 
 /** PGlite has one connection, so that it gets fewer. */
 const RUNS = { pglite: 80, postgresql: 250 } as const
-/** More rounds than any sequence of faults can take. */
-const ROUNDS_MAX = 80
-const ATTEMPTS_MAX = 4
 
 const sequences = fc.record({
   kind: fc.constantFrom('any', 'range', 'port', 'add'),
@@ -54,7 +41,8 @@ describe.each(STORES)('orders whose carrier and process fail, on %s', (store) =>
         shops += 1
         const start = `+${12_125_550_000 + shops * 100}`
         const shop = await openShop(rig.database, { name: `f${shops}`, start, provider: `scripted-${shops}` })
-        await new Run(rig, shop, sequence).finish(termsOf(sequence, start))
+        const carrier = carrierOf(`scripted-${shops}`, sequence)
+        await new FaultyOrder(rig.database, { shop, carrier, fate: sequence }).finish(termsOf(sequence, start))
       }),
       { numRuns: RUNS[store] },
     )
@@ -75,107 +63,30 @@ function termsOf({ kind, quantity }: Sequence, start: string): OrderTerms {
   }
 }
 
-/** One order and its life. */
-class Run {
-  readonly #rig: TestProvisioning
-  readonly #shop: OrderShop
-  readonly #sequence: Sequence
-  readonly #carrier: ScriptedProvider
-  readonly #lives: number[]
-  #mortal: Mortal
-  #engine: Engine
-
-  constructor(rig: TestProvisioning, shop: OrderShop, sequence: Sequence) {
-    this.#rig = rig
-    this.#shop = shop
-    this.#sequence = sequence
-    const { isIdempotent, canFind, canCancel, batchMax } = sequence
-    this.#carrier = new ScriptedProvider(shop.numbers.replace('prd_f', 'scripted-'), sequence.faults, {
-      isIdempotent,
-      canFind,
-      canCancel,
-      batchMax,
-    })
-    this.#lives = [...sequence.lives]
-    this.#mortal = new Mortal(Number.POSITIVE_INFINITY)
-    this.#engine = this.#nextEngine()
-  }
-
-  async finish(terms: OrderTerms): Promise<void> {
-    const { partialAllowed, cancelIn } = this.#sequence
-    const immortal = createEngine(this.#rig.database, this.#carrier)
-    const { orderId } = await immortal.ordering.place(orderOf(this.#shop, terms, { partialAllowed }))
-    for (let round = 0; round < ROUNDS_MAX; round += 1) {
-      if (this.#mortal.isDead) this.#engine = this.#nextEngine()
-      if (round === cancelIn) await this.#cancel(orderId)
-      await passTime(this.#rig.database, orderId)
-      const worked = await this.#engine.fulfiller.runDue().catch(() => 1)
-      const told = await this.#tell(round > 3)
-      const order = await immortal.orders.find(this.#shop.customerId, orderId)
-      const resumed = worked === 0 && (await this.#resume(immortal, orderId))
-      if (worked === 0 && !told && !resumed && order.completedAt !== undefined) {
-        return this.#check(order)
+/** The scripted carrier: what happens later there happens from the fifth round on. */
+function carrierOf(shop: string, sequence: Sequence): FaultyCarrier {
+  const { isIdempotent, canFind, canCancel, batchMax } = sequence
+  const carrier = new ScriptedProvider(shop, sequence.faults, { isIdempotent, canFind, canCancel, batchMax })
+  return {
+    provider: carrier,
+    violations: carrier.violations,
+    passTime: (round) => {
+      if (round > 3) carrier.catchUp()
+      return Promise.resolve()
+    },
+    async tell({ fulfiller }) {
+      const callbacks = carrier.callbacks.splice(0)
+      for (const { ref, lines } of callbacks) {
+        for (let times = sequence.tellsTwice ? 2 : 1; times > 0; times -= 1) {
+          await fulfiller.report(carrier.id, ref, lines).catch(ignoreDeath)
+        }
       }
-    }
-    throw new Error('the order never comes to rest')
+      return callbacks.length > 0
+    },
+    conclude: (key) => {
+      carrier.catchUp()
+      return Promise.resolve(carrier.conclude(key))
+    },
+    lines: () => Promise.resolve([...carrier.lines.keys()]),
   }
-
-  async #check(order: Order): Promise<void> {
-    expect(this.#carrier.violations).toEqual([])
-    await checkBooks(this.#rig.database, { order, lines: [...this.#carrier.lines.keys()] })
-  }
-
-  #nextEngine(): Engine {
-    this.#mortal = new Mortal(this.#lives.shift() ?? Number.POSITIVE_INFINITY)
-    return createEngine(this.#mortal.database(this.#rig.database), this.#mortal.provider(this.#carrier), {
-      callTimeoutMs: 150,
-      attemptsMax: ATTEMPTS_MAX,
-    })
-  }
-
-  /** A process that dies loses what it was told. */
-  async #tell(hasTimePassed: boolean): Promise<boolean> {
-    if (hasTimePassed) this.#carrier.catchUp()
-    const callbacks = this.#carrier.callbacks.splice(0)
-    for (const { ref, lines } of callbacks) {
-      for (let times = this.#sequence.tellsTwice ? 2 : 1; times > 0; times -= 1) {
-        await this.#engine.fulfiller.report(this.#carrier.id, ref, lines).catch(ignoreDeath)
-      }
-    }
-    return callbacks.length > 0
-  }
-
-  async #cancel(orderId: string): Promise<void> {
-    const ref = { customerId: this.#shop.customerId, orderId, actor: 'key:test' }
-    await this.#engine.ordering.cancel(ref).catch((error: unknown) => {
-      if (!isGatewayError(error, 'order_not_cancellable', 'store_unavailable')) throw error
-    })
-  }
-
-  /** An operator telephones the carrier and does what is right; false: nothing waits for one. */
-  async #resume({ ordering, fulfiller }: Engine, orderId: string): Promise<boolean> {
-    const stuck = await this.#rig.database.query((db) =>
-      db
-        .selectFrom('fulfilments')
-        .select(['fulfilment_id', 'is_compensation'])
-        .where('order_id', '=', orderId)
-        .where('state', '=', 'stuck')
-        .execute(),
-    )
-    if (stuck.length === 0) return false
-    this.#carrier.catchUp()
-    for (const { fulfilment_id: key } of stuck) {
-      const outcomes = this.#carrier.conclude(key)
-      if (outcomes !== undefined) await fulfiller.report(this.#carrier.id, key, outcomes)
-    }
-    // What has not been settled by that was never carried out.
-    await ordering.resume({ orderId, actor: 'admin', resumption: 'repeat' }).catch((error: unknown) => {
-      if (!isGatewayError(error, 'order_not_held')) throw error
-    })
-    return true
-  }
-}
-
-const ignoreDeath = (error: unknown): void => {
-  if (!isGatewayError(error, 'store_unavailable')) throw error
 }

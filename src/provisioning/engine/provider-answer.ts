@@ -47,6 +47,8 @@ export async function applyAnswer(tx: Queries, answered: Answered): Promise<Stuc
       await setFulfilment(tx, fulfilment.fulfilment_id, {
         ...ACCEPTED,
         provider_ref: result.ref,
+        // What nobody wants any more turns out to be under way.
+        ...(fulfilment.rechecks > 0 && { is_cancel_requested: canCancel(step) }),
         // A cancellation that was asked for meanwhile goes there at once.
         dueInMs: fulfilment.is_cancel_requested && answered.call.kind !== 'cancel' ? 0 : clampPoll(result.pollAfterMs),
       })
@@ -126,12 +128,27 @@ async function applyLinesOf(
       ? { ...FINISHED, provider_ref: knownRef ?? null, last_error: null, leased_until: null }
       : { ...ACCEPTED, provider_ref: knownRef ?? null, dueInMs: PENDING_POLL_MS },
   )
-  const isDoubtful = !fulfilment.is_compensation && lines.some((line) => line.kind === 'rejected')
-  if (waiting.length === 0 && isDoubtful && knownRef !== undefined)
+  const isOver = waiting.length === 0 && !fulfilment.is_compensation
+  const has = (kind: LineOutcome['kind']) => lines.some((line) => line.kind === kind)
+  if (isOver && has('pending')) await abandonStray(tx, step, knownRef)
+  else if (isOver && has('rejected') && knownRef !== undefined)
     await recheckLater(tx, { ...fulfilment, provider_ref: knownRef })
   await advanceOrder(tx, order, { settings })
   return undefined
 }
+
+/** What was given up turns out to be under way: it is abandoned, or awaited and undone. */
+async function abandonStray(tx: Queries, step: Step, ref: string | undefined): Promise<void> {
+  await setFulfilment(tx, step.fulfilment.fulfilment_id, {
+    ...ACCEPTED,
+    provider_ref: ref ?? null,
+    rechecks: Math.max(1, step.fulfilment.rechecks),
+    is_cancel_requested: canCancel(step) && step.call.kind !== 'cancel',
+    dueInMs: PENDING_POLL_MS,
+  })
+}
+
+const canCancel = ({ call }: Step): boolean => call.provider.capabilities.canCancel
 
 /** Whether the provider said of each number that waits that it does. */
 function isPending(waiting: readonly ItemRow[], lines: readonly LineOutcome[]): boolean {
@@ -167,6 +184,11 @@ async function continueUncancelled(
   { order, fulfilment, settings }: Step,
   refusal: { readonly code: string; readonly message: string },
 ): Promise<undefined> {
+  if (fulfilment.rechecks > 0) {
+    const later = { ...ACCEPTED, is_cancel_requested: false, dueInMs: PENDING_POLL_MS }
+    await setFulfilment(tx, fulfilment.fulfilment_id, later)
+    return
+  }
   await setFulfilment(tx, fulfilment.fulfilment_id, { ...ACCEPTED, is_cancel_requested: false, dueInMs: POLL_MIN_MS })
   const text = `the provider does not cancel: ${refusal.code}: ${refusal.message}`
   await appendHistory(tx, order.order_id, [{ kind: 'note', text }])
