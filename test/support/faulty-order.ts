@@ -1,4 +1,3 @@
-import { expect } from 'vitest'
 import { isGatewayError } from '../../src/core/errors.ts'
 import type { OrderTerms } from '../../src/provisioning/model/order-terms.ts'
 import type { LineOutcome, NumberProvider } from '../../src/provisioning/model/provider.ts'
@@ -73,8 +72,8 @@ export class FaultyOrder {
       const resumed = worked === 0 && (await this.#resume(immortal, orderId))
       const order = await immortal.orders.find(this.#shop.customerId, orderId)
       if (worked > 0 || told || resumed || order.completedAt === undefined) continue
-      expect(this.#carrier.violations).toEqual([])
-      await checkBooks(this.#database, { order, lines: await this.#carrier.lines() })
+      const { violations } = this.#carrier
+      await checkBooks(this.#database, { order, violations, lines: await this.#carrier.lines() })
       return order
     }
     throw new Error('the order never comes to rest')

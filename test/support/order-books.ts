@@ -11,8 +11,13 @@ const FINAL = ['completed', 'partial', 'failed', 'cancelled']
  */
 export async function checkBooks(
   database: ProvisioningDatabase,
-  { order, lines }: { readonly order: Order; readonly lines: readonly string[] },
+  {
+    order,
+    lines,
+    violations,
+  }: { readonly order: Order; readonly lines: readonly string[]; readonly violations: readonly string[] },
 ): Promise<void> {
+  expect(violations).toEqual([])
   const { orderId } = order
   const column = async (statement: ReturnType<typeof sql<{ value: string }>>) => {
     const { rows } = await database.query((db) => statement.execute(db))

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createEngine, openShop, orderOf, workOff, type OrderShop } from '../../../test/support/order-rig.ts'
+import { createEngine, openShop, orderOf, passTime, workOff, type OrderShop } from '../../../test/support/order-rig.ts'
 import { startTestProvisioning, type TestProvisioning } from '../../../test/support/provisioning.ts'
 import { STORES } from '../../../test/support/records.ts'
 import { ScriptedProvider, type Fault } from '../../../test/support/scripted-provider.ts'
@@ -282,6 +282,23 @@ describe.each(STORES)('an order on %s', (store) => {
     await stubborn.fulfiller.runDue()
     await stubborn.ordering.cancel({ ...ref, customerId: stubborn.shop.customerId, orderId: kept.orderId })
     expect(await stubborn.finish(kept.orderId)).toMatchObject({ state: 'completed', quantityFulfilled: 3 })
+  })
+
+  test('that may have been carried out is not taken for unsent because its repetition is throttled', async () => {
+    const { shop, provider, place, finish, fulfiller, ordering } = await open(
+      ['timeout after it is carried out', 'throttle'],
+      { batchMax: 3, canFind: false },
+    )
+    const placed = await place(three)
+    await fulfiller.runDue()
+    await passTime(rig.database, placed.orderId)
+    await fulfiller.runDue()
+    expect(provider.calls).toBe(2)
+    const ref = { customerId: shop.customerId, orderId: placed.orderId, actor: 'key:test' }
+    expect(await ordering.cancel(ref)).toMatchObject({ state: 'assessingCancellation' })
+    expect(await finish(placed.orderId)).toMatchObject({ state: 'completed', quantityFulfilled: 3 })
+    expect(provider.lines.size).toBe(3)
+    expect(await statesOf(shop)).toEqual(['in_service', 'in_service', 'in_service'])
   })
 
   test('at a provider that cannot cancel is refused to be cancelled, and nothing changes', async () => {
