@@ -3,7 +3,7 @@ import { isFinalItem, itemMayBecome, standsAlone, PROVIDER_ACTION_OF } from '../
 import type { LineOutcome } from '../model/provider.ts'
 import type { Queries } from '../store/database.ts'
 import { itemsOf, type FulfilmentRow, type ItemRow } from '../store/fulfilments.ts'
-import { appendHistory, completeItems, setItems } from '../store/order-rows.ts'
+import { appendHistory, completeItems, markUndone, setItems } from '../store/order-rows.ts'
 import type { LockedOrder } from './locked-order.ts'
 import { addCompensation, loseItems, type EngineSettings } from './order-progress.ts'
 import { takeEffect } from './service-effects.ts'
@@ -98,22 +98,24 @@ async function undoLate(
   await addCompensation(tx, order, { items, settings, state: undefined })
 }
 
-/** Marks items whose line was ended again; those that were given up before it turned out to exist have no such mark. */
 const COMPENSATED = { code: 'compensated', message: 'given back, because not all numbers could be done' }
 
 async function applyUndone(tx: Queries, matched: Matched): Promise<readonly ItemRow[]> {
   const { order, items } = matched
-  const undone = linesOf(matched, 'done').map(({ item }) => item)
-  await loseItems(tx, order, { items: undone.filter(isUndoing), state: 'cancelled', error: COMPENSATED })
+  const undone = linesOf(matched, 'done').flatMap(({ item }) => (awaitsUndoing(item) ? [item] : []))
+  // Of an item that is final already a late success was undone.
+  const given = undone.filter((item) => !isFinalItem(item.state))
+  await loseItems(tx, order, { items: given, state: 'cancelled', error: COMPENSATED })
+  await markUndone(
+    tx,
+    undone.map((item) => item.item_id),
+  )
   const answered = new Set(undone.map((item) => item.item_id))
   return items.filter((item) => !answered.has(item.item_id) && awaitsUndoing(item))
 }
 
-/** Whether the line of an item in a compensating fulfilment is still there. */
-export const awaitsUndoing = (item: ItemRow): boolean => isUndoing(item) || item.error_code !== COMPENSATED.code
-
-/** Whether the order waits for it. A late success of an item that is final is undone without that. */
-const isUndoing = (item: ItemRow): boolean => item.state === 'compensating' || item.state === 'held'
+/** Whether what was done for an item of a compensating fulfilment is still there. */
+export const awaitsUndoing = (item: ItemRow): boolean => item.undone_at === null
 
 function linesOf<Kind extends LineOutcome['kind']>(
   { items, lines }: Matched,

@@ -128,13 +128,18 @@ async function applyLinesOf(
       ? { ...FINISHED, provider_ref: knownRef ?? null, last_error: null, leased_until: null }
       : { ...ACCEPTED, provider_ref: knownRef ?? null, dueInMs: PENDING_POLL_MS },
   )
-  const isOver = waiting.length === 0 && !fulfilment.is_compensation
-  const has = (kind: LineOutcome['kind']) => lines.some((line) => line.kind === kind)
-  if (isOver && has('pending')) await abandonStray(tx, step, knownRef)
-  else if (isOver && has('rejected') && knownRef !== undefined)
-    await recheckLater(tx, { ...fulfilment, provider_ref: knownRef })
+  if (waiting.length === 0 && !fulfilment.is_compensation && (await hasGivenUp(tx, fulfilment))) {
+    if (lines.some((line) => line.kind === 'pending')) await abandonStray(tx, step, knownRef)
+    else if (knownRef !== undefined) await recheckLater(tx, { ...fulfilment, provider_ref: knownRef })
+  }
   await advanceOrder(tx, order, { settings })
   return undefined
+}
+
+/** Whether there are items of which the provider may still turn out to have done something. */
+async function hasGivenUp(tx: Queries, fulfilment: FulfilmentRow): Promise<boolean> {
+  const items = await itemsOf(tx, fulfilment.fulfilment_id)
+  return items.some((item) => item.state !== 'completed')
 }
 
 /** What was given up turns out to be under way: it is abandoned, or awaited and undone. */

@@ -50,6 +50,16 @@ export async function completeItems(
     where order_items.item_id = done.item_id`.execute(tx)
 }
 
+/** Items for which the provider has undone what it did. */
+export async function markUndone(tx: Queries, itemIds: readonly string[]): Promise<void> {
+  if (itemIds.length === 0) return
+  await tx
+    .updateTable('order_items')
+    .set({ undone_at: sql<Date>`now()` })
+    .where(sql<boolean>`item_id = any(${[...itemIds]}::text[])`)
+    .execute()
+}
+
 /** Appends to what `Orders.history` tells. */
 export async function appendHistory(
   tx: Queries,

@@ -235,6 +235,7 @@ export type ProvisioningSchema = {
     monthly_price: Decimal
     error_code: string | null
     error_message: string | null
+    undone_at: Date | null
     updated_at: DefaultNow
   }
   readonly order_history: {

@@ -74,6 +74,7 @@ create table order_items (
   monthly_price numeric(19,6) not null,
   error_code text,
   error_message text,
+  undone_at timestamptz,
   updated_at timestamptz not null default now()
 );
 create index order_items_of_order on order_items (order_id, e164);
