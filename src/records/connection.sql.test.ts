@@ -70,6 +70,8 @@ describe.each(STORES)('records on %s', (store) => {
       { name: '0001-foundation', applied_at: expect.any(Date) },
       { name: '0002-webhook-delivery', applied_at: expect.any(Date) },
       { name: '0003-subscriber-departures', applied_at: expect.any(Date) },
+      { name: '0004-provisioning', applied_at: expect.any(Date) },
+      { name: '0005-provisioning-orders', applied_at: expect.any(Date) },
     ])
     expect(await opened.records.query((db) => migrate(db, () => 0))).toEqual([])
     expect(await opened.records.query((db) => db.selectFrom('migrations').selectAll().execute())).toEqual(before)
@@ -80,7 +82,9 @@ describe.each(STORES)('records on %s', (store) => {
       { name: '0001-foundation', statements: '' },
       { name: '0002-webhook-delivery', statements: '' },
       { name: '0003-subscriber-departures', statements: '' },
-      { name: '0004-broken', statements: 'create table half (n int);\ncreate table half (n int);\n' },
+      { name: '0004-provisioning', statements: '' },
+      { name: '0005-provisioning-orders', statements: '' },
+      { name: '0006-broken', statements: 'create table half (n int);\ncreate table half (n int);\n' },
     ]
     await expect(opened.records.query((db) => migrate(db, () => 0, broken))).rejects.toMatchObject({ code: 'internal' })
     const { rows } = await opened.records.query((db) => sql`select to_regclass('half') as half`.execute(db))
@@ -184,6 +188,8 @@ describe('records on PostgreSQL', () => {
       { name: '0001-foundation' },
       { name: '0002-webhook-delivery' },
       { name: '0003-subscriber-departures' },
+      { name: '0004-provisioning' },
+      { name: '0005-provisioning-orders' },
     ])
     await Promise.all(all.map((records) => records.stop(deadline())))
   })
