@@ -86,12 +86,16 @@ describe.each(STORES)('the administration of provisioning on %s', (store) => {
     expect(await dumpProvisioning(rig.api.database)).toEqual(before)
   })
 
-  test('a customer that is suspended orders nothing until it is active again', async () => {
+  test('a customer that is suspended orders and reserves nothing until it is active again', async () => {
     const status = `/admin/customers/${customerId}/status`
     const order = () => rig.as(key)('POST', `/customers/${customerId}/orders/${LOCAL}/numbers/any`, { quantity: 1 })
     expect((await admin('PUT', status, { status: 'suspended' })).body).toMatchObject({ status: 'suspended' })
     expect((await order()).body).toMatchObject({ status: 409, code: 'customer_inactive' })
+    const held = { productId: LOCAL, quantity: 1 }
+    const reserve = () => rig.as(key)('POST', `/customers/${customerId}/reservations`, held)
+    expect((await reserve()).body).toMatchObject({ status: 409, code: 'customer_inactive' })
     await admin('PUT', status, { status: 'active' })
+    expect((await reserve()).status).toBe(201)
     expect((await order()).status).toBe(201)
   })
 

@@ -26,13 +26,14 @@ export type HoldResult = {
   readonly held?: Reservation
   /** Numbers that would have been free. */
   readonly found: readonly string[]
-  readonly isCustomer: boolean
+  /** Undefined: there is no such customer. */
+  readonly customerStatus: string | undefined
   /** Whether the customer may hold that many. */
   readonly isAllowed: boolean
 }
 
 type Row = {
-  readonly is_customer: boolean
+  readonly customer_status: string | null
   readonly is_allowed: boolean
   readonly found: readonly string[]
   readonly expires_at: Date | null
@@ -56,9 +57,11 @@ export async function holdNumbers(queries: Queries, hold: Hold): Promise<HoldRes
       : pickFree(matchNumbers({ ...hold.filter, productId: hold.productId }), quantity, isAllowed)
   const { rows } = await sql<Row>`
     with customer as materialized (
-      select customer_id from customers where customer_id = ${customerId} and removed_at is null for no key update),
+      select customer_id, status from customers
+      where customer_id = ${customerId} and removed_at is null for no key update),
     allowed as materialized (
-      select customer_id from customer where live_holds(customer_id) + ${quantity}::integer <= ${HELD_MAX}::integer),
+      select customer_id from customer
+      where status = 'active' and live_holds(customer_id) + ${quantity}::integer <= ${HELD_MAX}::integer),
     ${picked},
     reservation as (
       insert into reservations (reservation_id, customer_id, state, ttl_seconds, expires_at, max_expires_at)
@@ -85,12 +88,12 @@ export async function holdNumbers(queries: Queries, hold: Hold): Promise<HoldRes
         jsonb_build_object('numbers', to_jsonb(array(select e164 from picked)), 'expires_at', expires_at),
         ${correlationId}, 0, '', ''
       from reservation)
-    select exists (select from customer) as is_customer, ${isAllowed} as is_allowed,
+    select (select status from customer) as customer_status, ${isAllowed} as is_allowed,
       array(select e164 from picked) as found, expires_at, max_expires_at, created_at
     from (select) as always left join reservation on true`.execute(queries)
   const [row] = rows
   const found = row?.found.toSorted() ?? []
-  const result = { found, isCustomer: row?.is_customer === true, isAllowed: row?.is_allowed === true }
+  const result = { found, customerStatus: row?.customer_status ?? undefined, isAllowed: row?.is_allowed === true }
   if (row === undefined || row.expires_at === null || row.max_expires_at === null || row.created_at === null)
     return result
   const expiresAt = row.expires_at.getTime()

@@ -59,7 +59,7 @@ export class Reservations {
 
   /**
    * Holds all of the numbers, or none. Rejects with `numbers_unavailable` (of named numbers, with those in question),
-   * `quantity_exceeded` beyond 500 numbers or a customer's 1,000 live holds, `customer_not_found`. One statement.
+   * `quantity_exceeded` beyond 500 numbers or a customer's 1,000 live holds, `customer_not_found`, `customer_inactive`. One statement.
    */
   async create(request: NewReservation, options: ReservationOptions = {}): Promise<Reservation> {
     const { inTransaction } = options
@@ -134,9 +134,10 @@ export class Reservations {
 }
 
 async function reserve(queries: Queries, hold: Hold): Promise<Reservation> {
-  const { held, found, isCustomer, isAllowed } = await holdNumbers(queries, hold)
+  const { held, found, customerStatus, isAllowed } = await holdNumbers(queries, hold)
   if (held !== undefined) return held
-  if (!isCustomer) throw new GatewayError('customer_not_found')
+  if (customerStatus === undefined) throw new GatewayError('customer_not_found')
+  if (customerStatus !== 'active') throw new GatewayError('customer_inactive', { fields: { status: customerStatus } })
   if (!isAllowed) {
     const detail = `A customer holds at most ${HELD_MAX} numbers at the same time.`
     throw new GatewayError('quantity_exceeded', { detail, fields: { maximum: HELD_MAX } })

@@ -80,6 +80,7 @@ function addReservationRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps:
         responses: { 201: { description: 'Held', schema: ReservationSchema } },
         errors: [
           'customer_not_found',
+          'customer_inactive',
           'reservation_not_found',
           'reservation_ended',
           'numbers_unavailable',
