@@ -41,6 +41,13 @@ export class GatewayProgram implements AsyncDisposable {
     return this.#child.exitCode
   }
 
+  /** SIGKILL: no chance to tidy up. Resolves when it is gone. */
+  async kill(): Promise<void> {
+    const exited = once(this.#child, 'exit')
+    this.#child.kill('SIGKILL')
+    await exited
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
   }
