@@ -60,8 +60,9 @@ async function applyNext(
   }
   const next = migrations.find((migration) => !applied.has(migration.name))
   if (next === undefined) return undefined
-  // One statement at a time: a prepared statement, which PGlite always uses, holds only one.
-  for (const statement of next.statements.split(/;\s*\n/).filter((text) => text.trim() !== '')) {
+  // One statement at a time: a prepared statement, which PGlite always uses, holds only one. Each begins at the
+  // beginning of a line; what is inside a function does not.
+  for (const statement of next.statements.split(/;\s*\n(?=\S|$)/).filter((text) => text.trim() !== '')) {
     await sql.raw(statement).execute(transaction)
   }
   await transaction

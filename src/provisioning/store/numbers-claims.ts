@@ -2,7 +2,7 @@ import { sql, type RawBuilder } from 'kysely'
 import type { NumberFilter } from '../model/number-filter.ts'
 import { countryOf, stepNumber } from '../model/number-plan.ts'
 import type { Queries } from './database.ts'
-import { IS_AVAILABLE, IS_LAPSED, matchNumbers } from './number-conditions.ts'
+import { IS_AVAILABLE, IS_LAPSED, matchNumbers, walkFree, type NumberCriteria } from './number-conditions.ts'
 import { findRuns } from './numbers-runs.ts'
 
 /** How often a run is looked for again, when somebody else took a number of it meanwhile. */
@@ -23,8 +23,7 @@ export async function claimAny(
   if (claim.quantity <= 0) return []
   const { consecutive = 1 } = claim.filter
   if (consecutive > 1) return claimRuns(tx, claim)
-  const wanted = matchNumbers({ ...claim.filter, productId: claim.productId })
-  return take(tx, claim, pickFree(wanted, claim.quantity))
+  return take(tx, claim, pickFree({ ...claim.filter, productId: claim.productId }, claim.quantity))
 }
 
 /** Takes `size` numbers that follow one another from `start` on: all of them, or none. */
@@ -123,36 +122,30 @@ async function claimRuns(
   return claimed.toSorted()
 }
 
-/** Rows of numbers that are free now and locked, with the reservation whose lapsed hold is taken over. */
-export type PickedNumbers = RawBuilder<unknown>
+/** Rows of numbers that are free now and locked. */
+type PickedNumbers = RawBuilder<unknown>
 
 /**
  * Common table expressions that end with `picked (e164, lapsed)`: up to `quantity` free numbers in order, after
- * them those whose hold has lapsed. `onlyIf` is a condition on the whole.
+ * them those whose hold has lapsed and is taken over.
  */
-export const pickFree = (
-  wanted: RawBuilder<unknown>,
-  quantity: number,
-  onlyIf: RawBuilder<unknown> = sql`true`,
-): PickedNumbers => sql`
-  free as materialized (
-    select e164 from numbers where ${IS_AVAILABLE} and ${wanted} and ${onlyIf}
-    order by e164 limit ${quantity}::integer for update skip locked),
-  lapsed as materialized (
-    select e164 from numbers where ${IS_LAPSED} and ${wanted} and ${onlyIf}
-    order by e164 limit ${quantity}::integer - (select count(*) from free) for update skip locked),
-  picked as materialized (
-    select e164, false as lapsed from free union all select e164, true from lapsed)`
+export function pickFree(criteria: NumberCriteria, quantity: number): PickedNumbers {
+  const { wanted, order } = walkFree(criteria)
+  return sql`
+    free as materialized (
+      select e164 from numbers where ${wanted} order by ${order} limit ${quantity}::integer for update skip locked),
+    lapsed as materialized (
+      select e164 from numbers where ${IS_LAPSED} and ${matchNumbers(criteria)}
+      order by e164 limit ${quantity}::integer - (select count(*) from free) for update skip locked),
+    picked as materialized (
+      select e164, false as lapsed from free union all select e164, true from lapsed)`
+}
 
 /** As {@link pickFree}, of the numbers named. Waits for whoever has one of them locked, in their order. */
-export const pickNamed = (
-  numbers: readonly string[],
-  wanted: RawBuilder<unknown> = sql`true`,
-  onlyIf: RawBuilder<unknown> = sql`true`,
-): PickedNumbers => sql`
+export const pickNamed = (numbers: readonly string[], wanted: RawBuilder<unknown>): PickedNumbers => sql`
   picked as materialized (
     select e164, reserved_until is not null as lapsed from numbers
-    where e164 = any(${[...numbers]}::text[]) and (${IS_AVAILABLE} or ${IS_LAPSED}) and ${wanted} and ${onlyIf}
+    where e164 = any(${[...numbers]}::text[]) and (${IS_AVAILABLE} or ${IS_LAPSED}) and ${wanted}
     order by e164 for update)`
 
 /** One statement: picks, ends lapsed holds, and gives the numbers to the order, if there are at least `least`. */

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { stepNumber } from '../model/number-plan.ts'
 import type { Queries } from './database.ts'
-import { IS_AVAILABLE, IS_LAPSED, matchNumbers, type NumberCriteria } from './number-conditions.ts'
+import { IS_LAPSED, matchNumbers, walkFree, type NumberCriteria } from './number-conditions.ts'
 
 /**
  * The first numbers of runs of `length` free numbers that follow one another, in order and without overlap, after
@@ -16,22 +16,22 @@ export async function findRuns(
     readonly after?: string | undefined
   },
 ): Promise<readonly string[]> {
-  const { length, limit, after = '' } = search
-  const wanted = matchNumbers(search.criteria)
+  const { criteria, length, limit, after = '' } = search
+  const { wanted, order } = walkFree(criteria, { above: after })
   // In a longer run every number begins one, so that many more are read than are returned.
   const { rows } = await sql<{ e164: string }>`
     select e164 from (
-      select e164, lead(e164, ${length}::integer - 1) over (order by e164) as last from (
-        select e164 from numbers where ${IS_AVAILABLE} and ${wanted} and e164 > ${after}
+      select e164, lead(e164, ${length}::integer - 1) over (order by ${order}) as last from (
+        select * from numbers where ${wanted}
         union all
-        select e164 from numbers where ${IS_LAPSED} and ${wanted} and e164 > ${after}
-      ) as free
+        select * from numbers where ${IS_LAPSED} and ${matchNumbers(criteria)} and e164 > ${after}
+      ) as numbers
     ) as runs
     where last = '+' || (substr(e164, 2)::bigint + ${length}::integer - 1)::text
-    order by e164 limit ${length * limit}::integer`.execute(queries)
+    limit ${length * limit}::integer`.execute(queries)
   const starts: string[] = []
   let next = ''
-  for (const { e164 } of rows) {
+  for (const { e164 } of rows.toSorted((a, b) => (a.e164 < b.e164 ? -1 : 1))) {
     if (starts.length === limit) break
     if (e164 < next) continue
     starts.push(e164)

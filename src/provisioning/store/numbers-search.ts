@@ -2,7 +2,15 @@ import { sql, type RawBuilder, type SqlBool } from 'kysely'
 import type { NumberType } from '../model/number-filter.ts'
 import { countryOf, stepNumber } from '../model/number-plan.ts'
 import type { Queries } from './database.ts'
-import { IS_AVAILABLE, IS_HELD, IS_LAPSED, matchNumbers, type NumberCriteria } from './number-conditions.ts'
+import {
+  IS_AVAILABLE,
+  IS_HELD,
+  IS_LAPSED,
+  matchNumbers,
+  walkFeatureSet,
+  walkFree,
+  type NumberCriteria,
+} from './number-conditions.ts'
 import { findRuns } from './numbers-runs.ts'
 
 /** More sets of features than a catalogue has; each is one look into the index. */
@@ -42,14 +50,10 @@ export async function searchAvailable(queries: Queries, search: NumberSearch): P
   if ((search.consecutive ?? 1) > 1) return searchRuns(queries, search)
   if (search.nearNumber !== undefined) return searchNear(queries, search, search.nearNumber)
   const { limit, after = '' } = search
-  const wanted = sql<SqlBool>`${matchNumbers(search)} and numbers.e164 > ${after}`
   const order = sql`numbers.e164`
-  const others = statesOf(search).slice(1)
-  const parts = [
-    selectFree(search, wanted),
-    ...others.map((state) => selectPart({ wanted: sql`${state} and ${wanted}`, order, limit })),
-  ]
-  return readParts(queries, { parts, order, limit })
+  const wanted = sql`${matchNumbers(search)} and numbers.e164 > ${after}`
+  const held = heldStates(search).map((state) => selectPart({ wanted: sql`${state} and ${wanted}`, order, limit }))
+  return readParts(queries, { parts: [selectFree(search), ...held], order, limit })
 }
 
 async function searchRuns(queries: Queries, search: NumberSearch): Promise<AvailableNumber[]> {
@@ -70,22 +74,22 @@ async function searchNear(queries: Queries, search: NumberSearch, near: string):
   const reached = after === undefined ? 0 : Math.abs(Number(BigInt(after.slice(1)) - BigInt(near.slice(1))))
   const beyond = after === undefined ? sql`true` : sql`(${distance}, numbers.e164) > (${reached}::bigint, ${after})`
   const criteria = { ...search, ...(countryCode !== undefined && { countryCode }) }
-  const wanted = sql`${matchNumbers(criteria)} and length(numbers.e164) = ${near.length}::integer and ${beyond}`
-  const [above, below] = [stepNumber(near, reached), stepNumber(near, -Math.max(reached, 1))]
-  const up = above === undefined ? sql`false` : sql`numbers.e164 >= ${above}`
-  const down = below === undefined ? sql`false` : sql`numbers.e164 <= ${below}`
-  const parts = statesOf(search).flatMap((state) => [
-    selectPart({ wanted: sql`${state} and ${wanted} and ${up}`, order: sql`numbers.e164`, limit }),
-    selectPart({ wanted: sql`${state} and ${wanted} and ${down}`, order: sql`numbers.e164 desc`, limit }),
-  ])
+  const alike = sql`length(numbers.e164) = ${near.length}::integer and ${beyond}`
+  const [above, below] = [stepNumber(near, reached - 1), stepNumber(near, -Math.max(reached - 1, 0))]
+  const [up, down] = [walkFree(criteria, { above }), walkFree(criteria, { below })]
+  const parts = [
+    above === undefined ? [] : selectPart({ wanted: sql`${up.wanted} and ${alike}`, order: up.order, limit }),
+    below === undefined ? [] : selectPart({ wanted: sql`${down.wanted} and ${alike}`, order: down.orderBack, limit }),
+    heldStates(search).map((state) =>
+      selectPart({ wanted: sql`${state} and ${matchNumbers(criteria)} and ${alike}`, order: distance, limit }),
+    ),
+  ].flat()
   return readParts(queries, { parts, order: sql`${distance}, numbers.e164`, limit })
 }
 
-const statesOf = ({ excludeReserved = true }: NumberSearch): readonly RawBuilder<SqlBool>[] => [
-  IS_AVAILABLE,
-  IS_LAPSED,
-  ...(excludeReserved ? [] : [IS_HELD]),
-]
+/** What is free although it was held, and what is held, if that is asked for; neither is ever much. */
+const heldStates = ({ excludeReserved = true }: NumberSearch): readonly RawBuilder<SqlBool>[] =>
+  excludeReserved ? [IS_LAPSED] : [IS_LAPSED, IS_HELD]
 
 type Part = { readonly wanted: RawBuilder<unknown>; readonly order: RawBuilder<unknown>; readonly limit: number }
 
@@ -94,18 +98,16 @@ const selectPart = ({ wanted, order, limit }: Part): RawBuilder<unknown> =>
 
 /**
  * Free numbers. What is wanted of a type or with features stands together in the index by product and features, so
- * that each set of these is read for itself; in the order of the digits alone they may come after everything else.
+ * that each set of these is read for itself; among all numbers they may come after everything else.
  */
-function selectFree(search: NumberSearch, wanted: RawBuilder<SqlBool>): RawBuilder<unknown> {
-  const { productId, type, features = [], limit } = search
+function selectFree(search: NumberSearch): RawBuilder<unknown> {
+  const { type, features = [], limit, after } = search
   const isNarrow = [search.cityId, search.areaCode, search.contains, search.endsWith].some((part) => part !== undefined)
-  const order = sql`numbers.e164`
-  if (isNarrow || (features.length === 0 && (type === undefined || productId !== undefined))) {
-    return selectPart({ wanted: sql`${IS_AVAILABLE} and ${wanted}`, order, limit })
+  if (isNarrow || (features.length === 0 && (type === undefined || search.productId !== undefined))) {
+    return selectPart({ ...walkFree(search, { above: after }), limit })
   }
-  const ofSet = sql`numbers.product_id = sets.product_id and numbers.features = sets.features`
   return sql`(select found.* from (${featureSets(search)}) as sets cross join lateral
-    ${selectPart({ wanted: sql`${IS_AVAILABLE} and ${wanted} and ${ofSet}`, order, limit })} as found)`
+    ${selectPart({ ...walkFeatureSet(search, after), limit })} as found)`
 }
 
 /** The products and sets of features that there are free numbers of: each found by a look behind the one before. */

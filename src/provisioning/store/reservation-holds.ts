@@ -2,70 +2,70 @@ import { sql } from 'kysely'
 import type { NumberFilter } from '../model/number-filter.ts'
 import type { Reservation } from '../model/reservation.ts'
 import type { Queries } from './database.ts'
-import { matchNumbers } from './number-conditions.ts'
 import { pickFree, pickNamed } from './numbers-claims.ts'
 
 /** Numbers that one customer may hold at the same time, in all its reservations. */
 export const HELD_MAX = 1_000
 const LIFE_MAX_SECONDS = 2 * 3_600
 
-/** What is to be held by a new reservation. */
-export type Hold = {
+/** Who is to hold something, and for how long. */
+export type Holder = {
   readonly reservationId: string
   readonly customerId: string
   readonly actor: string
   readonly ttlSeconds: number
   readonly correlationId?: string
-} & (
-  | { readonly numbers: readonly string[] }
-  | { readonly productId: string; readonly filter: NumberFilter; readonly quantity: number }
-)
-
-export type HoldResult = {
-  /** Undefined: nothing was held. */
-  readonly held?: Reservation
-  /** Numbers that would have been free. */
-  readonly found: readonly string[]
-  /** Undefined: there is no such customer. */
-  readonly customerStatus: string | undefined
-  /** Whether the customer may hold that many. */
-  readonly isAllowed: boolean
 }
+/** What is to be held by a new reservation: these numbers, or any of a product. */
+export type Hold = Holder &
+  (
+    | { readonly numbers: readonly string[] }
+    | { readonly productId: string; readonly filter: NumberFilter; readonly quantity: number }
+  )
 
-type Row = {
-  readonly customer_status: string | null
-  readonly is_allowed: boolean
-  readonly found: readonly string[]
-  readonly expires_at: Date | null
-  readonly max_expires_at: Date | null
-  readonly created_at: Date | null
+export type HoldResult =
+  | { readonly outcome: 'held'; readonly reservation: Reservation }
+  /** `found`: numbers that would have been free. */
+  | { readonly outcome: 'unavailable'; readonly found: readonly string[] }
+  | { readonly outcome: 'too_many' }
+
+/**
+ * Holds any one number of a product, within the database by `hold_any_number` of migration 0004: one round trip, as
+ * this is what buyers who compete for numbers wait for. Undefined when that did not work: {@link holdNumbers} says
+ * why, or finds a number whose hold has lapsed.
+ */
+export async function holdAnyNumber(
+  queries: Queries,
+  holder: Holder & { readonly productId: string },
+): Promise<Reservation | undefined> {
+  const { reservationId, customerId, actor, ttlSeconds, correlationId = null } = holder
+  const { rows } = await sql<{ held: string | null }>`
+    select hold_any_number(${reservationId}, ${customerId}, ${actor}, ${correlationId}, ${holder.productId},
+      ${HELD_MAX}, ${ttlSeconds}, ${LIFE_MAX_SECONDS}) as held`.execute(queries)
+  const [number, at] = rows[0]?.held?.split(' ') ?? []
+  return number === undefined ? undefined : toReservation(holder, [number], Number(at))
 }
 
 /**
- * Makes a reservation in one statement, which leaves nothing behind unless it gets all of its numbers: a
- * reservation in one round trip is what buyers who compete for numbers wait for. The customer's row is locked
- * first, so that its holds are counted exactly and it is not removed meanwhile; then the numbers; lapsed holds end
- * before new ones begin, as the index `reservation_items_live` demands; the audit chain comes last.
+ * Makes a reservation, which has all of its numbers or is not made. The caller's transaction has locked the
+ * customer, so that its holds are counted exactly. Numbers are locked in their order; lapsed holds end before new
+ * ones begin, as the index `reservation_items_live` demands; the audit chain comes last.
  */
-export async function holdNumbers(queries: Queries, hold: Hold): Promise<HoldResult> {
+export async function holdNumbers(tx: Queries, hold: Hold): Promise<HoldResult> {
   const { reservationId, customerId, actor, ttlSeconds, correlationId = null } = hold
-  const quantity = 'numbers' in hold ? hold.numbers.length : hold.quantity
-  const isAllowed = sql`exists (select from allowed)`
-  const picked =
-    'numbers' in hold
-      ? pickNamed(hold.numbers, sql`true`, isAllowed)
-      : pickFree(matchNumbers({ ...hold.filter, productId: hold.productId }), quantity, isAllowed)
-  const { rows } = await sql<Row>`
-    with customer as materialized (
-      select customer_id, status from customers
-      where customer_id = ${customerId} and removed_at is null for no key update),
+  const isNamed = 'numbers' in hold
+  const quantity = isNamed ? hold.numbers.length : hold.quantity
+  const picked = isNamed
+    ? pickNamed(hold.numbers, sql`true`)
+    : pickFree({ ...hold.filter, productId: hold.productId }, quantity)
+  const { rows } = await sql<{ is_allowed: boolean; found: readonly string[]; at: number | null }>`
+    with ${picked},
     allowed as materialized (
-      select customer_id from customer
-      where status = 'active' and live_holds(customer_id) + ${quantity}::integer <= ${HELD_MAX}::integer),
-    ${picked},
+      select where ${quantity}::integer <= ${HELD_MAX}::integer
+        - (select count(*) from numbers where customer_id = ${customerId} and reserved_until > now())),
     reservation as (
       insert into reservations (reservation_id, customer_id, state, ttl_seconds, expires_at, max_expires_at)
-      select ${reservationId}, customer_id, 'active', ${ttlSeconds}::integer,
+      select ${reservationId}, ${customerId}, 'active', ${ttlSeconds}::integer,
         now() + make_interval(secs => ${ttlSeconds}::integer), now() + make_interval(secs => ${LIFE_MAX_SECONDS}::integer)
       from allowed where (select count(*) from picked) = ${quantity}::integer
       returning *),
@@ -85,31 +85,33 @@ export async function holdNumbers(queries: Queries, hold: Hold): Promise<HoldRes
     audited as (
       insert into audit (chain, actor, entity, entity_id, action, after, correlation_id, seq, prev_hash, hash)
       select customer_id, ${actor}, 'reservation', reservation_id, 'create',
-        jsonb_build_object('numbers', to_jsonb(array(select e164 from picked)), 'expires_at', expires_at),
+        jsonb_build_object('numbers', to_jsonb(array(select e164 from picked order by e164)), 'expires_at', expires_at),
         ${correlationId}, 0, '', ''
       from reservation)
-    select (select status from customer) as customer_status, ${isAllowed} as is_allowed,
-      array(select e164 from picked) as found, expires_at, max_expires_at, created_at
-    from (select) as always left join reservation on true`.execute(queries)
+    select exists (select from allowed) as is_allowed, array(select e164 from picked order by e164) as found,
+      (select floor(extract(epoch from created_at) * 1000)::bigint from reservation) as at`.execute(tx)
   const [row] = rows
-  const found = row?.found.toSorted() ?? []
-  const result = { found, customerStatus: row?.customer_status ?? undefined, isAllowed: row?.is_allowed === true }
-  if (row === undefined || row.expires_at === null || row.max_expires_at === null || row.created_at === null)
-    return result
-  const expiresAt = row.expires_at.getTime()
-  const held: Reservation = {
+  if (row?.is_allowed !== true) return { outcome: 'too_many' }
+  if (row.at === null) return { outcome: 'unavailable', found: row.found }
+  return { outcome: 'held', reservation: toReservation(hold, row.found, row.at) }
+}
+
+/** As it is when it has just been made. */
+function toReservation(holder: Holder, numbers: readonly string[], at: number): Reservation {
+  const { reservationId, customerId, ttlSeconds } = holder
+  const expiresAt = at + ttlSeconds * 1_000
+  return {
     reservationId,
     customerId,
     state: 'active',
     ttlSeconds,
     expiresAt,
-    maxExpiresAt: row.max_expires_at.getTime(),
+    maxExpiresAt: at + LIFE_MAX_SECONDS * 1_000,
     extendedCount: 0,
-    createdAt: row.created_at.getTime(),
-    updatedAt: row.created_at.getTime(),
-    items: found.map((number) => ({ number, state: 'held', expiresAt })),
+    createdAt: at,
+    updatedAt: at,
+    items: numbers.map((number) => ({ number, state: 'held', expiresAt })),
   }
-  return { ...result, held }
 }
 
 type Ref = { readonly customerId: string; readonly reservationId: string; readonly actor: string }

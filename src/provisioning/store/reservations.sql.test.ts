@@ -65,6 +65,21 @@ describe.each(STORES)('reservations on %s', (store) => {
     expect(await numbersIn('reserved')).toEqual(['+12125550100', '+12125550101'])
   })
 
+  test('one number, the first that is free; when none is, the one whose hold has lapsed', async () => {
+    const any = { productId: 'prd_local', quantity: 1 }
+    const first = await reservations.create({ ...A, ...any, ttlSeconds: 120 })
+    expect(first).toMatchObject({ ttlSeconds: 120, items: [{ number: '+12125550100', state: 'held' }] })
+    expect(await reservations.find({ ...A, reservationId: first.reservationId })).toEqual(first)
+    await lapse()
+    await reservations.create({ ...B, productId: 'prd_local', quantity: 9 })
+    expect(await reservations.create({ ...B, ...any })).toMatchObject({ items: [{ number: '+12125550100' }] })
+    expect(await failureOf(reservations.create({ ...A, ...any }))).toMatchObject({
+      code: 'numbers_unavailable',
+      fields: { available: 0 },
+    })
+    expect(await reservations.find({ ...A, reservationId: first.reservationId })).toMatchObject({ state: 'expired' })
+  })
+
   test('named numbers are held together or not at all, and those in question are told', async () => {
     await reservations.create({ ...A, numbers: ['+12125550103'] })
     const numbers = ['+12125550102', '+12125550103', '+12125550199']
@@ -167,7 +182,7 @@ describe.each(STORES)('reservations on %s', (store) => {
     expect(await numbersIn('reserved')).toEqual(['+12125550100'])
   })
 
-  test('neither an unknown customer nor a removed one holds anything', async () => {
+  test('neither an unknown customer, nor a removed or suspended one, holds anything', async () => {
     const request = { numbers: ['+12125550100'], actor: 'admin' }
     expect(await failureOf(reservations.create({ ...request, customerId: 'cus_x' }))).toMatchObject({
       code: 'customer_not_found',
@@ -179,6 +194,13 @@ describe.each(STORES)('reservations on %s', (store) => {
     expect(await failureOf(reservations.create({ ...request, customerId: 'cus_gone' }))).toMatchObject({
       code: 'customer_not_found',
     })
+    await stockCustomers(rig.database, ['cus_late'])
+    await rig.database.query((db) =>
+      db.updateTable('customers').set({ status: 'suspended' }).where('customer_id', '=', 'cus_late').execute(),
+    )
+    const late = { actor: 'admin', customerId: 'cus_late', productId: 'prd_local', quantity: 1 }
+    expect(await failureOf(reservations.create(late))).toMatchObject({ code: 'customer_inactive' })
+    expect(await numbersIn('reserved')).toEqual([])
   })
 
   test('lists go on where the page before ended, and can be of one state', async () => {
@@ -216,6 +238,9 @@ describe.each(STORES)('reservations on %s', (store) => {
     })
     await reservations.create({ ...request, quantity: 200 })
     expect(await numbersIn('reserved')).toHaveLength(1_000)
+    expect(await failureOf(reservations.create({ ...request, quantity: 1 }))).toMatchObject({
+      code: 'quantity_exceeded',
+    })
     await lapse()
     await reservations.create({ ...request, quantity: 1 })
   })

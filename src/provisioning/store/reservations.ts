@@ -7,7 +7,15 @@ import type { Reservation, ReservationItem, ReservationState } from '../model/re
 import type { ProvisioningDatabase, Queries } from './database.ts'
 import { listRows, type ListFields, type ListRequest, type Page } from './listing.ts'
 import { findRuns } from './numbers-runs.ts'
-import { HELD_MAX, holdNumbers, extendHold, releaseHold, type Hold } from './reservation-holds.ts'
+import {
+  extendHold,
+  HELD_MAX,
+  holdNumbers,
+  holdAnyNumber,
+  releaseHold,
+  type Hold,
+  type Holder,
+} from './reservation-holds.ts'
 
 /** Numbers that one reservation may hold. */
 const RESERVED_MAX = 500
@@ -59,14 +67,27 @@ export class Reservations {
 
   /**
    * Holds all of the numbers, or none. Rejects with `numbers_unavailable` (of named numbers, with those in question),
-   * `quantity_exceeded` beyond 500 numbers or a customer's 1,000 live holds, `customer_not_found`, `customer_inactive`. One statement.
+   * `quantity_exceeded` beyond 500 numbers or a customer's 1,000 live holds, `customer_not_found`, `customer_inactive`.
    */
-  async create(request: NewReservation, options: ReservationOptions = {}): Promise<Reservation> {
-    const { inTransaction } = options
-    if (inTransaction === undefined) return this.#database.query((db) => this.#create(db, request))
+  async create(request: NewReservation, { inTransaction }: ReservationOptions = {}): Promise<Reservation> {
+    const { customerId, actor, ttlSeconds = DEFAULT_TTL_SECONDS, correlationId } = request
+    const holder = {
+      reservationId: newId('reservation', this.#clock.now()),
+      customerId,
+      actor,
+      ttlSeconds,
+      ...(correlationId !== undefined && { correlationId }),
+    }
+    const hold = toHold(holder, request)
+    const isAnyOne = 'quantity' in hold && hold.quantity === 1 && Object.keys(hold.filter).length === 0
+    if (isAnyOne && inTransaction === undefined) {
+      const held = await this.#database.query((db) => holdAnyNumber(db, hold))
+      if (held !== undefined) return held
+    }
     return this.#database.transaction(async (tx) => {
-      const reservation = await this.#create(tx, request)
-      await inTransaction(tx, reservation)
+      await lockCustomer(tx, customerId)
+      const reservation = await reserve(tx, hold)
+      await inTransaction?.(tx, reservation)
       return reservation
     })
   }
@@ -111,48 +132,54 @@ export class Reservations {
       return findReservation(tx, ref)
     })
   }
-
-  async #create(queries: Queries, request: NewReservation): Promise<Reservation> {
-    const { customerId, actor, ttlSeconds = DEFAULT_TTL_SECONDS, correlationId } = request
-    const hold = {
-      reservationId: newId('reservation', this.#clock.now()),
-      customerId,
-      actor,
-      ttlSeconds,
-      ...(correlationId !== undefined && { correlationId }),
-    }
-    const quantity = 'numbers' in request ? new Set(request.numbers).size : request.quantity
-    if (quantity > RESERVED_MAX) {
-      const detail = `A reservation holds at most ${RESERVED_MAX} numbers.`
-      throw new GatewayError('quantity_exceeded', { detail, fields: { maximum: RESERVED_MAX } })
-    }
-    if ('numbers' in request) return reserve(queries, { ...hold, numbers: [...new Set(request.numbers)] })
-    const { productId, filter = {} } = request
-    if ((filter.consecutive ?? 1) > 1) return reserveRuns(queries, { ...hold, productId, filter, quantity })
-    return reserve(queries, { ...hold, productId, filter, quantity })
-  }
 }
 
-async function reserve(queries: Queries, hold: Hold): Promise<Reservation> {
-  const { held, found, customerStatus, isAllowed } = await holdNumbers(queries, hold)
-  if (held !== undefined) return held
-  if (customerStatus === undefined) throw new GatewayError('customer_not_found')
-  if (customerStatus !== 'active') throw new GatewayError('customer_inactive', { fields: { status: customerStatus } })
-  if (!isAllowed) {
+function toHold(holder: Holder, request: NewReservation): Hold {
+  const isNamed = 'numbers' in request
+  const numbers = isNamed ? [...new Set(request.numbers)] : []
+  const count = isNamed ? numbers.length : request.quantity
+  if (count < 1 || count > RESERVED_MAX) {
+    const detail = `A reservation holds 1 to ${RESERVED_MAX} numbers.`
+    throw new GatewayError('quantity_exceeded', { detail, fields: { maximum: RESERVED_MAX } })
+  }
+  if (isNamed) return { ...holder, numbers }
+  const { productId, quantity, filter = {} } = request
+  return { ...holder, productId, quantity, filter }
+}
+
+/** One customer's reservations follow one another, and the customer is not removed meanwhile. */
+async function lockCustomer(tx: Queries, customerId: string): Promise<void> {
+  const row = await tx
+    .selectFrom('customers')
+    .select('status')
+    .where('customer_id', '=', customerId)
+    .where('removed_at', 'is', null)
+    .forNoKeyUpdate()
+    .executeTakeFirst()
+  if (row === undefined) throw new GatewayError('customer_not_found')
+  if (row.status !== 'active') throw new GatewayError('customer_inactive', { fields: { status: row.status } })
+}
+
+async function reserve(tx: Queries, hold: Hold): Promise<Reservation> {
+  if ('filter' in hold && (hold.filter.consecutive ?? 1) > 1) return reserveRuns(tx, hold)
+  const result = await holdNumbers(tx, hold)
+  if (result.outcome === 'held') return result.reservation
+  if (result.outcome === 'too_many') {
     const detail = `A customer holds at most ${HELD_MAX} numbers at the same time.`
     throw new GatewayError('quantity_exceeded', { detail, fields: { maximum: HELD_MAX } })
   }
-  if (!('numbers' in hold)) throw new GatewayError('numbers_unavailable', { fields: { available: found.length } })
-  const free = new Set(found)
-  throw new GatewayError('numbers_unavailable', {
-    fields: { numbers: hold.numbers.filter((number) => !free.has(number)) },
-  })
+  const free = new Set(result.found)
+  const fields =
+    'numbers' in hold
+      ? { numbers: hold.numbers.filter((number) => !free.has(number)) }
+      : { available: result.found.length }
+  throw new GatewayError('numbers_unavailable', { fields })
 }
 
 /** Numbers that follow one another: found first, then held by name, and looked for again if they are gone by then. */
 async function reserveRuns(
   queries: Queries,
-  hold: Hold & { readonly productId: string; readonly filter: NumberFilter; readonly quantity: number },
+  hold: Holder & { readonly productId: string; readonly filter: NumberFilter; readonly quantity: number },
 ): Promise<Reservation> {
   const { productId, filter, quantity, ...holder } = hold
   const { consecutive: length = 1 } = filter

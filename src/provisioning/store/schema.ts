@@ -171,7 +171,6 @@ export type ProvisioningSchema = {
     updated_at: DefaultNow
   }
   readonly reservation_items: {
-    item_id: BigSerial
     reservation_id: string
     e164: string
     state: string
@@ -387,10 +386,10 @@ export type ProvisioningSchema = {
   readonly audit_chains: {
     chain: string
     length: number
+    prev_hash: Buffer
     hash: Buffer
   }
   readonly audit: {
-    entry_id: BigSerial
     chain: string
     seq: number
     at: DefaultNow

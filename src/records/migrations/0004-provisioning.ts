@@ -9,8 +9,9 @@
  *
  * `numbers.national` is the number without its country calling code (ITU-T E.164, list of assigned codes: one, two
  * or three digits). `digit_grams` has every three digits of it in a row, and the first and last three marked as
- * such: what a search for digits looks up, since not every PostgreSQL has `pg_trgm`. `live_holds` is a function
- * because it must see what was committed while the statement that calls it waited for the customer's row.
+ * such: what a search for digits looks up, since not every PostgreSQL has `pg_trgm`. `hold_any_number`
+ * is a reservation of one number, see `holdAnyNumber`; in it nothing but single values is compared, so that its plans
+ * are made once for a connection.
  */
 export const provisioning = `
 create table customers (
@@ -225,11 +226,11 @@ create table reservations (
 create index reservations_of_customer on reservations (customer_id, reservation_id);
 create index reservations_active on reservations (expires_at) where state = 'active';
 create table reservation_items (
-  item_id bigint generated always as identity primary key,
   reservation_id text collate "C" not null references reservations,
   e164 text collate "C" not null,
   state text not null check (state in ('held', 'consumed', 'expired', 'released')),
-  expires_at timestamptz not null
+  expires_at timestamptz not null,
+  primary key (reservation_id, e164)
 );
 create view seen_reservations as
   select reservation_id, customer_id,
@@ -240,8 +241,31 @@ create view seen_reservations as
         'expires_at_ms', floor(extract(epoch from items.expires_at) * 1000)) order by items.e164), '[]')
       from reservation_items as items where items.reservation_id = reservations.reservation_id) as items
   from reservations;
-create function live_holds(customer text) returns bigint language plpgsql volatile as $$ begin
-  return (select count(*) from numbers where customer_id = customer and reserved_until > now()); end $$;
 create unique index reservation_items_live on reservation_items (e164) where state = 'held';
-create index reservation_items_of_reservation on reservation_items (reservation_id, e164);
+
+create function hold_any_number(
+  p_reservation text, p_customer text, p_actor text, p_correlation text, p_product text,
+  p_held_max integer, p_ttl_seconds integer, p_life_seconds integer
+) returns text language plpgsql as $$
+  declare
+    picked text;
+    ends timestamptz := now() + make_interval(secs => p_ttl_seconds);
+  begin
+    perform from customers where customer_id = p_customer and removed_at is null and status = 'active' for no key update;
+    if not found or (select count(*) from numbers where customer_id = p_customer and reserved_until > now()) >= p_held_max
+      then return null; end if;
+    select e164 into picked from numbers where state = 'available'
+      and (product_id, e164) > (p_product, '') and (product_id, e164) < (p_product, '+:')
+      order by product_id, e164 limit 1 for update skip locked;
+    if not found then return null; end if;
+    insert into reservations (reservation_id, customer_id, state, ttl_seconds, expires_at, max_expires_at) values
+      (p_reservation, p_customer, 'active', p_ttl_seconds, ends, now() + make_interval(secs => p_life_seconds));
+    insert into reservation_items (reservation_id, e164, state, expires_at) values (p_reservation, picked, 'held', ends);
+    update numbers set state = 'reserved', customer_id = p_customer, reservation_id = p_reservation,
+      reserved_until = ends, updated_at = now(), version = version + 1 where e164 = picked;
+    insert into audit (chain, actor, entity, entity_id, action, after, correlation_id, seq, prev_hash, hash)
+      values (p_customer, p_actor, 'reservation', p_reservation, 'create',
+        jsonb_build_object('numbers', jsonb_build_array(picked), 'expires_at', ends), p_correlation, 0, '', '');
+    return picked || ' ' || floor(extract(epoch from now()) * 1000);
+  end $$;
 `

@@ -264,10 +264,10 @@ create table provisioning_leases (
 create table audit_chains (
   chain text collate "C" primary key,
   length bigint not null,
+  prev_hash bytea not null,
   hash bytea not null
-);
+) with (fillfactor = 50);
 create table audit (
-  entry_id bigint generated always as identity primary key,
   chain text collate "C" not null,
   seq bigint not null,
   at timestamptz not null default now(),
@@ -280,9 +280,9 @@ create table audit (
   correlation_id text,
   prev_hash bytea not null,
   hash bytea not null,
-  unique (chain, seq)
+  primary key (chain, seq)
 );
-create index audit_of_entity on audit (entity, entity_id, entry_id);
+create index audit_of_entity on audit (entity_id, seq);
 
 create function number_moves() returns trigger language plpgsql as $$ begin
   if not new.state = any (case old.state
@@ -299,9 +299,20 @@ create function number_moves() returns trigger language plpgsql as $$ begin
 create trigger number_moves before update on numbers for each row
   when (old.state <> new.state) execute function number_moves();
 
-create function audit_link() returns trigger language plpgsql as $$ declare link record; begin
-  insert into audit_chains as chains (chain, length, hash) values (new.chain, 1, '\\x00')
-    on conflict (chain) do update set length = chains.length + 1 returning chains.length, chains.hash into link; new.seq := link.length; new.prev_hash := link.hash; new.at := now(); new.hash := sha256(link.hash || convert_to(jsonb_build_array(new.chain, new.seq, extract(epoch from new.at), new.actor, new.entity, new.entity_id, new.action, new.before, new.after, new.correlation_id)::text, 'UTF8')); update audit_chains set hash = new.hash where chain = new.chain; return new; end $$;
+create function audit_link() returns trigger language plpgsql as $$
+  begin
+    new.at := now();
+    for attempt in 1..2 loop
+      update audit_chains as link set length = link.length + 1, prev_hash = link.hash,
+        hash = sha256(link.hash || convert_to(jsonb_build_array(new.chain, link.length + 1, extract(epoch from new.at),
+          new.actor, new.entity, new.entity_id, new.action, new.before, new.after, new.correlation_id)::text, 'UTF8'))
+        where chain = new.chain returning link.length, link.prev_hash, link.hash
+        into new.seq, new.prev_hash, new.hash;
+      if found then return new; end if;
+      insert into audit_chains (chain, length, prev_hash, hash) values (new.chain, 0, '', '\\x00') on conflict do nothing;
+    end loop;
+    raise exception 'the audit chain % is missing', new.chain;
+  end $$;
 create trigger audit_link before insert on audit for each row execute function audit_link();
 create function audit_is_final() returns trigger language plpgsql as $$ begin raise exception 'the audit trail cannot be changed' using errcode = '42501'; end $$;
 create trigger audit_is_final before update or delete on audit for each row execute function audit_is_final();
