@@ -130,7 +130,7 @@ describe.each(STORES)('eligibility on %s', (store) => {
   })
 
   test("messaging on a number of one's own is fine, on another customer's it is not", async () => {
-    for (const number of ['+12125550150', '+12125550151']) await set(number, `state = 'reserved', order_id = 'ord_x'`)
+    for (const e164 of ['+12125550150', '+12125550151']) await set(e164, `state = 'reserved', order_id = 'ord_x'`)
     await set('+12125550150', `state = 'in_service', customer_id = 'cus_a'`)
     await set('+12125550151', `state = 'in_service', customer_id = 'cus_b'`)
     await set('+12125550152', `state = 'reserved', customer_id = 'cus_b', order_id = 'ord_x'`)
