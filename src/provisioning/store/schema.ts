@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from 'kysely'
+import type { BigSerial, Decimal, DefaultNow, Json } from './column-types.ts'
 import type { ItemState, OrderAction, OrderState } from '../model/order.ts'
 import type { ContactRole, CustomerStatus, PaymentType, InvoiceLine } from '../model/account.ts'
 import type { NumberState } from '../model/number-state.ts'
@@ -7,15 +8,6 @@ import type { OrderParameters } from '../model/order-terms.ts'
 import type { LineOutcome, ProviderAction } from '../model/provider.ts'
 import type { SandboxFaultKind, SandboxOperation } from '../adapters/sandbox/fault.ts'
 import type { LinePlan, SandboxOrderState, SandboxRequest } from '../adapters/sandbox/plan.ts'
-
-/** Written as JSON text, read as the value. */
-type Json<Value> = ColumnType<Value, string, string>
-/** Exact: a decimal in text. */
-type Decimal = string
-/** Set by the database's clock unless given. */
-type DefaultNow = ColumnType<Date, Date | undefined, Date>
-/** Given by the store; a number in every store while it is exact. */
-type BigSerial = ColumnType<number, never, never>
 
 /** The tables of migrations 0004 and 0005. */
 export type ProvisioningSchema = {

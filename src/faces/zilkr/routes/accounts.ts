@@ -17,7 +17,7 @@ import {
   toLocationResource,
   toPaymentMethodResource,
 } from '../schemas/accounts.ts'
-import { TAGS } from '../shared.ts'
+import { TAGS } from '../tags.ts'
 import { addOwnedRoutes } from './owned.ts'
 
 /** Contacts, payment methods and locations of a customer. */

@@ -15,7 +15,7 @@ import {
   toProductResource,
 } from '../schemas/catalogue.ts'
 import { CityParams, CountryParams, ProductParams } from '../schemas/parameters.ts'
-import { TAGS } from '../shared.ts'
+import { TAGS } from '../tags.ts'
 
 const ProductQuery = v.strictObject({
   ...listQuery(PRODUCT_FIELDS).entries,

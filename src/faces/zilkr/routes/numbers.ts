@@ -19,7 +19,8 @@ import {
   toReservationResource,
 } from '../schemas/numbers.ts'
 import { CustomerParams, pathTo, ReservationParams } from '../schemas/parameters.ts'
-import { scopeOf, TAGS } from '../shared.ts'
+import { scopeOf } from '../scope-of.ts'
+import { TAGS } from '../tags.ts'
 
 /** GET /numbers, and the reservations of a customer. */
 export function addNumberRoutes(app: Hono<HttpEnv>, define: DefineOperation, deps: ZilkrDeps): void {

@@ -20,7 +20,8 @@ import {
 } from '../schemas/order.ts'
 import * as bodies from '../schemas/orders.ts'
 import { CustomerParams, OrderParams, OrderProductParams, pathTo } from '../schemas/parameters.ts'
-import { scopeOf, TAGS } from '../shared.ts'
+import { scopeOf } from '../scope-of.ts'
+import { TAGS } from '../tags.ts'
 
 /** Bodies may name 5,000 numbers. */
 const BODY_BYTES_MAX = 256 * 1024
