@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -8,15 +8,16 @@ import type { ProvisioningDatabase } from '../src/provisioning/store/database.ts
 import { stockCustomers, stockNumbers } from '../test/support/number-stock.ts'
 import { createEngine } from '../test/support/order-rig.ts'
 import { startTestPostgres } from '../test/support/postgres.ts'
+import { shop } from './double-sale/shop.ts'
 import { openStore } from './double-sale/store.ts'
-import { conclude, machineLoad, say } from './webhooks/rig/figures.ts'
+import { conclude, machineLoad, say, type Condition } from './webhooks/rig/figures.ts'
 import { readOptions } from './webhooks/rig/options.ts'
 
 /**
  * Many processes with many buyers each want the same numbers, by order, by reservation and by both, while processes
- * are killed with SIGKILL: nothing is sold twice, no hold is left without an owner, and the books add up. With
- * `--naive` buyers look first and write afterwards, with no key to stop them: then numbers must be sold twice, or
- * the program would prove nothing.
+ * are killed with SIGKILL: nothing is sold twice, no hold is left without an owner, and the books add up. The same
+ * is asked of buyers in one process on PGlite. With `--naive` buyers look first and write afterwards, with no key to
+ * stop them: then numbers must be sold twice, or the program would prove nothing.
  *
  *   node bench/double-sale.ts [--numbers 600] [--processes 4] [--buyers 8] [--kills 12] [--naive]
  */
@@ -24,21 +25,49 @@ const options = readOptions({ numbers: 600, processes: 4, buyers: 8, kills: 12, 
 const PRODUCT = 'prd_sale'
 const customers = Array.from({ length: options.processes }, (_, index) => `cus_${index}`)
 
-const postgres = await startTestPostgres()
-const url = await postgres.createDatabase()
-const store = await openStore(url)
-try {
-  await stock(store.database)
-  say(
-    `${options.processes} processes with ${options.buyers} buyers each, ${options.numbers} numbers; load ${machineLoad()}`,
-  )
-  const killed = await sell()
-  say(`${killed} processes were killed`)
-  if (options.naive) await judgeNaive(store.database)
-  else await judge(store.database, killed)
-} finally {
-  await store.close()
-  await postgres.stop()
+type Store = Awaited<ReturnType<typeof openStore>>
+
+/** How long a process stands still before it is killed, so that its open transactions can be told from others'. */
+const STILL_MS = 60
+
+const conditions: Condition[] = []
+await sellOnPostgres()
+await sellOnPglite()
+conclude(conditions)
+
+async function sellOnPostgres(): Promise<void> {
+  const postgres = await startTestPostgres()
+  const url = await postgres.createDatabase()
+  const store = await openStore(url)
+  try {
+    await stock(store.database)
+    say(
+      `PostgreSQL: ${options.processes} processes with ${options.buyers} buyers each, ${options.numbers} numbers; ` +
+        `load ${machineLoad()}`,
+    )
+    const { kills, cut } = await sell(store, url)
+    say(`${kills} processes were killed in the middle of ${cut} transactions`)
+    await judge('PostgreSQL', store)
+    if (options.naive) return
+    conditions.push({ what: 'processes were killed within transactions', holds: cut > 0, seen: String(cut) })
+  } finally {
+    await store.close()
+    await postgres.stop()
+  }
+}
+
+/** All in one process, as PGlite is within one. */
+async function sellOnPglite(): Promise<void> {
+  const store = await openStore(undefined)
+  try {
+    await stock(store.database)
+    say(`PGlite: ${options.processes} customers with ${options.buyers} buyers each; load ${machineLoad()}`)
+    const { buyers, naive: isNaive } = options
+    await Promise.all(customers.map((customerId) => shop({ store, customerId, buyers, isNaive })))
+    await judge('PGlite', store)
+  } finally {
+    await store.close()
+  }
 }
 
 async function stock(database: ProvisioningDatabase): Promise<void> {
@@ -58,12 +87,13 @@ async function stock(database: ProvisioningDatabase): Promise<void> {
 }
 
 /** Runs the buyers until nothing is left, and kills one after the other on the way; each is started again. */
-async function sell(): Promise<number> {
+async function sell({ database }: Store, url: string): Promise<{ readonly kills: number; readonly cut: number }> {
   const end = Date.now() + options.seconds * 1_000
   let kills = 0
+  let cut = 0
   const shopping = customers.map(async (customerId) => {
     while (Date.now() < end) {
-      const child = start(customerId)
+      const child = start(url, customerId)
       const exited = once(child, 'exit')
       const deadline = new AbortController()
       const isKilled = await Promise.race([
@@ -72,7 +102,7 @@ async function sell(): Promise<number> {
       ])
       if (isKilled) {
         kills += 1
-        child.kill('SIGKILL')
+        cut += await killWithin(child, database)
         await exited
         continue
       }
@@ -82,10 +112,23 @@ async function sell(): Promise<number> {
     }
   })
   await Promise.all(shopping)
-  return kills
+  return { kills, cut }
 }
 
-function start(customerId: string) {
+/** Kills a process; resolves with how many transactions it had begun and not ended. */
+async function killWithin(child: ChildProcess, database: ProvisioningDatabase): Promise<number> {
+  child.kill('SIGSTOP')
+  await delay(STILL_MS)
+  const [row] = await count(
+    database,
+    `select count(*) as open from pg_stat_activity where state = 'idle in transaction'
+      and state_change < clock_timestamp() - interval '${STILL_MS / 2} milliseconds'`,
+  )
+  child.kill('SIGKILL')
+  return row?.['open'] ?? 0
+}
+
+function start(url: string, customerId: string): ChildProcess {
   const buyer = join(import.meta.dirname, 'double-sale', 'buyer.ts')
   const mode = options.naive ? 'naive' : 'real'
   return spawn(process.execPath, [buyer, url, customerId, String(options.buyers), mode], {
@@ -93,14 +136,16 @@ function start(customerId: string) {
   })
 }
 
-async function judgeNaive(database: ProvisioningDatabase): Promise<void> {
-  const [row] = await count(database, 'select count(*) as sold, count(distinct e164) as numbers from naive_sales')
-  const twice = (row?.['sold'] ?? 0) - (row?.['numbers'] ?? 0)
-  conclude([{ what: 'without keys and locks, numbers are sold twice', holds: twice > 0, seen: String(twice) }])
-}
-
-async function judge(database: ProvisioningDatabase, killed: number): Promise<void> {
-  await finishOrders(database)
+async function judge(name: string, store: Store): Promise<void> {
+  const { database } = store
+  if (options.naive) {
+    const [sales] = await count(database, 'select count(*) as sold, count(distinct e164) as numbers from naive_sales')
+    const twice = (sales?.['sold'] ?? 0) - (sales?.['numbers'] ?? 0)
+    const what = `${name}: without keys and locks, numbers are sold twice`
+    conditions.push({ what, holds: twice > 0, seen: `${twice} times` })
+    return
+  }
+  await finishOrders(store)
   // Holds of those who never came back end by themselves; here their time is over.
   await database.query(async (db) => {
     await sql`update reservation_items set expires_at = now() where state = 'held'`.execute(db)
@@ -125,9 +170,9 @@ async function judge(database: ProvisioningDatabase, killed: number): Promise<vo
       (select (coalesce(sum(amount), 0) * 1000000)::bigint from ledger) as charged,
       (select (coalesce(sum(total), 0) * 1000000)::bigint from invoices) as invoiced`,
   )
-  const at = (name: string) => row?.[name] ?? Number.NaN
-  const none = (what: string, name: string) => ({ what, holds: at(name) === 0, seen: String(at(name)) })
-  conclude([
+  const at = (field: string) => row?.[field] ?? Number.NaN
+  const none = (what: string, field: string) => ({ what, holds: at(field) === 0, seen: String(at(field)) })
+  const judged: readonly Condition[] = [
     none('no number is sold twice', 'twice'),
     none('the carrier has no number twice', 'lines_twice'),
     none('no number is in service for nobody', 'in_service_for_nobody'),
@@ -149,13 +194,13 @@ async function judge(database: ProvisioningDatabase, killed: number): Promise<vo
       holds: at('charged') === at('invoiced') && at('charged') === at('completed') * 1_333_333,
       seen: `${at('charged')} / ${at('invoiced')} millionths`,
     },
-    { what: 'processes were killed on the way', holds: killed > 0, seen: String(killed) },
-  ])
+  ]
+  conditions.push(...judged.map((condition) => ({ ...condition, what: `${name}: ${condition.what}` })))
 }
 
 /** Carries out what was ordered, as the gateway would. */
-async function finishOrders(database: ProvisioningDatabase): Promise<void> {
-  const { fulfiller } = createEngine(database, store.sandbox, { callTimeoutMs: 10_000 })
+async function finishOrders({ database, sandbox }: Store): Promise<void> {
+  const { fulfiller } = createEngine(database, sandbox, { callTimeoutMs: 10_000 })
   const end = Date.now() + options.seconds * 1_000
   while (Date.now() < end) {
     await fulfiller.runDue()
