@@ -1,0 +1,31 @@
+import type { RawBuilder } from 'kysely'
+
+export type FieldType = 'text' | 'integer' | 'decimal' | 'time' | 'boolean'
+
+/** A field that a search knows, by its public name. */
+export type SearchField = {
+  /** The SQL that is its value: a column, never anything that a caller wrote. */
+  readonly value: RawBuilder<unknown>
+  readonly type: FieldType
+  readonly isFilterable: boolean
+  readonly isSortable: boolean
+  /** Whether it may be null; sorted last if so, in either direction. */
+  readonly isNullable?: boolean
+}
+
+/** Rows that belong to each row, for `any` and `all`. */
+export type SearchCollection = {
+  /** `from … where …` of the rows that belong to the outer one. */
+  readonly source: RawBuilder<unknown>
+  readonly fields: Readonly<Record<string, SearchField>>
+}
+
+/** What can be searched: the fields of a table, and of what belongs to its rows. */
+export type SearchRegistry = {
+  readonly fields: Readonly<Record<string, SearchField>>
+  readonly collections?: Readonly<Record<string, SearchCollection>>
+}
+
+/** A value in SQL, with what OData calls its type. */
+export type Value = { readonly value: RawBuilder<unknown>; readonly type: ValueType }
+export type ValueType = 'text' | 'number' | 'time' | 'boolean' | 'null'
