@@ -8,7 +8,10 @@ type Definition = {
   readonly toSql: (...args: readonly RawBuilder<unknown>[]) => RawBuilder<unknown>
 }
 
-/** Texts are compared as they are: no character means anything but itself. */
+/**
+ * Texts are compared as they are: no character means anything but itself. Of letters only A to Z have another case,
+ * which is so in every store, whatever its locale.
+ */
 const FUNCTIONS: Readonly<Record<string, Definition>> = {
   contains: { args: ['text', 'text'], result: 'boolean', toSql: (text, part) => sql`(strpos(${text}, ${part}) > 0)` },
   startswith: { args: ['text', 'text'], result: 'boolean', toSql: (text, part) => sql`starts_with(${text}, ${part})` },
@@ -17,8 +20,8 @@ const FUNCTIONS: Readonly<Record<string, Definition>> = {
     result: 'boolean',
     toSql: (text, part) => sql`(right(${text}, length(${part})) = ${part})`,
   },
-  tolower: { args: ['text'], result: 'text', toSql: (text) => sql`lower(${text})` },
-  toupper: { args: ['text'], result: 'text', toSql: (text) => sql`upper(${text})` },
+  tolower: { args: ['text'], result: 'text', toSql: (text) => sql`lower(${text} collate "C")` },
+  toupper: { args: ['text'], result: 'text', toSql: (text) => sql`upper(${text} collate "C")` },
   trim: { args: ['text'], result: 'text', toSql: (text) => sql`btrim(${text})` },
   length: { args: ['text'], result: 'number', toSql: (text) => sql`length(${text})` },
   year: { args: ['time'], result: 'number', toSql: (time) => partOf('year', time) },

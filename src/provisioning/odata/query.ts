@@ -1,3 +1,5 @@
+import type { GatewayError } from '../../core/errors.ts'
+import { invalidRequest } from '../../core/parse-input.ts'
 import { ODataError, type Expression } from './expression.ts'
 import { parseFilter } from './parser.ts'
 
@@ -21,27 +23,19 @@ export type ODataQuery = {
 }
 export type OrderTerm = { readonly field: string; readonly isDescending: boolean }
 
-/** What is wrong with which option. */
-export class QueryOptionError extends Error {
-  override readonly name = 'QueryOptionError'
-  /** `$filter`, `$top` … */
-  readonly option: string
-
-  constructor(option: string, message: string) {
-    super(message)
-    this.option = option
-  }
-}
+/** The error for what is wrong with an option. */
+export const invalidOption = (option: string, message: string): GatewayError =>
+  invalidRequest([{ field: option, message }])
 
 const OPTIONS = ['$count', '$filter', '$orderby', '$select', '$skip', '$skiptoken', '$top'] as const
 
 /**
- * Reads the query options of a search. What does not begin with `$` is not ours and is passed over. Throws a
- * QueryOptionError that names the option.
+ * Reads the query options of a search. What does not begin with `$` is not ours and is passed over. Throws
+ * `invalid_request` that names the option.
  */
 export function parseQuery(given: Readonly<Record<string, string>>): ODataQuery {
   const unknown = Object.keys(given).find((name) => name.startsWith('$') && !isOption(name))
-  if (unknown !== undefined) throw new QueryOptionError(unknown, 'is not an option of this search')
+  if (unknown !== undefined) throw invalidOption(unknown, 'is not an option of this search')
   const filter = read(given, '$filter', (text) => (text.trim() === '' ? undefined : parseFilter(text)))
   const select = read(given, '$select', parseSelect)
   const skipToken = given['$skiptoken']
@@ -69,7 +63,7 @@ function read<Result>(
   try {
     return parse(text)
   } catch (error) {
-    if (error instanceof ODataError) throw new QueryOptionError(option, error.message)
+    if (error instanceof ODataError) throw invalidOption(option, error.message)
     throw error
   }
 }

@@ -3,7 +3,7 @@ import { sql, type RawBuilder } from 'kysely'
 import type { Queries } from '../store/database.ts'
 import { compileFilter } from './compile.ts'
 import { ODataError } from './expression.ts'
-import { QueryOptionError, type ODataQuery, type OrderTerm } from './query.ts'
+import { invalidOption, type ODataQuery, type OrderTerm } from './query.ts'
 import type { SearchField, SearchRegistry } from './registry.ts'
 
 /** What is searched. */
@@ -29,7 +29,7 @@ type SortKey = OrderTerm & { readonly known: SearchField }
 /**
  * Searches by `$filter`, `$orderby`, `$top`, `$skip` or `$skiptoken`. Pages go on after the values of the last
  * row, so what is added or removed meanwhile neither hides nor repeats another; the token is signed with `secret`.
- * Throws a QueryOptionError for fields that there are not.
+ * Throws `invalid_request`, naming the option, for fields that there are not.
  */
 export async function searchRows<Row extends object>(
   queries: Queries,
@@ -59,7 +59,7 @@ function compile(source: SearchSource, filter: NonNullable<ODataQuery['filter']>
   try {
     return compileFilter(filter, source)
   } catch (error) {
-    if (error instanceof ODataError) throw new QueryOptionError('$filter', error.message)
+    if (error instanceof ODataError) throw invalidOption('$filter', error.message)
     throw error
   }
 }
@@ -74,7 +74,7 @@ function sortKeys({ fields, key }: SearchSource, { orderBy: terms }: ODataQuery)
   return [...terms, ...keyTerm].map((term) => {
     const known = Object.hasOwn(fields, term.field) ? fields[term.field] : undefined
     if (known?.isSortable !== true) {
-      throw new QueryOptionError('$orderby', `has no field ${term.field} that can be sorted by`)
+      throw invalidOption('$orderby', `has no field ${term.field} that can be sorted by`)
     }
     return { ...term, known }
   })
@@ -138,7 +138,7 @@ function readToken(token: string, keys: readonly SortKey[], secret: Buffer): rea
   const parsed: unknown = isOurs ? JSON.parse(text) : undefined
   const [order, ...values] = Array.isArray(parsed) ? parsed : []
   if (order !== orderOf(keys) || values.length !== keys.length || !values.every(isMark)) {
-    throw new QueryOptionError('$skiptoken', 'must be that of the next link of the same search in the same order')
+    throw invalidOption('$skiptoken', 'must be that of the next link of the same search in the same order')
   }
   return values
 }
