@@ -136,10 +136,11 @@ export function printFilter(tree: Expression): string {
       return `(not ${printFilter(tree.operand)})`
     case 'any':
     case 'all':
-      return tree.condition === undefined
-        ? `${tree.path}/${tree.kind}()`
-        : `${tree.path}/${tree.kind}(${tree.variable}: ${printFilter(tree.condition)})`
+      break
   }
+  return tree.condition === undefined
+    ? `${tree.path}/${tree.kind}()`
+    : `${tree.path}/${tree.kind}(${tree.variable}: ${printFilter(tree.condition)})`
 }
 
 function printLiteral(literal: Literal): string {

@@ -15,8 +15,8 @@ export const isWanted = (tree: Expression, row: SampleRow): boolean => truth(tre
 function truth(tree: Expression, row: SampleRow): boolean | null {
   switch (tree.kind) {
     case 'not': {
-      const value = truth(tree.operand, row)
-      return value === null ? null : !value
+      const inner = truth(tree.operand, row)
+      return inner === null ? null : !inner
     }
     case 'and': {
       const sides = [truth(tree.left, row), truth(tree.right, row)]
@@ -70,8 +70,9 @@ function value(tree: Expression, row: SampleRow): Plain {
   throw new Error(`no value: ${tree.kind}`)
 }
 
+const isField = (name: string): name is SampleField => Object.hasOwn(SAMPLE_FIELDS, name)
+
 function fieldOf(path: string, row: SampleRow): Plain {
-  const isField = (name: string): name is SampleField => Object.hasOwn(SAMPLE_FIELDS, name)
   if (!isField(path)) throw new Error(`no field ${path}`)
   const found = row[path]
   if (found === null || typeof found === 'boolean') return found

@@ -35,14 +35,19 @@ function condition(expression: Expression, scope: Scope, isWanted: boolean): Raw
       return lambda(expression, scope, isWanted)
     case 'literal':
     case 'field':
-    case 'call': {
-      const { value, type } = operand(expression, scope)
-      if (type !== 'boolean') throw new ODataError("must be a condition, such as name eq 'x'")
-      // A field that is a condition by itself means "eq true", which is two-valued; a function is not.
-      if (expression.kind === 'call') return isWanted ? sql`${value}` : sql`(not ${value})`
-      return isWanted ? sql`(${value} is true)` : sql`(${value} is not true)`
-    }
+    case 'call':
+      break
   }
+  return truthOf(expression, scope, isWanted)
+}
+
+/** A field or a function that is a condition by itself. */
+function truthOf(expression: Expression, scope: Scope, isWanted: boolean): RawBuilder<SqlBool> {
+  const { value, type } = operand(expression, scope)
+  if (type !== 'boolean') throw new ODataError("must be a condition, such as name eq 'x'")
+  // A field that is a condition by itself means "eq true", which is two-valued; a function is not.
+  if (expression.kind === 'call') return isWanted ? sql`${value}` : sql`(not ${value})`
+  return isWanted ? sql`(${value} is true)` : sql`(${value} is not true)`
 }
 
 const OPERATORS: Readonly<Record<CompareOperator, RawBuilder<unknown>>> = {

@@ -3,8 +3,8 @@ import { invalidRequest } from '../../core/parse-input.ts'
 import { ODataError, type Expression } from './expression.ts'
 import { parseFilter } from './parser.ts'
 
-export const TOP_DEFAULT = 100
-export const TOP_MAX = 500
+const TOP_DEFAULT = 100
+const TOP_MAX = 500
 const SKIP_MAX = 100_000
 const ORDER_MAX = 8
 const SELECT_MAX = 100

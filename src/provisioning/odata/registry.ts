@@ -14,7 +14,7 @@ export type SearchField = {
 }
 
 /** Rows that belong to each row, for `any` and `all`. */
-export type SearchCollection = {
+type SearchCollection = {
   /** `from … where …` of the rows that belong to the outer one. */
   readonly source: RawBuilder<unknown>
   readonly fields: Readonly<Record<string, SearchField>>

@@ -81,9 +81,9 @@ describe.each(STORES)('a search on %s', (store) => {
     expect(found).toBeGreaterThan(10 * ROWS)
   })
 
+  const inner = (row: SampleRow) => rows.filter(({ size }) => size === row.id)
+  const ids = (isWantedRow: (row: SampleRow) => boolean) => rows.filter(isWantedRow).map(({ id }) => id)
   test('any and all look at what belongs to each row', async () => {
-    const inner = (row: SampleRow) => rows.filter(({ size }) => size === row.id)
-    const ids = (isWantedRow: (row: SampleRow) => boolean) => rows.filter(isWantedRow).map(({ id }) => id)
     expect(await idsOf("links/any(l: l/name eq 'a')")).toEqual(
       ids((row) => inner(row).some(({ name }) => name === 'a')),
     )
