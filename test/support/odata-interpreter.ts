@@ -13,30 +13,24 @@ const SCALE = 12
 export const isWanted = (tree: Expression, row: SampleRow): boolean => truth(tree, row) === true
 
 function truth(tree: Expression, row: SampleRow): boolean | null {
-  switch (tree.kind) {
-    case 'not': {
-      const inner = truth(tree.operand, row)
-      return inner === null ? null : !inner
-    }
-    case 'and': {
-      const sides = [truth(tree.left, row), truth(tree.right, row)]
-      return sides.includes(false) ? false : sides.includes(null) ? null : true
-    }
-    case 'or': {
-      const sides = [truth(tree.left, row), truth(tree.right, row)]
-      return sides.includes(true) ? true : sides.includes(null) ? null : false
-    }
-    case 'compare':
-      return compare(tree.operator, value(tree.left, row), value(tree.right, row))
-    case 'in':
-      return tree.items.some((item) => compare('eq', value(tree.left, row), plainOf(item)) === true)
-    case 'field':
-      return value(tree, row) === true
-    default: {
-      const result = value(tree, row)
-      return typeof result === 'boolean' ? result : null
-    }
+  if (tree.kind === 'not') {
+    const inner = truth(tree.operand, row)
+    return inner === null ? null : !inner
   }
+  if (tree.kind === 'and' || tree.kind === 'or') {
+    const sides = [truth(tree.left, row), truth(tree.right, row)]
+    // What decides the whole, whatever the other side is.
+    const decisive = tree.kind === 'or'
+    return sides.includes(decisive) ? decisive : sides.includes(null) ? null : !decisive
+  }
+  if (tree.kind === 'compare') return compare(tree.operator, value(tree.left, row), value(tree.right, row))
+  if (tree.kind === 'in') {
+    const left = value(tree.left, row)
+    return tree.items.some((item) => compare('eq', left, plainOf(item)))
+  }
+  const result = value(tree, row)
+  if (tree.kind === 'field') return result === true
+  return typeof result === 'boolean' ? result : null
 }
 
 function compare(operator: CompareOperator, left: Plain, right: Plain): boolean {
@@ -105,7 +99,7 @@ function call(name: string, args: readonly Plain[]): Plain {
   if (name === 'tolower') return text.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase())
   if (name === 'toupper') return text.replaceAll(/[a-z]/g, (letter) => letter.toUpperCase())
   if (name === 'trim') return text.replaceAll(/^ +| +$/g, '')
-  if (name === 'length') return toScaled(String([...text].length))
+  if (name === 'length') return toScaled(String(Array.from(text).length))
   throw new Error(`no function ${name}`)
 }
 

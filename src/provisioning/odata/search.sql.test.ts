@@ -64,8 +64,7 @@ describe.each(STORES)('a search on %s', (store) => {
     search = (options) =>
       rig.database.query((db) => searchRows(db, { source: SOURCE, query: parseQuery(options), secret: SECRET }))
   })
-  const idsOf = async (filter: string) =>
-    (await search({ $filter: filter, $top: '500' })).rows.map(({ id }) => Number(id))
+  const idsOf = async (filter: string) => (await search({ $filter: filter, $top: '500' })).rows.map(({ id }) => id)
 
   test('finds what a plain reading of the filter finds, for 1,000 filters', { timeout: 120_000 }, async () => {
     let found = 0
@@ -105,10 +104,10 @@ describe.each(STORES)('a search on %s', (store) => {
     await fc.assert(
       fc.asyncProperty(order, fc.integer({ min: 7, max: 90 }), async ($orderby, top) => {
         const seen: number[] = []
-        const whole = (await search({ $orderby, $top: '500' })).rows.map(({ id }) => Number(id))
+        const whole = (await search({ $orderby, $top: '500' })).rows.map(({ id }) => id)
         for (let token: string | undefined = ''; token !== undefined;) {
           const page = await search({ $orderby, $top: String(top), ...(token !== '' && { $skiptoken: token }) })
-          seen.push(...page.rows.map(({ id }) => Number(id)))
+          seen.push(...page.rows.map(({ id }) => id))
           token = page.skipToken
         }
         expect(seen).toEqual(whole)
@@ -122,7 +121,7 @@ describe.each(STORES)('a search on %s', (store) => {
     expect(await search({ $count: 'true', $top: '0' })).toEqual({ rows: [], count: ROWS })
     expect((await search({ $count: 'true', $top: '3', $filter: 'id gt 100' })).count).toBe(ROWS - 100)
     expect((await search({ $top: '100000' })).rows).toHaveLength(ROWS)
-    expect((await search({ $skip: '195' })).rows.map(({ id }) => Number(id))).toEqual([196, 197, 198, 199, 200])
+    expect((await search({ $skip: '195' })).rows.map(({ id }) => id)).toEqual([196, 197, 198, 199, 200])
   })
 
   test.each([
