@@ -6,11 +6,12 @@ import type { NumberState } from '../model/number-state.ts'
 import type { FulfilmentState, ResumableState } from '../model/fulfilment.ts'
 import type { OrderParameters } from '../model/order-terms.ts'
 import type { LineOutcome, ProviderAction } from '../model/provider.ts'
+import type { RequestTables } from '../requests/store/schema.ts'
 import type { SandboxFaultKind, SandboxOperation } from '../adapters/sandbox/fault.ts'
 import type { LinePlan, SandboxOrderState, SandboxRequest } from '../adapters/sandbox/plan.ts'
 
-/** The tables of migrations 0004 and 0005. */
-export type ProvisioningSchema = {
+/** The tables of migrations 0004 to 0006. */
+export type ProvisioningSchema = RequestTables & {
   readonly customers: {
     customer_id: string
     app_id: string | null

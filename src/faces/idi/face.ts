@@ -1,0 +1,12 @@
+import type { Hono } from 'hono'
+import type { HttpEnv } from '../../http/context.ts'
+import type { DefineOperation } from '../../http/operation.ts'
+import type { IdiDeps } from './deps.ts'
+import { idiAdder } from './operation.ts'
+import { addAuxiliaryRoutes } from './routes/auxiliary.ts'
+
+/** The IDI Provisioning Management API: 61 operations and a health check, see `IDI_ROUTES`. */
+export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: IdiDeps): void {
+  const add = idiAdder(app, define, deps)
+  addAuxiliaryRoutes(add, deps)
+}

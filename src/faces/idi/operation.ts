@@ -1,0 +1,111 @@
+import type { Hono } from 'hono'
+import * as v from 'valibot'
+import { actorOf } from '../../core/provisioning-scope.ts'
+import type { HttpContext, HttpEnv } from '../../http/context.ts'
+import type { DefineOperation, Reply } from '../../http/operation.ts'
+import { parseQuery, type ODataQuery } from '../../provisioning/odata/query.ts'
+import type { Environment } from '../../provisioning/requests/store/environments.ts'
+import { scopeOf } from '../zilkr/scope-of.ts'
+import type { IdiDeps } from './deps.ts'
+import { answerIdiError, ErrorsAnswer } from './errors.ts'
+import { IDI_BASE, IDI_ROUTES, type IdiOperationName, type IdiRoute } from './route-table.ts'
+import { SearchParameters } from './search-answer.ts'
+
+type ObjectSchema = v.GenericSchema<unknown, object> & { readonly entries: Readonly<Record<string, v.GenericSchema>> }
+
+/** Who asks for what, in which environment. */
+export type IdiCall<Params, Body> = {
+  readonly environment: Environment
+  /** Under which name it is audited and kept as the user who did it. */
+  readonly actor: string
+  readonly params: Params
+  readonly body: Body
+  /** Of the operations that search; otherwise as if nothing was asked for. */
+  readonly query: ODataQuery
+  readonly c: HttpContext
+}
+
+type Spec<Params extends ObjectSchema, Body extends v.GenericSchema> = {
+  readonly tag: string
+  readonly summary: string
+  readonly description?: string
+  readonly params?: Params
+  readonly body?: Body
+  readonly isBodyOptional?: true
+  /** Whether it takes the seven search parameters. */
+  readonly isSearch?: boolean
+  /** Of the answer; without one it is 204 and empty. */
+  readonly schema?: v.GenericSchema
+  /** Of success, if not 200 (with a schema) or 204. */
+  readonly status?: number
+}
+
+/** Defines one operation of the document, by its name in the route table. */
+export type AddIdi = <Params extends ObjectSchema = typeof nothing, Body extends v.GenericSchema = typeof anything>(
+  name: IdiOperationName,
+  spec: Spec<Params, Body>,
+  handle: (call: IdiCall<v.InferOutput<Params>, v.InferOutput<Body>>) => Promise<unknown>,
+) => void
+
+const nothing = v.strictObject({})
+const anything = v.unknown()
+const EnvironmentParams = { environment: v.pipe(v.string(), v.maxLength(64), v.description('The environment')) }
+const BODY_BYTES_MAX = 1_024 * 1_024
+
+/** Adds operations at their path and their aliases; of the aliases the OpenAPI document does not tell. */
+export function idiAdder(app: Hono<HttpEnv>, define: DefineOperation, { environments, log }: IdiDeps): AddIdi {
+  return (name, spec, handle) => {
+    const route: IdiRoute = IDI_ROUTES[name]
+    const status = spec.status ?? (spec.schema === undefined ? 204 : 200)
+    const common = {
+      tag: spec.tag,
+      summary: spec.summary,
+      description: describe(route, spec.description),
+      access: 'provisioning' as const,
+      params: v.strictObject({ ...EnvironmentParams, ...spec.params?.entries }),
+      ...(spec.body !== undefined && { body: spec.body, bodyBytesMax: BODY_BYTES_MAX }),
+      ...(spec.isBodyOptional === true && { isBodyOptional: true as const }),
+      ...(spec.isSearch === true && { described: { parameters: SearchParameters, place: 'query' as const } }),
+      responses: {
+        [status]: { description: 'Done', ...(spec.schema !== undefined && { schema: spec.schema }) },
+        ...ERROR_RESPONSES,
+      },
+      answerError: (error: unknown, c: HttpContext) => answerIdiError(error, c, log),
+    }
+    for (const [index, { method, path }] of [route, ...(route.aliases ?? [])].entries()) {
+      const operationId = `idi${name[0]?.toUpperCase()}${name.slice(1)}`
+      app[method](
+        toHonoPath(`${IDI_BASE}/${path}`),
+        define(
+          { ...common, operationId: index === 0 ? operationId : `${operationId}${index}`, isHidden: index > 0 },
+          async ({ params, body, scope, c }): Promise<Reply> => {
+            const { environment: environmentName, ...others } = params
+            const environment = await environments.find(scopeOf(scope), environmentName)
+            const json = await handle({
+              environment,
+              actor: actorOf(scopeOf(scope)),
+              // It was parsed by the operation's own entries, beside that of the environment.
+              // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+              params: others as Parameters<typeof handle>[0]['params'],
+              // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+              body: body as Parameters<typeof handle>[0]['body'],
+              query: parseQuery(spec.isSearch === true ? c.req.query() : {}),
+              c,
+            })
+            return { status, ...(spec.schema !== undefined && { json }) }
+          },
+        ),
+      )
+    }
+  }
+}
+
+const toHonoPath = (path: string): string => path.replaceAll(/\{(\w+)\}/g, ':$1')
+
+const describe = ({ source }: IdiRoute, description = ''): string =>
+  `${description} ${source === 'printed' ? 'The path is in the IDI document.' : 'The path is inferred from the IDI document.'}`.trim()
+
+const ERROR_RESPONSES = {
+  400: { description: 'A value is not valid (500002)', schema: ErrorsAnswer },
+  404: { description: 'No access, or it does not exist (500032)', schema: ErrorsAnswer },
+}
