@@ -2,6 +2,7 @@ import { systemClock } from '../core/clock.ts'
 import type { AppRepository } from '../core/app.ts'
 import type { Logger } from '../core/logger.ts'
 import { addAdminProvisioning } from '../faces/admin-provisioning/face.ts'
+import { addIdiFace } from '../faces/idi/face.ts'
 import { addZilkrFace } from '../faces/zilkr/face.ts'
 import { addZipwhipFace } from '../faces/zipwhip/face.ts'
 import { ZipwhipLines } from '../faces/zipwhip/lines.ts'
@@ -9,6 +10,8 @@ import type { AddFace } from '../http/app.ts'
 import type { SandboxProvider } from '../provisioning/adapters/sandbox/provider.ts'
 import type { EligibilityJudge } from '../provisioning/eligibility/judge.ts'
 import type { Ordering } from '../provisioning/engine/ordering.ts'
+import { AuxiliaryData } from '../provisioning/requests/store/auxiliary-data.ts'
+import { Environments } from '../provisioning/requests/store/environments.ts'
 import { AuditTrail } from '../provisioning/store/audit-trail.ts'
 import { CatalogueImport } from '../provisioning/store/catalogue-import.ts'
 import { Catalogue } from '../provisioning/store/catalogue.ts'
@@ -55,10 +58,12 @@ export function buildFaces(parts: FaceParts): readonly AddFace[] {
   const shared = buildShared(parts)
   const zilkr = buildZilkr(parts, shared)
   const zipwhip = buildZipwhip(parts, shared)
+  const idi = buildIdi(parts, shared)
   const admin = buildAdmin(parts, shared)
   return [
     (app, define) => addZilkrFace(app, define, zilkr),
     (app, define) => addZipwhipFace(app, define, zipwhip),
+    (app, define) => addIdiFace(app, define, idi),
     (app, define) => addAdminProvisioning(app, define, admin),
   ]
 }
@@ -69,6 +74,7 @@ const buildShared = ({ database }: FaceParts) => ({
   invoices: new Invoices(database),
   credentials: new LineCredentials(database),
   optOuts: new OptOuts(database),
+  environments: new Environments(database),
   clock: systemClock,
 })
 type Shared = ReturnType<typeof buildShared>
@@ -113,9 +119,14 @@ const buildZipwhip = (
   log,
 })
 
+const buildIdi = ({ database, cipher, log }: FaceParts, { environments }: Shared) => {
+  const parts = { database, secret: cipher.hash('OData skip tokens') }
+  return { environments, auxiliaryData: new AuxiliaryData(parts), log }
+}
+
 const buildAdmin = (
   { database, ordering, keys, apps, lineTypes, providers, sandbox }: FaceParts,
-  { customers, connections, invoices, credentials, optOuts, clock }: Shared,
+  { customers, connections, invoices, credentials, optOuts, environments, clock }: Shared,
 ) => ({
   apps,
   keys,
@@ -126,6 +137,7 @@ const buildAdmin = (
   lineTypes,
   credentials,
   optOuts,
+  environments,
   heldOrders: new HeldOrders(database),
   ordering,
   auditTrail: new AuditTrail(database),

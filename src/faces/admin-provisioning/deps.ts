@@ -2,6 +2,7 @@ import type { AppRepository } from '../../core/app.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { SandboxProvider } from '../../provisioning/adapters/sandbox/provider.ts'
 import type { Ordering } from '../../provisioning/engine/ordering.ts'
+import type { Environments } from '../../provisioning/requests/store/environments.ts'
 import type { AuditTrail } from '../../provisioning/store/audit-trail.ts'
 import type { CatalogueImport } from '../../provisioning/store/catalogue-import.ts'
 import type { Connections } from '../../provisioning/store/connections.ts'
@@ -24,6 +25,7 @@ export type AdminProvisioningDeps = {
   readonly lineTypes: LineTypes
   readonly credentials: LineCredentials
   readonly optOuts: OptOuts
+  readonly environments: Environments
   readonly heldOrders: HeldOrders
   readonly ordering: Ordering
   readonly auditTrail: AuditTrail

@@ -4,6 +4,7 @@ import type { DefineOperation } from '../../http/operation.ts'
 import type { AdminProvisioningDeps } from './deps.ts'
 import { addAccountRoutes } from './routes/accounts.ts'
 import { addCatalogueRoutes } from './routes/catalogue.ts'
+import { addEnvironmentRoutes } from './routes/environments.ts'
 import { addKeyRoutes } from './routes/keys.ts'
 import { addLineRoutes } from './routes/lines.ts'
 import { addOperationRoutes } from './routes/operation.ts'
@@ -14,6 +15,7 @@ export function addAdminProvisioning(app: Hono<HttpEnv>, define: DefineOperation
   addKeyRoutes(app, define, deps)
   addAccountRoutes(app, define, deps)
   addCatalogueRoutes(app, define, deps)
+  addEnvironmentRoutes(app, define, deps)
   addLineRoutes(app, define, deps)
   addOperationRoutes(app, define, deps)
   addSandboxRoutes(app, define, deps)

@@ -84,4 +84,3 @@ function headersOf(error: GatewayError): Record<string, string> {
     ...((error.code === 'body_too_large' || error.code === 'request_timeout') && { connection: 'close' }),
   }
 }
-

@@ -5,7 +5,7 @@ import type { HttpContext, HttpEnv } from '../../http/context.ts'
 import type { DefineOperation, Reply } from '../../http/operation.ts'
 import { parseQuery, type ODataQuery } from '../../provisioning/odata/query.ts'
 import type { Environment } from '../../provisioning/requests/store/environments.ts'
-import { scopeOf } from '../zilkr/scope-of.ts'
+import { scopeOf } from '../scope-of.ts'
 import type { IdiDeps } from './deps.ts'
 import { answerIdiError, ErrorsAnswer } from './errors.ts'
 import { IDI_BASE, IDI_ROUTES, type IdiOperationName, type IdiRoute } from './route-table.ts'
@@ -84,11 +84,8 @@ export function idiAdder(app: Hono<HttpEnv>, define: DefineOperation, { environm
             const json = await handle({
               environment,
               actor: actorOf(scopeOf(scope)),
-              // It was parsed by the operation's own entries, beside that of the environment.
-              // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-              params: others as Parameters<typeof handle>[0]['params'],
-              // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-              body: body as Parameters<typeof handle>[0]['body'],
+              params: others,
+              body,
               query: parseQuery(spec.isSearch === true ? c.req.query() : {}),
               c,
             })

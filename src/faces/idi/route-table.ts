@@ -114,7 +114,10 @@ export const IDI_ROUTES = {
   getRequest: printed('get', 'provisioningRequest/{provisioningRequestId}'),
   listCallDetails: printed('get', 'provisioningRequest/{provisioningRequestId}/providerCallDetail'),
   createCallDetail: printed('post', 'provisioningRequest/{provisioningRequestId}/providerCallDetail'),
-  getCallDetail: printed('get', 'provisioningRequest/{provisioningRequestId}/providerCallDetail/{providerCallDetailId}'),
+  getCallDetail: printed(
+    'get',
+    'provisioningRequest/{provisioningRequestId}/providerCallDetail/{providerCallDetailId}',
+  ),
   completeRequest: action('provisioningRequest/{provisioningRequestId}/complete'),
   failRequest: action('provisioningRequest/{provisioningRequestId}/error'),
   listComputedItems: printed('get', 'provisioningRequest/{provisioningRequestId}/computedExtendedInformationItem'),

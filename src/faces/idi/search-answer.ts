@@ -16,15 +16,15 @@ export const SearchParameters = v.object({
   $top: option('How many: 100 unless given, 500 at most'),
 })
 
-/** A page in the document's envelope. */
-export const envelopeOf = (item: v.GenericSchema) =>
+type ItemSchema = v.ObjectSchema<v.ObjectEntries, undefined>
+
+/** A page in the document's envelope; of its items, `$select` may leave out any field. */
+export const envelopeOf = (item: ItemSchema) =>
   v.object({
     '@count': v.optional(v.pipe(v.number(), v.integer(), v.description('With $count=true; about, if there are many'))),
     '@nextLink': v.optional(v.pipe(v.string(), v.description('Of the next page; absent of the last one'))),
-    value: v.array(item),
+    value: v.array(v.partial(item)),
   })
-
-type ItemSchema = v.GenericSchema & { readonly entries: Readonly<Record<string, v.GenericSchema>> }
 
 /**
  * A page of a search: its rows as `toItem` shows them, with the fields that `$select` names. Throws

@@ -12,7 +12,7 @@ import { ETAG_HEADER, entityTag, IF_MATCH_HEADER, versionOf } from '../entity-ta
 import { LINK_HEADER, listQuery, replyWithPage, toListRequest } from '../list-query.ts'
 import { CustomerBody, CustomerSchema, toCustomerResource } from '../schemas/accounts.ts'
 import { CustomerParams, pathTo } from '../schemas/parameters.ts'
-import { scopeOf } from '../scope-of.ts'
+import { scopeOf } from '../../scope-of.ts'
 import { TAGS } from '../tags.ts'
 
 const document = (sentence: string) => `${sentence} (Zilkr Provisioning API, Customers)`

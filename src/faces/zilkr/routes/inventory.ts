@@ -17,7 +17,7 @@ import {
   toServiceResource,
 } from '../schemas/inventory.ts'
 import { CustomerParams } from '../schemas/parameters.ts'
-import { scopeOf } from '../scope-of.ts'
+import { scopeOf } from '../../scope-of.ts'
 import { TAGS } from '../tags.ts'
 
 /** What customers have and owe, to be read: connections, products in service, invoices. */

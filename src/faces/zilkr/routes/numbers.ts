@@ -19,7 +19,7 @@ import {
   toReservationResource,
 } from '../schemas/numbers.ts'
 import { CustomerParams, pathTo, ReservationParams } from '../schemas/parameters.ts'
-import { scopeOf } from '../scope-of.ts'
+import { scopeOf } from '../../scope-of.ts'
 import { TAGS } from '../tags.ts'
 
 /** GET /numbers, and the reservations of a customer. */

@@ -20,7 +20,7 @@ import {
 } from '../schemas/order.ts'
 import * as bodies from '../schemas/orders.ts'
 import { CustomerParams, OrderParams, OrderProductParams, pathTo } from '../schemas/parameters.ts'
-import { scopeOf } from '../scope-of.ts'
+import { scopeOf } from '../../scope-of.ts'
 import { TAGS } from '../tags.ts'
 
 /** Bodies may name 5,000 numbers. */

@@ -10,7 +10,7 @@ import type { ZilkrDeps } from '../deps.ts'
 import { ETAG_HEADER, entityTag, IF_MATCH_HEADER, versionOf } from '../entity-tag.ts'
 import { LINK_HEADER, listQuery, replyWithPage, toListRequest } from '../list-query.ts'
 import { CustomerParams, pathTo } from '../schemas/parameters.ts'
-import { scopeOf } from '../scope-of.ts'
+import { scopeOf } from '../../scope-of.ts'
 
 type Versioned = { readonly version: number }
 

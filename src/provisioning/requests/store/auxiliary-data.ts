@@ -30,7 +30,12 @@ const TRANSITIONS: SearchSource = {
   columns: sql`t.transition_id, t.name, t.status_id, s.name as status_name`,
   key: 'provisionedObjectTransitionID',
   fields: {
-    provisionedObjectTransitionID: { value: sql`t.transition_id`, type: 'integer', isFilterable: true, isSortable: true },
+    provisionedObjectTransitionID: {
+      value: sql`t.transition_id`,
+      type: 'integer',
+      isFilterable: true,
+      isSortable: true,
+    },
     provisionedObjectStatusID: { value: sql`t.status_id`, type: 'integer', isFilterable: true, isSortable: true },
     name: { value: sql`t.name`, type: 'text', isFilterable: true, isSortable: true },
     provisionedObjectStatus: { value: sql`s.name`, type: 'text', isFilterable: true, isSortable: true },

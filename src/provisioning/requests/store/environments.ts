@@ -52,12 +52,13 @@ export class Environments {
   async put({ name, appId }: { readonly name: string; readonly appId?: string | undefined }): Promise<Environment> {
     return this.#database.transaction(async (tx) => {
       const known = await findRow(tx, name)
-      const row = await (known === undefined
-        ? tx.insertInto('environments').values({ name, app_id: appId ?? null })
-        : tx
-            .updateTable('environments')
-            .set({ app_id: appId ?? null })
-            .where('environment_id', '=', known.environment_id)
+      const row = await (
+        known === undefined
+          ? tx.insertInto('environments').values({ name, app_id: appId ?? null })
+          : tx
+              .updateTable('environments')
+              .set({ app_id: appId ?? null })
+              .where('environment_id', '=', known.environment_id)
       )
         .returningAll()
         .executeTakeFirstOrThrow()
@@ -142,10 +143,7 @@ export class Environments {
 
 /** What every environment has from its beginning: the document's link type, and a profile for orders of other APIs. */
 async function furnish(tx: Queries, { environmentId }: Environment): Promise<void> {
-  await tx
-    .insertInto('link_types')
-    .values({ environment_id: environmentId, link_type_id: 1, name: 'Orders' })
-    .execute()
+  await tx.insertInto('link_types').values({ environment_id: environmentId, link_type_id: 1, name: 'Orders' }).execute()
   await tx
     .insertInto('profiles')
     .values({

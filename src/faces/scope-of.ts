@@ -1,5 +1,5 @@
-import { GatewayError } from '../../core/errors.ts'
-import type { Scope } from '../../core/provisioning-scope.ts'
+import { GatewayError } from '../core/errors.ts'
+import type { Scope } from '../core/provisioning-scope.ts'
 
 /** What `access: 'provisioning'` promises. */
 export function scopeOf(scope: Scope | undefined): Scope {

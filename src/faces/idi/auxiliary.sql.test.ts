@@ -1,0 +1,64 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { IdiRig, type RigEnvironment } from '../../../test/support/idi-rig.ts'
+import { STORES } from '../../../test/support/records.ts'
+
+describe.each(STORES)('what is the same in every environment, on %s', (store) => {
+  let rig: IdiRig
+  let environment: RigEnvironment
+  beforeAll(async () => {
+    rig = await IdiRig.start({ store })
+    environment = await rig.addEnvironment()
+  })
+  afterAll(() => rig.stop())
+
+  test('transitions are spelled as in the document and searched by their fields', async () => {
+    const answer = await rig.send(
+      environment,
+      'GET',
+      "provisionedObjectTransitions?$filter=provisionedObjectStatusID eq 1 and name ne 'Change'&$orderby=name desc&$count=true",
+    )
+    expect(answer.status).toBe(200)
+    expect(answer.body).toEqual({
+      '@count': 2,
+      value: [
+        {
+          name: 'Restore',
+          provisionedObjectStatus: 'Active',
+          provisionedObjectStatusID: 1,
+          provisionedObjectTranstionID: 4,
+        },
+        {
+          name: 'Activate',
+          provisionedObjectStatus: 'Active',
+          provisionedObjectStatusID: 1,
+          provisionedObjectTranstionID: 1,
+        },
+      ],
+    })
+  })
+
+  test('the next link is absolute and leads through all data types, with the fields that were asked for', async () => {
+    const seen: unknown[] = []
+    let path: string | undefined = 'dataTypes?$top=3&$select=name'
+    while (path !== undefined) {
+      const { body } = await rig.send(environment, 'GET', path)
+      const page = body as { readonly '@nextLink'?: string; readonly value: readonly unknown[] }
+      seen.push(...page.value)
+      path = page['@nextLink']?.replace(/^http:\/\/[^/]+\/ProvisioningManagement\/2X\/[^/]+\/api\//, '')
+    }
+    expect(seen).toEqual(
+      ['Choice', 'Boolean', 'Text', 'Whole Number', 'Decimal', 'Date', 'Phone Number'].map((name) => ({ name })),
+    )
+  })
+
+  test("another app's environment does not exist", async () => {
+    const stranger = await rig.addEnvironment()
+    const answer = await rig.send({ ...stranger, name: environment.name }, 'GET', 'dataTypes')
+    expect(answer).toMatchObject({ status: 404, body: { errors: [{ loggingNumber: 500_032 }] } })
+  })
+
+  test('a field that there is not is a 400 which names the option', async () => {
+    const answer = await rig.send(environment, 'GET', 'dataTypes?$filter=colour eq 1')
+    expect(answer).toMatchObject({ status: 400, body: { errors: [{ field: '$filter', loggingNumber: 500_002 }] } })
+  })
+})
