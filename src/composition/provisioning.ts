@@ -9,6 +9,7 @@ import { ExpirySweeper } from '../provisioning/engine/expiry-sweeper.ts'
 import { Fulfiller } from '../provisioning/engine/fulfiller.ts'
 import { FulfilmentMetrics } from '../provisioning/engine/fulfilment-metrics.ts'
 import { Ordering } from '../provisioning/engine/ordering.ts'
+import { synchroniseProviders } from '../provisioning/requests/store/provider-registry.ts'
 import { toProvisioningDatabase } from '../provisioning/store/database.ts'
 import { ProvisioningKeys } from '../provisioning/store/keys.ts'
 import { LineTypes } from '../provisioning/store/line-types.ts'
@@ -80,12 +81,24 @@ export function buildProvisioning(base: ProvisioningBase) {
     },
     stop: () => Promise.resolve(),
   }
+  const providerRegistry = {
+    name: 'provider-registry',
+    start: () => synchroniseProviders(database, [...providers.values()]),
+    stop: () => Promise.resolve(),
+  }
   return {
     keys,
     faces,
     /** For every process that serves these APIs or carries orders out. */
     clients,
-    services: [seed, buildNoticeService(providers, fulfiller), ...providerServices, sweeper, fulfiller],
+    services: [
+      seed,
+      providerRegistry,
+      buildNoticeService(providers, fulfiller),
+      ...providerServices,
+      sweeper,
+      fulfiller,
+    ],
   }
 }
 

@@ -1,5 +1,6 @@
 import { resolver } from 'hono-openapi'
 import type * as v from 'valibot'
+import { VERSION } from '../core/version.ts'
 import { CLOSE_CODES } from '../streams/close-codes.ts'
 import {
   FilterFrameSchema,
@@ -67,7 +68,7 @@ export async function generateAsyncApi(): Promise<object> {
     asyncapi: '3.0.0',
     info: {
       title: 'Callhalf streams',
-      version: '0.1.0',
+      version: VERSION,
       description: DESCRIPTION,
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
     },

@@ -1,6 +1,7 @@
 import type { Hono } from 'hono'
 import { generateSpecs } from 'hono-openapi'
 import type { OpenAPIV3_1 } from 'openapi-types'
+import { VERSION } from '../core/version.ts'
 import type { HttpEnv } from './context.ts'
 import { describeWebhooks } from './openapi-webhooks.ts'
 
@@ -53,7 +54,7 @@ export async function generateOpenApi(app: Hono<HttpEnv>): Promise<OpenAPIV3_1.D
     documentation: {
       info: {
         title: 'Callhalf API',
-        version: '0.1.0',
+        version: VERSION,
         description: DESCRIPTION,
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },

@@ -48,6 +48,7 @@ export class Mortal {
     }
     return {
       id: inner.id,
+      about: inner.about,
       capabilities: inner.capabilities,
       execute: (request, context) => call(() => inner.execute(request, context)),
       poll: (ref, request, context) => call(() => inner.poll(ref, request, context)),

@@ -42,6 +42,7 @@ type Book = {
  */
 export class ScriptedProvider implements NumberProvider {
   readonly id: string
+  readonly about = { name: 'Scripted', description: 'Does as a test says.', version: '1.2.3' }
   readonly capabilities: ProviderCapabilities
   readonly #script: Fault[]
   readonly #books = new Map<string, Book>()

@@ -226,6 +226,7 @@ describe.each(STORES)('eligibility on %s', (store) => {
 function providerThat(judgeEligibility: NumberProvider['judgeEligibility']): NumberProvider {
   return {
     id: 'sandbox',
+    about: { name: 'Sandbox', description: 'Judges', version: '1.0.0' },
     capabilities: {
       actions: new Set(),
       isIdempotent: true,

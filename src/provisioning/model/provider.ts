@@ -16,6 +16,14 @@ export type ProviderCapabilities = {
   readonly batchMax: number
 }
 
+/** What an adapter is called, for people. */
+type ProviderAbout = {
+  readonly name: string
+  readonly description: string
+  /** Of the adapter: `major.minor.patch`. */
+  readonly version: string
+}
+
 /** One number of a request. */
 export type ProviderLine = {
   readonly e164: string
@@ -81,6 +89,7 @@ export type ProviderNotice = {
 export interface NumberProvider {
   /** As in a product's `provider`. */
   readonly id: string
+  readonly about: ProviderAbout
   readonly capabilities: ProviderCapabilities
   execute(request: ProviderRequest, context: ProviderContext): Promise<ProviderResult>
   /** How a request that was accepted stands. */

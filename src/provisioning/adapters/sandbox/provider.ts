@@ -2,6 +2,7 @@ import type { Clock } from '../../../core/clock.ts'
 import type { Logger } from '../../../core/logger.ts'
 import { Loop } from '../../../core/loop.ts'
 import type { Service } from '../../../core/service.ts'
+import { VERSION } from '../../../core/version.ts'
 import { Waker } from '../../../core/waker.ts'
 import type { Eligibility } from '../../model/eligibility.ts'
 import { PROVIDER_ACTIONS } from '../../model/provider.ts'
@@ -48,6 +49,11 @@ const LOOK_MIN_MS = 20
 export class SandboxProvider implements NumberProvider, Service {
   readonly id = 'sandbox'
   readonly name = 'sandbox-carrier'
+  readonly about = {
+    name: 'Sandbox carrier',
+    description: 'A carrier that is part of the gateway; nothing leaves it.',
+    version: VERSION,
+  }
   readonly capabilities: ProviderCapabilities = {
     actions: new Set(PROVIDER_ACTIONS),
     isIdempotent: true,

@@ -1,5 +1,6 @@
 import { GatewayError } from '../../../core/errors.ts'
 import type { Service } from '../../../core/service.ts'
+import { VERSION } from '../../../core/version.ts'
 import type { Eligibility, LineType } from '../../model/eligibility.ts'
 import type {
   LineOutcome,
@@ -33,6 +34,11 @@ const REASON_MAX = 255
 export class ZipwhipProvider implements NumberProvider, Service {
   readonly id: string
   readonly name: string
+  readonly about = {
+    name: 'Zipwhip',
+    description: "Text enablement by a server that speaks Zipwhip's Provision Phone Numbers.",
+    version: VERSION,
+  }
   readonly capabilities: ProviderCapabilities = {
     actions: new Set(['enable', 'change', 'end']),
     isIdempotent: false,
