@@ -151,7 +151,7 @@ create table variables (
   unique (environment_id, name)
 );
 create table variable_outcomes (
-  outcome_id integer generated always as identity primary key,
+  outcome_id integer generated always as identity (start with 10001) primary key,
   variable_id integer not null references variables on delete cascade,
   outcome_code text collate "C" not null,
   display_value text,
@@ -187,6 +187,7 @@ create table data_definitions (
   list_id integer,
   variable_id integer references variables,
   sequence_number integer not null,
+  is_built_in boolean not null default false,
   unique (definition_id, name) deferrable initially deferred
 );
 create index data_definitions_of_variable on data_definitions (variable_id) where variable_id is not null;

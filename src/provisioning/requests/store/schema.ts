@@ -131,6 +131,8 @@ export type RequestTables = {
     list_id: number | null
     variable_id: number | null
     sequence_number: number
+    /** Of a definition that a product has: it keeps its name and type, and cannot be removed. */
+    is_built_in: Generated<boolean>
   }
   readonly transition_options: {
     data_definition_id: number
