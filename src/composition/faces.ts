@@ -10,8 +10,8 @@ import type { AddFace } from '../http/app.ts'
 import type { SandboxProvider } from '../provisioning/adapters/sandbox/provider.ts'
 import type { EligibilityJudge } from '../provisioning/eligibility/judge.ts'
 import type { Ordering } from '../provisioning/engine/ordering.ts'
-import { AuxiliaryData } from '../provisioning/requests/store/auxiliary-data.ts'
 import { Environments } from '../provisioning/requests/store/environments.ts'
+import type { InstalledAdapter } from '../provisioning/requests/store/provider-registry.ts'
 import { AuditTrail } from '../provisioning/store/audit-trail.ts'
 import { CatalogueImport } from '../provisioning/store/catalogue-import.ts'
 import { Catalogue } from '../provisioning/store/catalogue.ts'
@@ -34,6 +34,7 @@ import { createPaymentMethods } from '../provisioning/store/payment-methods.ts'
 import { Reservations } from '../provisioning/store/reservations.ts'
 import { Services } from '../provisioning/store/services.ts'
 import type { Cipher } from '../records/cipher.ts'
+import { buildIdi } from './idi.ts'
 
 /** What a payment token's encryption is bound to; its row has no id yet when it is encrypted. */
 const TOKEN_PLACE = { table: 'payment_methods', row: '', field: 'token' }
@@ -48,6 +49,8 @@ type FaceParts = {
   readonly sandbox: SandboxProvider
   /** The ids of the adapters that there are. */
   readonly providers: ReadonlySet<string>
+  /** The adapters themselves. */
+  readonly adapters: readonly InstalledAdapter[]
   readonly cipher: Cipher
   readonly zipwhipAlwaysOk: boolean
   readonly log: Logger
@@ -58,8 +61,8 @@ export function buildFaces(parts: FaceParts): readonly AddFace[] {
   const shared = buildShared(parts)
   const zilkr = buildZilkr(parts, shared)
   const zipwhip = buildZipwhip(parts, shared)
-  const idi = buildIdi(parts, shared)
-  const admin = buildAdmin(parts, shared)
+  const idi = buildIdi({ ...parts, environments: shared.environments })
+  const admin = { ...buildAdmin(parts, shared), linkTypes: idi.linkTypes }
   return [
     (app, define) => addZilkrFace(app, define, zilkr),
     (app, define) => addZipwhipFace(app, define, zipwhip),
@@ -118,11 +121,6 @@ const buildZipwhip = (
   clock,
   log,
 })
-
-const buildIdi = ({ database, cipher, log }: FaceParts, { environments }: Shared) => {
-  const parts = { database, secret: cipher.hash('OData skip tokens') }
-  return { environments, auxiliaryData: new AuxiliaryData(parts), log }
-}
 
 const buildAdmin = (
   { database, ordering, keys, apps, lineTypes, providers, sandbox }: FaceParts,

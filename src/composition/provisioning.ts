@@ -68,6 +68,7 @@ export function buildProvisioning(base: ProvisioningBase) {
     lineTypes,
     apps,
     providers: new Set(providers.keys()),
+    adapters: [...providers.values()],
     sandbox,
     cipher: records.cipher,
     zipwhipAlwaysOk: config.provisioning.zipwhipAlwaysOk,

@@ -3,6 +3,7 @@ import type { Clock } from '../../core/clock.ts'
 import type { SandboxProvider } from '../../provisioning/adapters/sandbox/provider.ts'
 import type { Ordering } from '../../provisioning/engine/ordering.ts'
 import type { Environments } from '../../provisioning/requests/store/environments.ts'
+import type { LinkTypes } from '../../provisioning/requests/store/link-types.ts'
 import type { AuditTrail } from '../../provisioning/store/audit-trail.ts'
 import type { CatalogueImport } from '../../provisioning/store/catalogue-import.ts'
 import type { Connections } from '../../provisioning/store/connections.ts'
@@ -26,6 +27,7 @@ export type AdminProvisioningDeps = {
   readonly credentials: LineCredentials
   readonly optOuts: OptOuts
   readonly environments: Environments
+  readonly linkTypes: LinkTypes
   readonly heldOrders: HeldOrders
   readonly ordering: Ordering
   readonly auditTrail: AuditTrail

@@ -7,6 +7,7 @@ import { addCatalogueRoutes } from './routes/catalogue.ts'
 import { addEnvironmentRoutes } from './routes/environments.ts'
 import { addKeyRoutes } from './routes/keys.ts'
 import { addLineRoutes } from './routes/lines.ts'
+import { addLinkTypeRoutes } from './routes/link-types.ts'
 import { addOperationRoutes } from './routes/operation.ts'
 import { addSandboxRoutes } from './routes/sandbox.ts'
 
@@ -16,6 +17,7 @@ export function addAdminProvisioning(app: Hono<HttpEnv>, define: DefineOperation
   addAccountRoutes(app, define, deps)
   addCatalogueRoutes(app, define, deps)
   addEnvironmentRoutes(app, define, deps)
+  addLinkTypeRoutes(app, define, deps)
   addLineRoutes(app, define, deps)
   addOperationRoutes(app, define, deps)
   addSandboxRoutes(app, define, deps)

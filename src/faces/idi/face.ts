@@ -4,9 +4,15 @@ import type { DefineOperation } from '../../http/operation.ts'
 import type { IdiDeps } from './deps.ts'
 import { idiAdder } from './operation.ts'
 import { addAuxiliaryRoutes } from './routes/auxiliary.ts'
+import { addInstallationRoutes } from './routes/installations.ts'
+import { addLinkTypeRoutes } from './routes/link-types.ts'
+import { addProviderRoutes } from './routes/providers.ts'
 
 /** The IDI Provisioning Management API: 61 operations and a health check, see `IDI_ROUTES`. */
 export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: IdiDeps): void {
   const add = idiAdder(app, define, deps)
   addAuxiliaryRoutes(add, deps)
+  addInstallationRoutes(add, deps)
+  addLinkTypeRoutes(add, deps)
+  addProviderRoutes(add, deps)
 }

@@ -1,0 +1,30 @@
+import type { Logger } from '../core/logger.ts'
+import { AuxiliaryData } from '../provisioning/requests/store/auxiliary-data.ts'
+import type { Environments } from '../provisioning/requests/store/environments.ts'
+import { Installations } from '../provisioning/requests/store/installations.ts'
+import { LinkTypes } from '../provisioning/requests/store/link-types.ts'
+import type { InstalledAdapter } from '../provisioning/requests/store/provider-registry.ts'
+import { Providers } from '../provisioning/requests/store/providers.ts'
+import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
+import type { Cipher } from '../records/cipher.ts'
+
+type IdiParts = {
+  readonly database: ProvisioningDatabase
+  readonly cipher: Cipher
+  readonly adapters: readonly InstalledAdapter[]
+  readonly environments: Environments
+  readonly log: Logger
+}
+
+/** What the IDI API is about. */
+export function buildIdi({ database, cipher, adapters, environments, log }: IdiParts) {
+  const parts = { database, secret: cipher.hash('OData skip tokens') }
+  return {
+    environments,
+    auxiliaryData: new AuxiliaryData(parts),
+    providers: new Providers(parts),
+    installations: new Installations(database, adapters),
+    linkTypes: new LinkTypes(parts),
+    log,
+  }
+}

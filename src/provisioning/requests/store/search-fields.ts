@@ -1,0 +1,26 @@
+import { sql, type RawBuilder } from 'kysely'
+import type { FieldType, SearchField } from '../../odata/registry.ts'
+
+const field = (value: RawBuilder<unknown>, type: FieldType): SearchField => ({
+  value,
+  type,
+  isFilterable: true,
+  isSortable: true,
+})
+
+/** Fields by which rows can be filtered and sorted. */
+export const textColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'text')
+export const integerColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'integer')
+export const booleanColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'boolean')
+/** As exact as times are shown, so that a time which was read finds its row. */
+export const timeColumn = (value: RawBuilder<unknown>): SearchField =>
+  field(sql`date_trunc('milliseconds', ${value})`, 'time')
+export const nullable = (column: SearchField): SearchField => ({ ...column, isNullable: true })
+
+/** Who made and who last changed what a table (by its alias) has. */
+export const authorshipColumns = (alias: string): Readonly<Record<string, SearchField>> => ({
+  createDate: timeColumn(sql.ref(`${alias}.created_at`)),
+  createUser: textColumn(sql.ref(`${alias}.created_by`)),
+  lastModifiedDate: timeColumn(sql.ref(`${alias}.modified_at`)),
+  lastModifiedUser: textColumn(sql.ref(`${alias}.modified_by`)),
+})
