@@ -162,7 +162,7 @@ function literal(constant: Literal): Value & { readonly isConstant: true } {
     return { value: constant.value ? sql`true` : sql`false`, type: 'boolean', isConstant: true }
   const { type, value } = constant
   if (type === 'text') return { value: sql`${value}::text`, type, isConstant: true }
-  if (type === 'time') return { value: sql`${new Date(value).toISOString()}::timestamptz`, type, isConstant: true }
+  if (type === 'time') return { value: sql`${value}::timestamptz`, type, isConstant: true }
   // Within what the columns have, an integer keeps their type, and with it their index.
   const isInteger = /^-?\d{1,18}$/.test(value)
   return { value: isInteger ? sql`${value}::int8` : sql`${value}::numeric`, type, isConstant: true }
