@@ -36,3 +36,6 @@ function isDay(date: string): boolean {
 
 /** PostgreSQL has no year 0, and its notation of years beyond 9999 is another one. */
 const isKept = (time: Date): boolean => time.getUTCFullYear() >= 1 && time.getUTCFullYear() <= 9_999
+
+/** Whether a number is one that integer columns can have. */
+export const isColumnInteger = (value: string): boolean => /^-?\d{1,18}$/.test(value)
