@@ -11,6 +11,7 @@ export default defineConfig({
     unstubEnvs: true,
     // Tests mostly wait, so that on two cores the usual one worker would take twice the time.
     maxWorkers: Math.max(2, availableParallelism() - 1),
+    globalSetup: ['test/support/run-setup.ts'],
     projects: [
       {
         extends: true,

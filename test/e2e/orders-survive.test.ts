@@ -7,6 +7,7 @@ import * as v from 'valibot'
 import { ApiClient } from '../../src/cli/api-client.ts'
 import { GatewayProgram } from '../support/gateway-program.ts'
 import { startTestPostgres } from '../support/postgres.ts'
+import { copyEmbeddedTemplate } from '../support/store-templates.ts'
 import { until } from '../support/until.ts'
 
 const ADMIN_KEY = 'an-admin-key-of-tests'
@@ -27,6 +28,7 @@ test.each(['the embedded database', 'PostgreSQL'])(
   'a gateway that is killed in the middle of 50 orders, and started again, finishes each of them once, on %s',
   async (store) => {
     const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-survive-'))
+    await copyEmbeddedTemplate(dataDir)
     onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
     const postgres = store === 'PostgreSQL' ? await startTestPostgres() : undefined
     onTestFinished(() => postgres?.stop())

@@ -7,6 +7,7 @@ import { ApiClient } from '../../src/cli/api-client.ts'
 import type { Gateway } from '../../src/gateway.ts'
 import { startGateway } from '../support/installation.ts'
 import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
+import { copyEmbeddedTemplate } from '../support/store-templates.ts'
 import { STORES } from '../support/records.ts'
 import { until } from '../support/until.ts'
 import { WebhookReceiver } from '../support/webhook-receiver.ts'
@@ -25,6 +26,7 @@ describe.each(STORES)('a whole gateway on %s', (store) => {
 
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'callhalf-orders-'))
+    await copyEmbeddedTemplate(dataDir)
     postgres = store === 'postgresql' ? await startTestPostgres() : undefined
     gateway = await startGateway(dataDir, {
       CALLHALF_SANDBOX_DELAY_MS: '20',

@@ -6,6 +6,7 @@ import { readConfig } from '../../src/config.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { Gateway } from '../../src/gateway.ts'
 import { Simulator, type SimulatorOptions } from '../../src/simulator/simulator.ts'
+import { copyEmbeddedTemplate } from './store-templates.ts'
 import { until } from './until.ts'
 
 const CREDENTIALS = { username: 'admin@example.net', password: 'correct horse' }
@@ -25,6 +26,7 @@ export async function startInstallation(
   options: { readonly env?: Record<string, string>; readonly simulator?: Partial<SimulatorOptions> } = {},
 ): Promise<Installation> {
   const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-e2e-'))
+  await copyEmbeddedTemplate(dataDir)
   const simulator = new Simulator({
     ports: [0],
     controlPort: 0,

@@ -45,7 +45,7 @@ export async function startTestPostgres(): Promise<TestPostgres> {
   ])
   await promisify(execFile)(initdb.command, initdb.args, { cwd: folder, env, timeout: 60_000 })
   // A test's cluster need not survive the machine: no fsync. `-k` and no address: nothing but the socket.
-  const settings = ['fsync=off', 'full_page_writes=off', 'max_connections=100', 'listen_addresses=']
+  const settings = ['fsync=off', 'full_page_writes=off', 'max_connections=300', 'listen_addresses=']
   const args = ['-D', data, '-k', folder, ...settings.flatMap((setting) => ['-c', setting])]
   const postgres = asUser(user, join(bin, 'postgres'), args)
   const child = spawn(postgres.command, postgres.args, { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] })

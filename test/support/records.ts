@@ -6,6 +6,7 @@ import { silentLogger } from '../../src/core/logger.ts'
 import { Cipher } from '../../src/records/cipher.ts'
 import { Records, type RecordsOptions } from '../../src/records/connection.ts'
 import { startTestPostgres } from './postgres.ts'
+import { copyEmbeddedTemplate, copyServerTemplate } from './store-templates.ts'
 
 /** The two stores that every suite of the records runs on. */
 export const STORES = ['pglite', 'postgresql'] as const
@@ -26,10 +27,11 @@ export type TestRecords = {
 
 export async function startTestRecords(store: StoreName): Promise<TestRecords> {
   const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-records-'))
-  const postgres = store === 'postgresql' ? await startTestPostgres() : undefined
+  const server = store === 'postgresql' ? await openDatabase() : undefined
+  if (server === undefined) await copyEmbeddedTemplate(dataDir)
   const clock = adjustableClock()
   const options: RecordsOptions = {
-    ...(postgres === undefined ? {} : { databaseUrl: await postgres.createDatabase() }),
+    ...(server !== undefined && { databaseUrl: server.url }),
     dataDir,
     cipher: new Cipher([TEST_SECRET_KEY]),
     clock,
@@ -43,10 +45,18 @@ export async function startTestRecords(store: StoreName): Promise<TestRecords> {
     clock,
     async stop() {
       await records.stop(AbortSignal.timeout(5_000))
-      await postgres?.stop()
+      await server?.close()
       await rm(dataDir, { recursive: true, force: true })
     },
   }
+}
+
+/** On the PostgreSQL of the run, or on one of its own. */
+async function openDatabase(): Promise<{ readonly url: string; close(): Promise<void> }> {
+  const copy = await copyServerTemplate()
+  if (copy !== undefined) return { url: copy.url, close: () => copy.drop() }
+  const postgres = await startTestPostgres()
+  return { url: await postgres.createDatabase(), close: () => postgres.stop() }
 }
 
 function adjustableClock(): Clock & { advance(ms: number): void } {

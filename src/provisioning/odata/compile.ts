@@ -1,6 +1,7 @@
 import { sql, type RawBuilder, type SqlBool } from 'kysely'
 import { ODataError, type CompareOperator, type Expression, type Literal } from './expression.ts'
 import { callFunction } from './functions.ts'
+import { isColumnInteger } from './literal.ts'
 import type { FieldType, SearchField, SearchRegistry, Value, ValueType } from './registry.ts'
 
 type Scope = { readonly registry: SearchRegistry; readonly variable?: string; readonly fields?: Fields }
@@ -86,8 +87,17 @@ function equal(left: Value, right: Value, isWanted: boolean): RawBuilder<SqlBool
   if (right.type === 'null') return isWanted ? sql`(${left.value} is null)` : sql`(${left.value} is not null)`
   if (left.type === 'null') return equal(right, left, isWanted)
   if (!isWanted) return sql`(${left.value} is distinct from ${right.value})`
-  const isConstant = 'isConstant' in left || 'isConstant' in right
-  return isConstant ? sql`(${left.value} = ${right.value})` : sql`(${left.value} is not distinct from ${right.value})`
+  if ('isConstant' in left && !('isConstant' in right)) return equal(right, left, isWanted)
+  if (!('isConstant' in right)) return sql`(${left.value} is not distinct from ${right.value})`
+  return sql`(${hasPrefix(left, [right.value])}${left.value} = ${right.value})`
+}
+
+/** What an index of the first characters can find; the whole is compared besides. */
+function hasPrefix({ indexedPrefix }: Value, constants: readonly RawBuilder<unknown>[]): RawBuilder<unknown> {
+  if (indexedPrefix === undefined) return sql``
+  const { value, length } = indexedPrefix
+  const prefixes = constants.map((constant) => sql`left(${constant}, ${length}::int4)`)
+  return sql`${value} in (${sql.join(prefixes)}) and `
 }
 
 function inList(
@@ -99,7 +109,9 @@ function inList(
   const values = items.filter((item) => item.type !== 'null').map((item) => literal(item))
   const wrong = values.find((value) => value.type !== left.type)
   if (wrong !== undefined && left.type !== 'null') throw new ODataError(`compares ${left.type} with ${wrong.type}`)
-  const isIn = values.length === 0 ? sql`false` : sql`${left.value} in (${sql.join(values.map(({ value }) => value))})`
+  const constants = values.map(({ value }) => value)
+  const isIn =
+    values.length === 0 ? sql`false` : sql`(${hasPrefix(left, constants)}${left.value} in (${sql.join(constants)}))`
   const hasNull = items.some((item) => item.type === 'null')
   const any = hasNull ? sql`(${isIn} or ${left.value} is null)` : sql`(${isIn})`
   return isWanted ? sql`${any}` : sql`(${any} is not true)`
@@ -140,7 +152,7 @@ function field(path: string, { registry, variable, fields }: Scope): Value {
   const isInner = prefix !== undefined && path.startsWith(prefix)
   const known = isInner ? own(fields ?? {}, path.slice(prefix.length)) : own(registry.fields, path)
   if (known?.isFilterable !== true) throw new ODataError(`has no field ${path} that can be filtered by`)
-  return { value: known.value, type: VALUE_TYPES[known.type] }
+  return { value: known.value, type: VALUE_TYPES[known.type], indexedPrefix: known.indexedPrefix }
 }
 
 /** A field of this very name, not one that every object has. */
@@ -162,8 +174,7 @@ function literal(constant: Literal): Value & { readonly isConstant: true } {
     return { value: constant.value ? sql`true` : sql`false`, type: 'boolean', isConstant: true }
   const { type, value } = constant
   if (type === 'text') return { value: sql`${value}::text`, type, isConstant: true }
-  if (type === 'time') return { value: sql`${new Date(value).toISOString()}::timestamptz`, type, isConstant: true }
+  if (type === 'time') return { value: sql`${value}::timestamptz`, type, isConstant: true }
   // Within what the columns have, an integer keeps their type, and with it their index.
-  const isInteger = /^-?\d{1,18}$/.test(value)
-  return { value: isInteger ? sql`${value}::int8` : sql`${value}::numeric`, type, isConstant: true }
+  return { value: isColumnInteger(value) ? sql`${value}::int8` : sql`${value}::numeric`, type, isConstant: true }
 }

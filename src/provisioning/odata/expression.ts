@@ -29,8 +29,11 @@ export type Expression =
       readonly condition: Expression | undefined
     }
 
-/** What a filter may not exceed, so that none costs more than a moment to read. */
-export const FILTER_LIMITS = { charactersMax: 4_096, tokensMax: 512, depthMax: 32, listMax: 500 } as const
+/**
+ * What a filter may not exceed, so that none costs more than a moment to read. A list has two tokens to a value, so
+ * that the longest one fits.
+ */
+export const FILTER_LIMITS = { charactersMax: 4_096, tokensMax: 1_100, depthMax: 32, listMax: 500 } as const
 
 /** The only thing that parsing and compiling throw on purpose; the message is for the caller. */
 export class ODataError extends Error {

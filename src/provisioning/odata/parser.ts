@@ -1,5 +1,6 @@
 import { FILTER_LIMITS, ODataError, type CompareOperator, type Expression, type Literal } from './expression.ts'
-import { tokenize, unquote, type Token, type TokenType } from './tokens.ts'
+import { readLiteral } from './literal.ts'
+import { tokenize, unexpected, type Token, type TokenType } from './tokens.ts'
 
 const COMPARISONS: ReadonlySet<string> = new Set(['eq', 'ne', 'gt', 'ge', 'lt', 'le'])
 const isComparison = (text: string): text is CompareOperator => COMPARISONS.has(text)
@@ -73,10 +74,10 @@ class Parser {
       this.#expect(')')
       return inner
     }
-    if (token.type !== 'name') return { kind: 'literal', literal: literalOf(token) }
+    if (token.type !== 'name') return { kind: 'literal', literal: readLiteral(token) }
     if (token.value === 'not') return { kind: 'not', operand: this.#expression(BINDING_OF_NOT) }
     if (token.value === 'true' || token.value === 'false' || token.value === 'null') {
-      return { kind: 'literal', literal: literalOf(token) }
+      return { kind: 'literal', literal: readLiteral(token) }
     }
     if (RESERVED.has(token.value)) throw unexpected(token)
     if (this.#peek().type === '(') return { kind: 'call', name: token.value, args: this.#arguments() }
@@ -122,7 +123,7 @@ class Parser {
   #list(): readonly Literal[] {
     this.#expect('(')
     const items: Literal[] = []
-    do items.push(literalOf(this.#take()))
+    do items.push(readLiteral(this.#take()))
     while (this.#skip(','))
     this.#expect(')')
     if (items.length > FILTER_LIMITS.listMax) {
@@ -155,20 +156,3 @@ class Parser {
 }
 
 const END: Token = { type: 'end', value: '', at: 0 }
-
-function literalOf(token: Token): Literal {
-  if (token.type === 'text') return { type: 'text', value: unquote(token.value) }
-  if (token.type === 'number') return { type: 'number', value: token.value }
-  if (token.type === 'time') {
-    if (Number.isNaN(Date.parse(token.value))) throw new ODataError(`has a time that does not exist: ${token.value}`)
-    return { type: 'time', value: token.value }
-  }
-  if (token.type === 'name' && token.value === 'null') return { type: 'null' }
-  if (token.type === 'name' && (token.value === 'true' || token.value === 'false')) {
-    return { type: 'boolean', value: token.value === 'true' }
-  }
-  throw unexpected(token)
-}
-
-const unexpected = ({ type, value, at }: Token): ODataError =>
-  new ODataError(type === 'end' ? 'ends too early' : `has an unexpected ${value} at character ${at + 1}`)

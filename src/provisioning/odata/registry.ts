@@ -11,6 +11,15 @@ export type SearchField = {
   readonly isSortable: boolean
   /** Whether it may be null; sorted last if so, in either direction. */
   readonly isNullable?: boolean
+  /**
+   * Whether an index begins with it, after what `from` confines the rows to: what callers are told to filter or sort
+   * by when a search costs too much.
+   */
+  readonly isIndexed?: boolean
+  /** Whether it is an expression rather than a column, of whose values PostgreSQL has no statistics. */
+  readonly isComputed?: boolean
+  /** Of a text too long for an index: the expression of its first characters that an index has instead. */
+  readonly indexedPrefix?: { readonly value: RawBuilder<unknown>; readonly length: number }
 }
 
 /** Rows that belong to each row, for `any` and `all`. */
@@ -27,5 +36,9 @@ export type SearchRegistry = {
 }
 
 /** A value in SQL, with what OData calls its type. */
-export type Value = { readonly value: RawBuilder<unknown>; readonly type: ValueType }
+export type Value = {
+  readonly value: RawBuilder<unknown>
+  readonly type: ValueType
+  readonly indexedPrefix?: SearchField['indexedPrefix']
+}
 export type ValueType = 'text' | 'number' | 'time' | 'boolean' | 'null'

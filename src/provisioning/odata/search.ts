@@ -1,10 +1,14 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
 import { sql, type RawBuilder } from 'kysely'
 import type { Queries } from '../store/database.ts'
+import { costAtWorst, isOvertime, SEARCH_LIMITS, tooExpensive, withinBudget, type SearchLimits } from './budget.ts'
 import { compileFilter } from './compile.ts'
+import { isEstimable, namesKeys } from './estimable.ts'
 import { ODataError } from './expression.ts'
-import { invalidOption, type ODataQuery, type OrderTerm } from './query.ts'
-import type { SearchField, SearchRegistry } from './registry.ts'
+import { explain } from './plan.ts'
+import { invalidOption, type ODataQuery } from './query.ts'
+import type { SearchRegistry } from './registry.ts'
+import { readToken, writeToken } from './skip-token.ts'
+import { after, markOf, orderBy, sortKeys, type SortKey } from './sort-keys.ts'
 
 /** What is searched. */
 export type SearchSource = SearchRegistry & {
@@ -12,46 +16,68 @@ export type SearchSource = SearchRegistry & {
   readonly from: RawBuilder<unknown>
   /** What is read of each row. */
   readonly columns: RawBuilder<unknown>
-  /** The field that makes every order total; sortable, never null. */
+  /** The field that makes every order total; sortable, indexed, never null. */
   readonly key: string
 }
 
 export type SearchPage<Row> = {
   readonly rows: readonly Row[]
-  /** How many there are, whatever the page; only when it was asked for. */
+  /** How many there are, whatever the page; about, if there are many; only when it was asked for. */
   readonly count?: number
   /** To go on after the last row; absent when there is no more. */
   readonly skipToken?: string
 }
 
-type SortKey = OrderTerm & { readonly known: SearchField }
+type SearchOptions = {
+  readonly source: SearchSource
+  readonly query: ODataQuery
+  /** What skip tokens are signed with. */
+  readonly secret: Buffer
+  /** `SEARCH_LIMITS` unless given. */
+  readonly limits?: SearchLimits
+}
+
+/** A search that is ready to be planned. */
+type Search = SearchOptions & {
+  readonly limits: SearchLimits
+  readonly keys: readonly SortKey[]
+  /** The filter. */
+  readonly wanted: RawBuilder<unknown>
+  readonly isEstimable: boolean
+}
 
 /**
  * Searches by `$filter`, `$orderby`, `$top`, `$skip` or `$skiptoken`. Pages go on after the values of the last
  * row, so what is added or removed meanwhile neither hides nor repeats another; the token is signed with `secret`.
- * Throws `invalid_request`, naming the option, for fields that there are not.
+ *
+ * Nothing is run before PostgreSQL has planned it and the plan is within `limits`, at worst. Statistics are trusted
+ * only where there are some; of other filters the whole table that they may have to read is what counts. Rejects with
+ * `invalid_request`, naming the option, for fields that there are not and for what costs too much.
  */
 export async function searchRows<Row extends object>(
   queries: Queries,
-  { source, query, secret }: { readonly source: SearchSource; readonly query: ODataQuery; readonly secret: Buffer },
+  options: SearchOptions,
 ): Promise<SearchPage<Row>> {
-  const keys = sortKeys(source, query)
-  const wanted = query.filter === undefined ? sql`true` : compile(source, query.filter)
-  const count = query.count ? await countRows(queries, source, wanted) : undefined
-  if (query.top === 0) return { rows: [], ...(count !== undefined && { count }) }
-  const position = query.skipToken === undefined ? undefined : readToken(query.skipToken, keys, secret)
-  const isAfter = position === undefined ? sql`true` : after(keys, position)
-  const marks = keys.map(({ known }, index) => sql`(${known.value})::text as ${sql.ref(`sort_key_${index}`)}`)
-  const order = keys.map(({ known, isDescending }) => orderBy(known, isDescending))
-  const { rows } = await sql<Row>`
-    select ${source.columns}, ${sql.join(marks)} ${source.from} and ${wanted} and ${isAfter}
-    order by ${sql.join(order)} limit ${query.top + 1} offset ${query.skip}`.execute(queries)
-  const shown = rows.slice(0, query.top)
-  const last = rows.length > query.top ? shown.at(-1) : undefined
-  return {
-    rows: shown,
-    ...(count !== undefined && { count }),
-    ...(last !== undefined && { skipToken: writeToken(last, keys, secret) }),
+  const { source, query, limits = SEARCH_LIMITS } = options
+  const search: Search = {
+    ...options,
+    limits,
+    keys: sortKeys(source, query.orderBy),
+    wanted: query.filter === undefined ? sql`true` : compile(source, query.filter),
+    isEstimable: query.filter === undefined || isEstimable(query.filter, source.fields),
+  }
+  // The caller's token is judged before the store is asked anything.
+  const position = query.skipToken === undefined ? undefined : readToken(query.skipToken, search.keys, options.secret)
+  try {
+    return await withinBudget(queries, limits, async (transaction) => {
+      const page = query.top === 0 ? { rows: [] } : await readPage<Row>(transaction, search, position)
+      if (!query.count) return page
+      const isWhole = query.top > 0 && position === undefined && query.skip === 0 && page.skipToken === undefined
+      return { ...page, count: isWhole ? page.rows.length : await countRows(transaction, search) }
+    })
+  } catch (error) {
+    if (isOvertime(error)) throw tooExpensive(query, source.fields)
+    throw error
   }
 }
 
@@ -64,83 +90,65 @@ function compile(source: SearchSource, filter: NonNullable<ODataQuery['filter']>
   }
 }
 
-async function countRows(queries: Queries, source: SearchSource, wanted: RawBuilder<unknown>): Promise<number> {
-  const { rows } = await sql<{ count: number }>`select count(*) as count ${source.from} and ${wanted}`.execute(queries)
-  return rows[0]?.count ?? 0
+async function readPage<Row extends object>(
+  queries: Queries,
+  search: Search,
+  position: readonly (string | null)[] | undefined,
+): Promise<SearchPage<Row>> {
+  const { keys, query, secret } = search
+  const isAfter = position === undefined ? sql`true` : after(keys, position)
+  const { rows } = await sql<Row>`${await affordable(queries, search, isAfter)}`.execute(queries)
+  const shown = rows.slice(0, query.top)
+  const last = rows.length > query.top ? shown.at(-1) : undefined
+  return { rows: shown, ...(last !== undefined && { skipToken: writeToken(last, keys, secret) }) }
 }
 
-function sortKeys({ fields, key }: SearchSource, { orderBy: terms }: ODataQuery): readonly SortKey[] {
-  const keyTerm = terms.some(({ field }) => field === key) ? [] : [{ field: key, isDescending: false }]
-  return [...terms, ...keyTerm].map((term) => {
-    const known = Object.hasOwn(fields, term.field) ? fields[term.field] : undefined
-    if (known?.isSortable !== true) {
-      throw invalidOption('$orderby', `has no field ${term.field} that can be sorted by`)
-    }
-    return { ...term, known }
-  })
+/** The statement of the page in the first form that is cheap enough. Throws if there is none. */
+async function affordable(
+  queries: Queries,
+  search: Search,
+  isAfter: RawBuilder<unknown>,
+): Promise<RawBuilder<unknown>> {
+  const { source, query, limits } = search
+  const inOrder = statementInOrder(search, isAfter)
+  const isPlain = query.skip === 0 && query.filter !== undefined && namesKeys(query.filter, source.key)
+  if (isPlain) return inOrder
+  const plan = await explain(queries, inOrder)
+  if (costAtWorst(plan, search.isEstimable, limits) <= limits.costMax) return inOrder
+  // PostgreSQL bets on coming across enough rows soon, in their order. Without the bet it may be cheap, too.
+  const sorted = statementSorted(search, isAfter)
+  const { costWithoutLimit } = await explain(queries, sorted)
+  if (costWithoutLimit <= limits.costMax) return sorted
+  throw tooExpensive(query, source.fields)
 }
 
-const CASTS = {
-  text: sql`text`,
-  integer: sql`int8`,
-  decimal: sql`numeric`,
-  time: sql`timestamptz`,
-  boolean: sql`boolean`,
-} as const
-
-/** Nulls are last in either direction, and texts in the order of their characters, in every store. */
-function orderBy({ value, type }: SearchField, isDescending: boolean): RawBuilder<unknown> {
-  const collation = type === 'text' ? sql` collate "C"` : sql``
-  return sql`${value}${collation} ${isDescending ? sql`desc` : sql`asc`} nulls last`
+/** Reads in whatever way the planner likes best, if that ends after so many rows. */
+function statementInOrder({ source, query, keys, wanted }: Search, isAfter: RawBuilder<unknown>): RawBuilder<unknown> {
+  const marks = keys.map(({ known }, index) => sql`(${known.value})::text as ${sql.ref(markOf(index))}`)
+  return sql`select ${source.columns}, ${sql.join(marks)} ${source.from} and ${wanted} and ${isAfter}
+    order by ${sql.join(keys.map((key) => orderBy(key)))} limit ${query.top + 1} offset ${query.skip}`
 }
 
-/** What comes after a row with these values: `(a > 1) or (a = 1 and b > 2)`, null being greater than all. */
-function after(keys: readonly SortKey[], values: readonly (string | null)[]): RawBuilder<unknown> {
-  const alternatives = keys.flatMap((key, index) => {
-    const beyond = isBeyond(key, values[index] ?? null)
-    if (beyond === undefined) return []
-    const same = keys.slice(0, index).map((before, at) => isSame(before, values[at] ?? null))
-    return [sql`(${sql.join([...same, beyond], sql` and `)})`]
-  })
-  return alternatives.length === 0 ? sql`false` : sql`(${sql.join(alternatives, sql` or `)})`
+/** Finds all that is wanted first, and then sorts: `offset 0` keeps the planner from looking through. */
+function statementSorted({ source, query, keys, wanted }: Search, isAfter: RawBuilder<unknown>): RawBuilder<unknown> {
+  const marks = keys.map(({ known }, index) => sql`(${known.value})::text as ${sql.ref(markOf(index))}`)
+  const values = keys.map(({ known }, index) => sql`${known.value} as ${sql.ref(`sort_value_${index}`)}`)
+  const order = keys.map((key, index) => orderBy(key, sql.ref(`sort_value_${index}`)))
+  return sql`select * from (
+      select ${source.columns}, ${sql.join([...marks, ...values])} ${source.from} and ${wanted} and ${isAfter} offset 0
+    ) as found order by ${sql.join(order)} limit ${query.top + 1} offset ${query.skip}`
 }
 
-function isBeyond({ known, isDescending }: SortKey, value: string | null): RawBuilder<unknown> | undefined {
-  if (value === null) return undefined
-  const collation = known.type === 'text' ? sql` collate "C"` : sql``
-  const bound = sql`${value}::${CASTS[known.type]}${collation}`
-  const comparison = isDescending ? sql`${known.value} < ${bound}` : sql`${known.value} > ${bound}`
-  return known.isNullable === true ? sql`(${comparison} or ${known.value} is null)` : comparison
-}
-
-const isSame = ({ known }: SortKey, value: string | null): RawBuilder<unknown> =>
-  value === null ? sql`${known.value} is null` : sql`${known.value} = ${value}::${CASTS[known.type]}`
-
-const orderOf = (keys: readonly SortKey[]): string =>
-  keys.map(({ field, isDescending }) => `${field} ${isDescending ? 'desc' : 'asc'}`).join(',')
-
-const SIGNATURE_BYTES = 16
-
-const sign = (text: string, secret: Buffer): Buffer =>
-  createHmac('sha256', secret).update(text).digest().subarray(0, SIGNATURE_BYTES)
-
-function writeToken(row: object, keys: readonly SortKey[], secret: Buffer): string {
-  const values: readonly unknown[] = keys.map((_, index) => Reflect.get(row, `sort_key_${index}`))
-  const text = JSON.stringify([orderOf(keys), ...values])
-  return Buffer.concat([sign(text, secret), Buffer.from(text)]).toString('base64url')
-}
-
-function readToken(token: string, keys: readonly SortKey[], secret: Buffer): readonly (string | null)[] {
-  const bytes = Buffer.from(token, 'base64url')
-  const text = bytes.subarray(SIGNATURE_BYTES).toString('utf8')
-  const isOurs =
-    bytes.length > SIGNATURE_BYTES && timingSafeEqual(bytes.subarray(0, SIGNATURE_BYTES), sign(text, secret))
-  const parsed: unknown = isOurs ? JSON.parse(text) : undefined
-  const [order, ...values] = Array.isArray(parsed) ? parsed : []
-  if (order !== orderOf(keys) || values.length !== keys.length || !values.every(isMark)) {
-    throw invalidOption('$skiptoken', 'must be that of the next link of the same search in the same order')
+/** Exact up to `countMax`, if counting is cheap; otherwise what the planner expects, from its statistics. */
+async function countRows(queries: Queries, search: Search): Promise<number> {
+  const { source, query, wanted, limits } = search
+  const counted = sql`select 1 ${source.from} and ${wanted} limit ${limits.countMax + 1}`
+  const plan = await explain(queries, counted)
+  if (costAtWorst(plan, search.isEstimable, limits) > limits.costMax) {
+    if (search.isEstimable) return plan.rows
+    throw tooExpensive(query, source.fields)
   }
-  return values
+  const { rows } = await sql<{ count: number }>`select count(*) as count from (${counted}) as counted`.execute(queries)
+  const count = rows[0]?.count ?? 0
+  return count > limits.countMax ? Math.max(plan.rows, count) : count
 }
-
-const isMark = (value: unknown): value is string | null => value === null || typeof value === 'string'

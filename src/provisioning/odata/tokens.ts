@@ -53,3 +53,7 @@ function skipBlanks(filter: string, at: number): number {
 /** What a quoted token says. */
 export const unquote = (token: string): string =>
   token.startsWith("'") ? token.slice(1, -1).replaceAll("''", "'") : token
+
+/** The error for a token that does not belong where it is. */
+export const unexpected = ({ type, value, at }: Token): ODataError =>
+  new ODataError(type === 'end' ? 'ends too early' : `has an unexpected ${value} at character ${at + 1}`)

@@ -1,0 +1,81 @@
+import { sql } from 'kysely'
+import type { GatewayError } from '../../core/errors.ts'
+import { invalidRequest } from '../../core/parse-input.ts'
+import type { Queries } from '../store/database.ts'
+import type { Plan } from './plan.ts'
+import type { ODataQuery } from './query.ts'
+import type { SearchField } from './registry.ts'
+
+/** What a search may cost. */
+export type SearchLimits = {
+  /** In units of the planner, of which a core does some hundreds in a millisecond. */
+  readonly costMax: number
+  /** After which PostgreSQL ends a statement that was expected to be cheaper. PGlite has no such means. */
+  readonly timeoutMs: number
+  /** How much more an estimate may turn out to be. */
+  readonly riskFactor: number
+  /** Up to how many rows are counted one by one. */
+  readonly countMax: number
+}
+
+export const SEARCH_LIMITS: SearchLimits = { costMax: 10_000, timeoutMs: 500, riskFactor: 10, countMax: 10_000 }
+
+/**
+ * What running a plan may cost: what it reads if its limit is never reached; or, of a filter about which there are
+ * statistics, some times what they promise, if that is less.
+ */
+export function costAtWorst(plan: Plan, isEstimable: boolean, { riskFactor }: SearchLimits): number {
+  if (!isEstimable) return plan.costWithoutLimit
+  return Math.min(plan.costWithoutLimit, plan.cost * (plan.isFiltered ? riskFactor : 1))
+}
+
+/**
+ * Runs `work` in a transaction of its own, or within the caller's, with the time limit and with the settings in whose
+ * units costs are measured, whatever those of the server are; no search takes more than one processor.
+ */
+export async function withinBudget<Result>(
+  queries: Queries,
+  { timeoutMs }: SearchLimits,
+  work: (transaction: Queries) => Promise<Result>,
+): Promise<Result> {
+  const run = async (transaction: Queries): Promise<Result> => {
+    await sql`select set_config('statement_timeout', ${String(timeoutMs)}, true),
+      set_config('random_page_cost', '1.1', true), set_config('seq_page_cost', '1', true),
+      set_config('max_parallel_workers_per_gather', '0', true), set_config('jit', 'off', true)`.execute(transaction)
+    return work(transaction)
+  }
+  if (!queries.isTransaction) return queries.transaction().execute(run)
+  await sql`savepoint search`.execute(queries)
+  try {
+    return await run(queries)
+  } finally {
+    // Takes the settings back, and a failure of the search with them; a search changes nothing else.
+    await sql`rollback to savepoint search`.execute(queries)
+  }
+}
+
+/** Whether PostgreSQL ended a statement at the time limit (SQLSTATE `query_canceled`). */
+export const isOvertime = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && 'code' in error && error.code === '57014'
+
+/** The error for a search that would cost too much, with what would be cheaper. */
+export function tooExpensive(query: ODataQuery, fields: Readonly<Record<string, SearchField>>): GatewayError {
+  const namesOf = (isFit: (field: SearchField) => boolean) =>
+    Object.keys(fields).filter((name) => fields[name]?.isIndexed === true && isFit(fields[name]))
+  const filterable = namesOf((field) => field.isFilterable)
+  const sortable = namesOf((field) => field.isSortable)
+  const filterAdvice = filterable.length === 0 ? '' : `; compare one of ${filterable.join(', ')} with a value`
+  const orderAdvice = sortable.length === 0 ? '' : `; order by one of ${sortable.join(', ')}`
+  const errors = [
+    ...(query.orderBy.length > 0
+      ? [{ field: '$orderby', message: `would sort too many rows${orderAdvice}, or filter for fewer` }]
+      : []),
+    ...(query.skip > 0 ? [{ field: '$skip', message: 'would pass over too many rows; use the next link' }] : []),
+  ]
+  return invalidRequest([
+    ...(query.filter !== undefined || errors.length === 0
+      ? [{ field: '$filter', message: `would read too many rows${filterAdvice}` }]
+      : []),
+    ...errors,
+  ])
+}
