@@ -1,10 +1,13 @@
 import type { Logger } from '../core/logger.ts'
 import { AuxiliaryData } from '../provisioning/requests/store/auxiliary-data.ts'
+import { DefinitionSearch } from '../provisioning/requests/store/definition-search.ts'
+import { Definitions } from '../provisioning/requests/store/definitions.ts'
 import type { Environments } from '../provisioning/requests/store/environments.ts'
 import { Installations } from '../provisioning/requests/store/installations.ts'
 import { LinkTypes } from '../provisioning/requests/store/link-types.ts'
 import type { InstalledAdapter } from '../provisioning/requests/store/provider-registry.ts'
 import { Providers } from '../provisioning/requests/store/providers.ts'
+import { Variables } from '../provisioning/requests/store/variables.ts'
 import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
 import type { Cipher } from '../records/cipher.ts'
 
@@ -22,6 +25,9 @@ export function buildIdi({ database, cipher, adapters, environments, log }: IdiP
   return {
     environments,
     auxiliaryData: new AuxiliaryData(parts),
+    definitions: new Definitions(database),
+    definitionSearch: new DefinitionSearch(parts),
+    variables: new Variables(database),
     providers: new Providers(parts),
     installations: new Installations(database, adapters),
     linkTypes: new LinkTypes(parts),

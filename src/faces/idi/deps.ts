@@ -1,14 +1,20 @@
 import type { Logger } from '../../core/logger.ts'
 import type { AuxiliaryData } from '../../provisioning/requests/store/auxiliary-data.ts'
+import type { DefinitionSearch } from '../../provisioning/requests/store/definition-search.ts'
+import type { Definitions } from '../../provisioning/requests/store/definitions.ts'
 import type { Installations } from '../../provisioning/requests/store/installations.ts'
 import type { LinkTypes } from '../../provisioning/requests/store/link-types.ts'
 import type { Providers } from '../../provisioning/requests/store/providers.ts'
 import type { Environments } from '../../provisioning/requests/store/environments.ts'
+import type { Variables } from '../../provisioning/requests/store/variables.ts'
 
 /** What the IDI API is about. */
 export type IdiDeps = {
   readonly environments: Pick<Environments, 'find'>
   readonly auxiliaryData: AuxiliaryData
+  readonly definitions: Definitions
+  readonly definitionSearch: DefinitionSearch
+  readonly variables: Variables
   readonly providers: Providers
   readonly installations: Installations
   readonly linkTypes: LinkTypes

@@ -4,6 +4,9 @@ import type { DefineOperation } from '../../http/operation.ts'
 import type { IdiDeps } from './deps.ts'
 import { idiAdder } from './operation.ts'
 import { addAuxiliaryRoutes } from './routes/auxiliary.ts'
+import { addDataDefinitionRoutes } from './routes/data-definitions.ts'
+import { addDefinitionRoutes } from './routes/definitions.ts'
+import { addVariableRoutes } from './routes/variables.ts'
 import { addInstallationRoutes } from './routes/installations.ts'
 import { addLinkTypeRoutes } from './routes/link-types.ts'
 import { addProviderRoutes } from './routes/providers.ts'
@@ -12,6 +15,9 @@ import { addProviderRoutes } from './routes/providers.ts'
 export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: IdiDeps): void {
   const add = idiAdder(app, define, deps)
   addAuxiliaryRoutes(add, deps)
+  addDataDefinitionRoutes(add, deps)
+  addDefinitionRoutes(add, deps)
+  addVariableRoutes(add, deps)
   addInstallationRoutes(add, deps)
   addLinkTypeRoutes(add, deps)
   addProviderRoutes(add, deps)

@@ -25,3 +25,5 @@ export const optionalField = <Schema extends v.GenericSchema>(schema: Schema) =>
 
 export const listField = <Schema extends v.GenericSchema>(schema: Schema) =>
   v.pipe(v.array(schema), v.maxLength(LIST_LENGTH_MAX, `must have up to ${LIST_LENGTH_MAX} items`))
+
+export const hasEachOnce = (values: readonly unknown[]): boolean => new Set(values).size === values.length

@@ -20,6 +20,9 @@ export type Environment = {
 /** Which customer an account number of an environment stands for. */
 export type EnvironmentAccount = { readonly accountNumber: number; readonly customerId: string }
 
+/** Who changes something, and in which environment. */
+export type EnvironmentChange = { readonly environmentId: number; readonly actor: string }
+
 type Row = Selectable<RequestTables['environments']>
 
 /** The chain of the audit trail that an environment's changes are in. */

@@ -1,0 +1,82 @@
+import { sql } from 'kysely'
+import { invalidRequest } from '../../../core/parse-input.ts'
+import type { ODataQuery } from '../../odata/query.ts'
+import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchParts } from './auxiliary-data.ts'
+import {
+  dataDefinitionsWhere,
+  dataDefinitionsWithItems,
+  definitionsOf,
+  field,
+  type AskedObject,
+  type DataDefinitionWithItem,
+  type DefinitionRow,
+  type FoundDataDefinition,
+} from './definition-sources.ts'
+
+/** What a search is in the order of, unless it says. */
+const inOrderOf = (query: ODataQuery, ...fields: readonly string[]): ODataQuery =>
+  query.orderBy.length > 0 ? query : { ...query, orderBy: fields.map((name) => ({ field: name, isDescending: false })) }
+
+/** Searches provisionable object definitions and their data definitions, each in one environment. */
+export class DefinitionSearch {
+  readonly #parts: SearchParts
+
+  constructor(parts: SearchParts) {
+    this.#parts = parts
+  }
+
+  definitions(environmentId: number, query: ODataQuery): Promise<SearchPage<DefinitionRow>> {
+    return this.#search(definitionsOf(environmentId), query)
+  }
+
+  /** In their order, unless another is asked for; of a definition that is not there, none. */
+  dataDefinitions(
+    environmentId: number,
+    definitionId: number,
+    query: ODataQuery,
+  ): Promise<SearchPage<FoundDataDefinition>> {
+    const wanted = sql`p.environment_id = ${environmentId} and p.definition_id = ${definitionId}`
+    return this.#search(dataDefinitionsWhere(wanted), inOrderOf(query, 'sequenceNumber'))
+  }
+
+  /** Those of several definitions, by code; of a code that there is not, none. */
+  dataDefinitionsOfCodes(
+    environmentId: number,
+    codes: readonly string[],
+    query: ODataQuery,
+  ): Promise<SearchPage<FoundDataDefinition>> {
+    const wanted = sql`p.environment_id = ${environmentId}
+      and p.code in (select jsonb_array_elements_text(${JSON.stringify(codes)}::jsonb))`
+    const source = dataDefinitionsWhere(wanted)
+    const fields = { ...source.fields, code: field(sql`p.code`, 'text') }
+    return this.#search({ ...source, fields }, inOrderOf(query, 'code', 'sequenceNumber'))
+  }
+
+  /**
+   * The data definitions of objects for a transition of theirs, with what the objects have. Of a code that there is
+   * not, none; an object that there is not has the default values. Rejects with `invalid_request` for a transition that
+   * there is not.
+   */
+  async dataDefinitionsWithItems(
+    environmentId: number,
+    asked: readonly AskedObject[],
+    query: ODataQuery,
+  ): Promise<SearchPage<DataDefinitionWithItem>> {
+    const transitions = await this.#parts.database.query((db) =>
+      db.selectFrom('object_transitions').select('transition_id').execute(),
+    )
+    const unknown = asked.flatMap(({ transitionID }, index) =>
+      transitions.some((transition) => transition.transition_id === transitionID)
+        ? []
+        : [{ field: `${index}.transitionID`, message: 'there is no such transition' }],
+    )
+    if (unknown.length > 0) throw invalidRequest(unknown)
+    return this.#search(dataDefinitionsWithItems(environmentId, asked), query)
+  }
+
+  #search<Row extends object>(source: SearchSource, query: ODataQuery): Promise<SearchPage<Row>> {
+    const { database, secret } = this.#parts
+    return database.query((db) => searchRows<Row>(db, { source, query, secret }))
+  }
+}
