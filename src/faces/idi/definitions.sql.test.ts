@@ -22,7 +22,16 @@ const SAMPLE = {
   name: 'Test Provisionable Object Definition',
 }
 const VARIABLE = { code: '300/200A', dataTypeID: 1, isActive: true, name: 'Bandwidth' }
+const WITH_ITEMS = 'provisionableObjectDefinition/dataDefinitionWithExtendedInformationItems'
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/
+
+const errorsOf = (answer: { readonly body: unknown }) =>
+  (answer.body as { readonly errors: readonly { readonly field: string; readonly message: string }[] }).errors
+const option = (provisionedObjectTransitionID: number, isRequired: boolean, isVisible: boolean) => ({
+  provisionedObjectTransitionID,
+  isRequired,
+  isVisible,
+})
 
 describe.each(STORES)('provisionable object definitions, on %s', (store) => {
   let rig: IdiRig
@@ -41,8 +50,23 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
     expect(answer.status).toBe(201)
     return (answer.body as { readonly provisionableObjectDefinitionID: number }).provisionableObjectDefinitionID
   }
-  const errorsOf = (answer: { readonly body: unknown }) =>
-    (answer.body as { readonly errors: readonly { readonly field: string; readonly message: string }[] }).errors
+
+  const makeObject = async (code: string, internalId: string, items: Readonly<Record<string, string>>) => {
+    await rig.provisioning.database.query(async (db) => {
+      await sql`with made as (
+          insert into provisioned_objects (environment_id, code, internal_id, status_id)
+          select environment_id, ${code}, ${internalId}, 1 from environments where name = ${environment.name}
+          returning *)
+        insert into provisioned_object_items (object_id, environment_id, code, internal_id, key_name, value)
+        select object_id, environment_id, code, internal_id, key, value
+        from made, jsonb_each_text(${JSON.stringify(items)}::jsonb)`.execute(db)
+    })
+  }
+  const dataFor = async (transitionID: number, includeNonVisible?: boolean) => {
+    const asked = { code: 'TestCode', internalID: 'x', transitionID, includeNonVisible }
+    const { body } = await send('POST', `${WITH_ITEMS}?$select=name,isRequired,isVisible`, [asked])
+    return (body as { readonly value: readonly object[] }).value
+  }
 
   test("the document's sample is accepted and answered in its shape", async () => {
     const variable = await send('POST', 'variable', VARIABLE)
@@ -145,7 +169,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
         send('POST', 'provisionableObjectDefinition', { code: 'A', name: `${index}` }),
       ),
     )
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 400, 400, 400])
+    expect(answers.map(({ status }) => status).toSorted((left, right) => left - right)).toEqual([201, 400, 400, 400])
   })
 
   test.each([
@@ -207,7 +231,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
   })
 
   test('a default value that is computed later may have any data type', async () => {
-    await make({
+    const definitionId = await make({
       code: 'A',
       name: 'a',
       dataDefinitions: [
@@ -215,6 +239,13 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
         { name: 'expression', dataTypeID: 6, defaultValue: '#[Later(@[Start])]' },
         { name: 'value', dataTypeID: 7, defaultValue: '+12025550123' },
       ],
+    })
+    const { body } = await send(
+      'GET',
+      `provisionableObjectDefinition/${definitionId}/dataDefinition?$select=defaultValue`,
+    )
+    expect(body).toEqual({
+      value: [{ defaultValue: '@[Speed]' }, { defaultValue: '#[Later(@[Start])]' }, { defaultValue: '+12025550123' }],
     })
   })
 
@@ -298,24 +329,6 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
   })
 
   describe('data definitions with what objects have', () => {
-    const PATH = 'provisionableObjectDefinition/dataDefinitionWithExtendedInformationItems'
-
-    const makeObject = async (code: string, internalId: string, items: Readonly<Record<string, string>>) => {
-      await rig.provisioning.database.query(async (db) => {
-        await sql`with made as (
-            insert into provisioned_objects (environment_id, code, internal_id, status_id)
-            select environment_id, ${code}, ${internalId}, 1 from environments where name = ${environment.name}
-            returning *)
-          insert into provisioned_object_items (object_id, environment_id, code, internal_id, key_name, value)
-          select object_id, environment_id, code, internal_id, key, value
-          from made, jsonb_each_text(${JSON.stringify(items)}::jsonb)`.execute(db)
-      })
-    }
-    const option = (provisionedObjectTransitionID: number, isRequired: boolean, isVisible: boolean) => ({
-      provisionedObjectTransitionID,
-      isRequired,
-      isVisible,
-    })
     beforeEach(async () => {
       await make({
         code: 'TestCode',
@@ -336,7 +349,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
 
     test('are answered in the shape of the document, with the value of the object or the default one', async () => {
       await makeObject('TestCode', '12345', { Note: 'of the object', Other: 'x' })
-      const answer = await send('POST', `${PATH}?$count=true`, [
+      const answer = await send('POST', `${WITH_ITEMS}?$count=true`, [
         { code: 'TestCode', includeNonVisible: false, internalID: '12345', transitionID: 1 },
       ])
       const common = {
@@ -369,19 +382,14 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
     })
 
     test('the options of the transition stand over the definition, also to hide', async () => {
-      const names = async (transitionID: number, includeNonVisible?: boolean) => {
-        const asked = { code: 'TestCode', internalID: 'x', transitionID, includeNonVisible }
-        const { body } = await send('POST', `${PATH}?$select=name,isRequired,isVisible`, [asked])
-        return (body as { readonly value: readonly object[] }).value
-      }
-      expect(await names(1)).toEqual([
+      expect(await dataFor(1)).toEqual([
         { name: 'Speed', isRequired: true, isVisible: true },
         { name: 'Secret', isRequired: true, isVisible: true },
         { name: 'Note', isRequired: false, isVisible: true },
       ])
-      expect(await names(2)).toMatchObject([{ name: 'Speed' }, { name: 'Note' }])
-      expect(await names(3, false)).toEqual([{ name: 'Note', isRequired: false, isVisible: true }])
-      expect(await names(3, true)).toEqual([
+      expect(await dataFor(2)).toMatchObject([{ name: 'Speed' }, { name: 'Note' }])
+      expect(await dataFor(3, false)).toEqual([{ name: 'Note', isRequired: false, isVisible: true }])
+      expect(await dataFor(3, true)).toEqual([
         { name: 'Speed', isRequired: false, isVisible: false },
         { name: 'Secret', isRequired: false, isVisible: false },
         { name: 'Note', isRequired: false, isVisible: true },
@@ -397,7 +405,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
       ['1e3', '1e3'],
       ['abc', 'abc'],
     ])('the internal id %s is answered as %j', async (internalID, shown) => {
-      const { body } = await send('POST', `${PATH}?$top=1&$select=internalID`, [
+      const { body } = await send('POST', `${WITH_ITEMS}?$top=1&$select=internalID`, [
         { code: 'TestCode', internalID, transitionID: 1 },
       ])
       expect(body).toMatchObject({ value: [{ internalID: shown }] })
@@ -407,7 +415,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
       await makeObject('TestCode', 'b', { Note: 'of b' })
       const asked = ['b', 'a', 'b'].map((internalID) => ({ code: 'TestCode', internalID, transitionID: 2 }))
       const seen: unknown[] = []
-      let path: string | undefined = `${PATH}?$top=1&$select=internalID,name,value`
+      let path: string | undefined = `${WITH_ITEMS}?$top=1&$select=internalID,name,value`
       while (path !== undefined) {
         const { body } = await send('POST', path, asked)
         const page = body as { readonly '@nextLink'?: string; readonly value: readonly unknown[] }
@@ -424,7 +432,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
       ])
       const found = await send(
         'POST',
-        `${PATH}?$filter=value eq 'of b' and internalID eq 'b'&$orderby=name desc`,
+        `${WITH_ITEMS}?$filter=value eq 'of b' and internalID eq 'b'&$orderby=name desc`,
         asked,
       )
       expect(found.body).toMatchObject({ value: [{ name: 'Note' }, { name: 'Note' }] })
@@ -434,7 +442,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
       await makeObject('TestCode', 'b', { Note: 'of b' })
       environment = await rig.addEnvironment()
       await make({ code: 'TestCode', name: 'a', dataDefinitions: [{ name: 'Note', dataTypeID: 3 }] })
-      const { body } = await send('POST', `${PATH}?$select=value`, [
+      const { body } = await send('POST', `${WITH_ITEMS}?$select=value`, [
         { code: 'TestCode', internalID: 'b', transitionID: 1 },
       ])
       expect(body).toEqual({ value: [{}] })
@@ -447,7 +455,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
       ['0.code', [{ internalID: '1', transitionID: 1 }]],
       ['', { code: 'TestCode', internalID: '1', transitionID: 1 }],
     ])('what is not valid is a 400 which names %j', async (field, body) => {
-      const answer = await send('POST', PATH, body)
+      const answer = await send('POST', WITH_ITEMS, body)
       expect(answer.status).toBe(400)
       expect(errorsOf(answer)).toEqual([expect.objectContaining({ field, loggingNumber: 500_002 })])
     })

@@ -73,7 +73,7 @@ export function applyPatch(patch: Patch, { document, table, list }: Patchable): 
 }
 
 /** The error for an operation on a path that there is not, or which must not be done there; in the document's words. */
-export const invalidPath = (path: string): GatewayError =>
+const invalidPath = (path: string): GatewayError =>
   new GatewayError('invalid_request', {
     detail: `Value for argument 'path' is not valid '${path}'.`,
     fields: { field: 'path' },

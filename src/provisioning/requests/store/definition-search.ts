@@ -7,12 +7,12 @@ import {
   dataDefinitionsWhere,
   dataDefinitionsWithItems,
   definitionsOf,
-  field,
   type AskedObject,
   type DataDefinitionWithItem,
   type DefinitionRow,
   type FoundDataDefinition,
 } from './definition-sources.ts'
+import { textColumn } from './search-fields.ts'
 
 /** What a search is in the order of, unless it says. */
 const inOrderOf = (query: ODataQuery, ...fields: readonly string[]): ODataQuery =>
@@ -49,7 +49,7 @@ export class DefinitionSearch {
     const wanted = sql`p.environment_id = ${environmentId}
       and p.code in (select jsonb_array_elements_text(${JSON.stringify(codes)}::jsonb))`
     const source = dataDefinitionsWhere(wanted)
-    const fields = { ...source.fields, code: field(sql`p.code`, 'text') }
+    const fields = { ...source.fields, code: textColumn(sql`p.code`) }
     return this.#search({ ...source, fields }, inOrderOf(query, 'code', 'sequenceNumber'))
   }
 

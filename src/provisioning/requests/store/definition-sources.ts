@@ -1,8 +1,8 @@
 import { sql, type RawBuilder, type Selectable } from 'kysely'
-import type { FieldType, SearchField } from '../../odata/registry.ts'
 import type { SearchSource } from '../../odata/search.ts'
 import type { Queries } from '../../store/database.ts'
 import type { RequestTables } from './schema.ts'
+import { authorshipColumns, booleanColumn, integerColumn, nullable, textColumn } from './search-fields.ts'
 
 export type DefinitionRow = Selectable<RequestTables['object_definitions']>
 
@@ -58,29 +58,17 @@ export type DataDefinitionWithItem = {
   readonly value: string | null
 }
 
-/** A field that is searched by and sorted by. */
-export const field = (value: RawBuilder<unknown>, type: FieldType, isNullable?: 'nullable'): SearchField => ({
-  value,
-  type,
-  isFilterable: true,
-  isSortable: true,
-  ...(isNullable !== undefined && { isNullable: true }),
-})
-
 /** Those of an environment. */
 export const definitionsOf = (environmentId: number): SearchSource => ({
   from: sql`from object_definitions p where p.environment_id = ${environmentId}`,
   columns: sql`p.*`,
   key: 'provisionableObjectDefinitionID',
   fields: {
-    code: field(sql`p.code`, 'text'),
-    createDate: field(sql`p.created_at`, 'time'),
-    createUser: field(sql`p.created_by`, 'text'),
-    description: field(sql`p.description`, 'text', 'nullable'),
-    lastModifiedDate: field(sql`p.modified_at`, 'time'),
-    lastModifiedUser: field(sql`p.modified_by`, 'text'),
-    name: field(sql`p.name`, 'text'),
-    provisionableObjectDefinitionID: field(sql`p.definition_id`, 'integer'),
+    code: textColumn(sql`p.code`),
+    ...authorshipColumns('p'),
+    description: nullable(textColumn(sql`p.description`)),
+    name: textColumn(sql`p.name`),
+    provisionableObjectDefinitionID: integerColumn(sql`p.definition_id`),
   },
 })
 
@@ -95,27 +83,27 @@ export const dataDefinitionsWhere = (wanted: RawBuilder<unknown>): SearchSource 
     'is_visible', o.is_visible) order by o.transition_id) from ${OPTIONS}), '[]') as transition_options`,
   key: 'dataDefinitionID',
   fields: {
-    dataDefinitionID: field(sql`d.data_definition_id`, 'integer'),
-    dataTypeID: field(sql`d.data_type_id`, 'integer'),
-    defaultValue: field(sql`d.default_value`, 'text', 'nullable'),
-    description: field(sql`d.description`, 'text', 'nullable'),
-    isRequired: field(sql`d.is_required`, 'boolean'),
-    isVisible: field(sql`d.is_visible`, 'boolean'),
-    listID: field(sql`d.list_id`, 'integer', 'nullable'),
-    name: field(sql`d.name`, 'text'),
-    sequenceNumber: field(sql`d.sequence_number`, 'integer'),
-    variableID: field(sql`d.variable_id`, 'integer', 'nullable'),
+    dataDefinitionID: integerColumn(sql`d.data_definition_id`),
+    dataTypeID: integerColumn(sql`d.data_type_id`),
+    defaultValue: nullable(textColumn(sql`d.default_value`)),
+    description: nullable(textColumn(sql`d.description`)),
+    isRequired: booleanColumn(sql`d.is_required`),
+    isVisible: booleanColumn(sql`d.is_visible`),
+    listID: nullable(integerColumn(sql`d.list_id`)),
+    name: textColumn(sql`d.name`),
+    sequenceNumber: integerColumn(sql`d.sequence_number`),
+    variableID: nullable(integerColumn(sql`d.variable_id`)),
   },
   collections: {
     transitionOptions: {
       source: sql`from ${OPTIONS}`,
       fields: {
-        isRequired: field(sql`o.is_required`, 'boolean'),
-        isVisible: field(sql`o.is_visible`, 'boolean'),
-        provisionedObjectStatus: field(sql`s.name`, 'text'),
-        provisionedObjectStatusID: field(sql`t.status_id`, 'integer'),
-        provisionedObjectTransition: field(sql`t.name`, 'text'),
-        provisionedObjectTransitionID: field(sql`o.transition_id`, 'integer'),
+        isRequired: booleanColumn(sql`o.is_required`),
+        isVisible: booleanColumn(sql`o.is_visible`),
+        provisionedObjectStatus: textColumn(sql`s.name`),
+        provisionedObjectStatusID: integerColumn(sql`t.status_id`),
+        provisionedObjectTransition: textColumn(sql`t.name`),
+        provisionedObjectTransitionID: integerColumn(sql`o.transition_id`),
       },
     },
   },
@@ -153,21 +141,21 @@ export function dataDefinitionsWithItems(environmentId: number, asked: readonly 
         isFilterable: false,
         isSortable: true,
       },
-      code: field(sql`asked.code`, 'text'),
-      dataDefinitionID: field(sql`d.data_definition_id`, 'integer'),
-      dataTypeID: field(sql`d.data_type_id`, 'integer'),
-      internalID: field(sql`asked."internalID"`, 'text'),
-      isRequired: field(isRequired, 'boolean'),
-      isVisible: field(isVisible, 'boolean'),
-      listID: field(sql`d.list_id`, 'integer', 'nullable'),
-      name: field(sql`d.name`, 'text'),
-      provisionedObjectStatus: field(sql`s.name`, 'text'),
-      provisionedObjectStatusID: field(sql`s.status_id`, 'integer'),
-      provisionedObjectTransition: field(sql`t.name`, 'text'),
-      provisionedObjectTransitionID: field(sql`t.transition_id`, 'integer'),
-      sequenceNumber: field(sql`d.sequence_number`, 'integer'),
-      value: field(value, 'text', 'nullable'),
-      variableID: field(sql`d.variable_id`, 'integer', 'nullable'),
+      code: textColumn(sql`asked.code`),
+      dataDefinitionID: integerColumn(sql`d.data_definition_id`),
+      dataTypeID: integerColumn(sql`d.data_type_id`),
+      internalID: textColumn(sql`asked."internalID"`),
+      isRequired: booleanColumn(isRequired),
+      isVisible: booleanColumn(isVisible),
+      listID: nullable(integerColumn(sql`d.list_id`)),
+      name: textColumn(sql`d.name`),
+      provisionedObjectStatus: textColumn(sql`s.name`),
+      provisionedObjectStatusID: integerColumn(sql`s.status_id`),
+      provisionedObjectTransition: textColumn(sql`t.name`),
+      provisionedObjectTransitionID: integerColumn(sql`t.transition_id`),
+      sequenceNumber: integerColumn(sql`d.sequence_number`),
+      value: nullable(textColumn(value)),
+      variableID: nullable(integerColumn(sql`d.variable_id`)),
     },
   }
 }
