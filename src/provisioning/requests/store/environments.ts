@@ -3,6 +3,7 @@ import { GatewayError } from '../../../core/errors.ts'
 import type { Scope } from '../../../core/provisioning-scope.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { ProvisioningDatabase, Queries } from '../../store/database.ts'
+import { mirrorPast } from './past-mirror.ts'
 import type { RequestTables } from './schema.ts'
 
 /** A tenant of provisioning requests: nothing of one is seen in another. */
@@ -95,10 +96,17 @@ export class Environments {
 
   /**
    * Says which customer an account number stands for; it can be said once, since requests refer to it. The
-   * customer must belong to the environment's app. Rejects with `resource_not_found`, `customer_not_found`, or
-   * `already_exists` when the number is another customer's or the customer has another account.
+   * customer must belong to the environment's app. What the customer has already is seen in the environment when
+   * this resolves; said again, it goes on with what an interruption left out. Rejects with `resource_not_found`,
+   * `customer_not_found`, or `already_exists` when the number is another customer's or the customer has another
+   * account.
    */
-  async putAccount({ name, accountNumber, customerId }: EnvironmentAccount & { readonly name: string }): Promise<void> {
+  async putAccount(account: EnvironmentAccount & { readonly name: string }): Promise<void> {
+    await this.#link(account)
+    await mirrorPast(this.#database, account.customerId)
+  }
+
+  async #link({ name, accountNumber, customerId }: EnvironmentAccount & { readonly name: string }): Promise<void> {
     await this.#database.transaction(async (tx) => {
       const environment = await existing(tx, name)
       const customer = await tx
@@ -144,7 +152,10 @@ export class Environments {
   }
 }
 
-/** What every environment has from its beginning: the document's link type, and a profile for orders of other APIs. */
+/**
+ * What every environment has from its beginning: the document's link type, a profile for orders of other APIs, and a
+ * definition for each product, since its services are provisioned objects.
+ */
 async function furnish(tx: Queries, { environmentId }: Environment): Promise<void> {
   await tx.insertInto('link_types').values({ environment_id: environmentId, link_type_id: 1, name: 'Orders' }).execute()
   await tx
@@ -158,6 +169,8 @@ async function furnish(tx: Queries, { environmentId }: Environment): Promise<voi
       modified_by: 'admin',
     })
     .execute()
+  await sql`select ensure_definitions(array[${environmentId}::integer],
+    array(select product_id from products order by product_id))`.execute(tx)
 }
 
 const findRow = (queries: Queries, name: string): Promise<Row | undefined> =>
