@@ -6,6 +6,7 @@ import type { Environments } from '../provisioning/requests/store/environments.t
 import { Installations } from '../provisioning/requests/store/installations.ts'
 import { LinkTypes } from '../provisioning/requests/store/link-types.ts'
 import type { InstalledAdapter } from '../provisioning/requests/store/provider-registry.ts'
+import { ProvisionedObjects } from '../provisioning/requests/store/provisioned-objects.ts'
 import { Providers } from '../provisioning/requests/store/providers.ts'
 import { Variables } from '../provisioning/requests/store/variables.ts'
 import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
@@ -31,6 +32,7 @@ export function buildIdi({ database, cipher, adapters, environments, log }: IdiP
     providers: new Providers(parts),
     installations: new Installations(database, adapters),
     linkTypes: new LinkTypes(parts),
+    objects: new ProvisionedObjects(parts),
     log,
   }
 }

@@ -7,6 +7,7 @@ import type { LinkTypes } from '../../provisioning/requests/store/link-types.ts'
 import type { Providers } from '../../provisioning/requests/store/providers.ts'
 import type { Environments } from '../../provisioning/requests/store/environments.ts'
 import type { Variables } from '../../provisioning/requests/store/variables.ts'
+import type { ProvisionedObjects } from '../../provisioning/requests/store/provisioned-objects.ts'
 
 /** What the IDI API is about. */
 export type IdiDeps = {
@@ -18,5 +19,6 @@ export type IdiDeps = {
   readonly providers: Providers
   readonly installations: Installations
   readonly linkTypes: LinkTypes
+  readonly objects: ProvisionedObjects
   readonly log: Logger
 }

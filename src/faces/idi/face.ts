@@ -10,6 +10,7 @@ import { addVariableRoutes } from './routes/variables.ts'
 import { addInstallationRoutes } from './routes/installations.ts'
 import { addLinkTypeRoutes } from './routes/link-types.ts'
 import { addProviderRoutes } from './routes/providers.ts'
+import { addObjectRoutes } from './routes/objects.ts'
 
 /** The IDI Provisioning Management API: 61 operations and a health check, see `IDI_ROUTES`. */
 export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: IdiDeps): void {
@@ -21,4 +22,5 @@ export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: Id
   addInstallationRoutes(add, deps)
   addLinkTypeRoutes(add, deps)
   addProviderRoutes(add, deps)
+  addObjectRoutes(add, deps)
 }

@@ -81,9 +81,12 @@ create function ensure_definitions(p_environments integer[], p_products text[]) 
         on conflict do nothing
         returning definition_id)
     select array_agg(definition_id) into fresh from (select * from adopted union all select * from added) as made;
+    update data_definitions as known set is_built_in = true, data_type_id = keys.data_type_id, variable_id = null
+      from mirrored_keys as keys where known.definition_id = any(fresh) and known.name = keys.name;
     insert into data_definitions
-        (definition_id, name, data_type_id, description, is_required, is_visible, sequence_number)
-      select made.definition_id, keys.name, keys.data_type_id, 'Kept from the service', false, true, keys.sequence_number
+        (definition_id, name, data_type_id, description, is_required, is_visible, sequence_number, is_built_in)
+      select made.definition_id, keys.name, keys.data_type_id, 'Kept from the service', false, true,
+        keys.sequence_number, true
       from unnest(fresh) as made (definition_id), mirrored_keys as keys
       where not exists (select from data_definitions as known
         where known.definition_id = made.definition_id and known.name = keys.name)

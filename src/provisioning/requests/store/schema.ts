@@ -14,7 +14,7 @@ type Authorship = {
   modified_by: string
 }
 
-/** The tables of migrations 0006 and 0007. */
+/** The tables of migration 0006. */
 export type RequestTables = {
   readonly object_statuses: { status_id: ObjectStatusId; name: string }
   readonly object_transitions: { transition_id: TransitionId; name: string; status_id: ObjectStatusId }
@@ -265,6 +265,4 @@ export type RequestTables = {
     components: ColumnType<unknown, string | undefined, string>
     at: DefaultNow
   }
-  /** The items that an object has of its service. */
-  readonly mirrored_keys: { name: string; data_type_id: number; sequence_number: number }
 }

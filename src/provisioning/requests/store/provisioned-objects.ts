@@ -1,0 +1,231 @@
+import { sql } from 'kysely'
+import { GatewayError } from '../../../core/errors.ts'
+import { invalidRequest, type FieldError } from '../../../core/parse-input.ts'
+import type { Expression } from '../../odata/expression.ts'
+import type { ODataQuery } from '../../odata/query.ts'
+import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import { appendAudit } from '../../store/audit.ts'
+import type { Queries } from '../../store/database.ts'
+import { OBJECT_STATUS } from '../model/status.ts'
+import type { SearchParts } from './auxiliary-data.ts'
+import { auditChainOf } from './environments.ts'
+
+/** Which object, within an environment: the code of its definition, and the caller's own id of it. */
+export type ObjectKey = { readonly code: string; readonly internalId: string }
+export type ObjectItem = ObjectKey & { readonly keyName: string; readonly value: string }
+
+export type ObjectItemRow = {
+  readonly code: string
+  readonly internal_id: string
+  readonly key_name: string
+  readonly value: string
+}
+/** With what its definition says of it; null where the definition says no more of it. */
+export type ExpandedItemRow = ObjectItemRow & {
+  readonly data_type_id: number | null
+  readonly data_type: string | null
+  readonly default_value: string | null
+  readonly is_required: boolean | null
+  readonly is_visible: boolean | null
+  readonly list_id: number | null
+  readonly sequence_number: number | null
+}
+
+/**
+ * The order of every search, behind what is asked for. Callers cannot name it, nor the beginning of a value, which
+ * is what the index of values has: whole ones would be too long for it.
+ */
+const ITEM_KEY = '#item'
+const VALUE_START = '#valueStart'
+const VALUE_START_LENGTH = 200
+
+const text = (value: SearchSource['from'], isNullable = false) =>
+  ({ value, type: 'text', isFilterable: true, isSortable: true, isNullable }) as const
+
+const ITEM_FIELDS = {
+  [ITEM_KEY]: { value: sql`i.item_id`, type: 'integer', isFilterable: false, isSortable: true },
+  [VALUE_START]: {
+    value: sql`left(i.value, ${sql.lit(VALUE_START_LENGTH)})`,
+    type: 'text',
+    isFilterable: true,
+    isSortable: false,
+  },
+  code: text(sql`i.code`),
+  internalID: text(sql`i.internal_id`),
+  value: text(sql`i.value`),
+} as const satisfies SearchSource['fields']
+
+const nullable = (value: SearchSource['from'], type: 'text' | 'integer' | 'boolean') =>
+  ({ value, type, isFilterable: true, isSortable: true, isNullable: true }) as const
+
+const EXPANDED_FIELDS = {
+  ...ITEM_FIELDS,
+  name: text(sql`i.key_name`),
+  dataType: nullable(sql`t.name`, 'text'),
+  dataTypeID: nullable(sql`d.data_type_id`, 'integer'),
+  defaultValue: nullable(sql`d.default_value`, 'text'),
+  isRequired: nullable(sql`d.is_required`, 'boolean'),
+  isVisible: nullable(sql`d.is_visible`, 'boolean'),
+  listID: nullable(sql`d.list_id`, 'integer'),
+  sequenceNumber: nullable(sql`d.sequence_number`, 'integer'),
+} as const satisfies SearchSource['fields']
+
+/** What is provisioned in environments, and what is known of it: services of customers, and what callers add. */
+export class ProvisionedObjects {
+  readonly #parts: SearchParts
+
+  constructor(parts: SearchParts) {
+    this.#parts = parts
+  }
+
+  /** Items of these objects. */
+  search(
+    environmentId: number,
+    { objects, query }: { readonly objects: readonly ObjectKey[]; readonly query: ODataQuery },
+  ): Promise<SearchPage<ObjectItemRow>> {
+    const codes = objects.map(({ code }) => code)
+    const internalIds = objects.map(({ internalId }) => internalId)
+    // Found first, and then searched: in whatever order they are asked for, no other items are looked at.
+    return this.#search(query, {
+      from: sql`from provisioned_object_items i where i.item_id = any(array(
+        select found.item_id from unnest(${codes}::text[], ${internalIds}::text[]) as named (code, internal_id),
+          lateral (select item_id from provisioned_object_items as item where item.environment_id = ${environmentId}
+            and item.internal_id = named.internal_id and item.code = named.code) as found))`,
+      columns: sql`i.code, i.internal_id, i.key_name, i.value`,
+      fields: { ...ITEM_FIELDS, keyName: text(sql`i.key_name`) },
+      key: ITEM_KEY,
+    })
+  }
+
+  /** Items of all objects, with what their definitions say of them. */
+  searchExpanded(environmentId: number, query: ODataQuery): Promise<SearchPage<ExpandedItemRow>> {
+    return this.#search(query, {
+      from: sql`from provisioned_object_items i
+        left join object_definitions o on o.environment_id = i.environment_id and o.code = i.code
+        left join data_definitions d on d.definition_id = o.definition_id and d.name = i.key_name
+        left join data_types t on t.data_type_id = d.data_type_id
+        where i.environment_id = ${environmentId}`,
+      columns: sql`i.code, i.internal_id, i.key_name, i.value, d.data_type_id, t.name as data_type, d.default_value,
+        d.is_required, d.is_visible, d.list_id, d.sequence_number`,
+      fields: EXPANDED_FIELDS,
+      key: ITEM_KEY,
+    })
+  }
+
+  /**
+   * Sets items of objects, all or none. An object that there is not is made, and is `Pending` until something
+   * provisions it. Rejects with `resource_not_found` for a code without a definition, and with `invalid_request` for
+   * keys that the definition does not have, for those that are kept from a service, for values that are not of the
+   * key's type, and for what is named twice.
+   */
+  put(
+    environmentId: number,
+    { items, actor }: { readonly items: readonly ObjectItem[]; readonly actor: string },
+  ): Promise<void> {
+    return this.#parts.database.transaction(async (tx) => {
+      await checkItems(tx, environmentId, items)
+      await writeItems(tx, environmentId, items)
+      await appendAudit(tx, [
+        {
+          chain: auditChainOf(environmentId),
+          actor,
+          entity: 'provisionedObjectItems',
+          entityId: String(environmentId),
+          action: 'put',
+          after: items,
+        },
+      ])
+    })
+  }
+
+  #search<Row extends object>(query: ODataQuery, source: SearchSource): Promise<SearchPage<Row>> {
+    const { database, secret } = this.#parts
+    const filter = query.filter === undefined ? undefined : withValueStart(query.filter)
+    const indexed = { ...query, ...(filter !== undefined && { filter }) }
+    return database.query((db) => searchRows<Row>(db, { source, query: indexed, secret }))
+  }
+}
+
+/** The same filter, which says of each value that is asked for how it begins, too: that is what the index has. */
+function withValueStart(filter: Expression): Expression {
+  if (filter.kind === 'and' || filter.kind === 'or') {
+    return { ...filter, left: withValueStart(filter.left), right: withValueStart(filter.right) }
+  }
+  if (filter.kind === 'not') return { ...filter, operand: withValueStart(filter.operand) }
+  if (filter.kind !== 'compare' || filter.operator !== 'eq') return filter
+  const { left, right } = filter
+  const isOfValue = left.kind === 'field' && left.path === 'value'
+  if (!isOfValue || right.kind !== 'literal' || right.literal.type !== 'text') return filter
+  const literal = { ...right.literal, value: startOf(right.literal.value) }
+  const begins: Expression = {
+    ...filter,
+    left: { kind: 'field', path: VALUE_START },
+    right: { kind: 'literal', literal },
+  }
+  return { kind: 'and', left: begins, right: filter }
+}
+
+/** As PostgreSQL counts: code points, not halves of surrogate pairs. */
+const startOf = (value: string): string => VALUE_START_PATTERN.exec(value)?.[0] ?? ''
+const VALUE_START_PATTERN = new RegExp(`^[\\s\\S]{0,${VALUE_START_LENGTH}}`, 'u')
+
+type Known = {
+  readonly code: string
+  readonly name: string | null
+  readonly is_built_in: boolean | null
+  readonly pattern: string | null
+  readonly validation: string | null
+}
+
+async function checkItems(tx: Queries, environmentId: number, items: readonly ObjectItem[]): Promise<void> {
+  const codes = [...new Set(items.map(({ code }) => code))]
+  const { rows } = await sql<Known>`
+    select o.code, d.name, d.is_built_in, t.validation_regex_strict as pattern, t.validation
+    from object_definitions o left join data_definitions d using (definition_id) left join data_types t using (data_type_id)
+    where o.environment_id = ${environmentId} and o.code = any(${codes}::text[])`.execute(tx)
+  const keysOf = Map.groupBy(rows, ({ code }) => code)
+  const unknown = items.findIndex(({ code }) => !keysOf.has(code))
+  if (unknown >= 0) {
+    const detail = 'You do not have access to the code or it does not exist.'
+    throw new GatewayError('resource_not_found', { detail, fields: { field: `${unknown}.code` } })
+  }
+  const seen = new Set<string>()
+  const errors = items.flatMap((item, index): FieldError[] => {
+    const wrong = problemOf(
+      item,
+      keysOf.get(item.code)?.find(({ name }) => name === item.keyName),
+    )
+    const place = JSON.stringify([item.code, item.internalId, item.keyName])
+    const isRepeated = seen.has(place)
+    seen.add(place)
+    if (wrong !== undefined) return [{ field: `${index}.${wrong.field}`, message: wrong.message }]
+    return isRepeated ? [{ field: `${index}.keyName`, message: 'must be named once for an object' }] : []
+  })
+  if (errors.length > 0) throw invalidRequest(errors)
+}
+
+function problemOf({ value }: ObjectItem, known: Known | undefined): FieldError | undefined {
+  if (known === undefined) return { field: 'keyName', message: "must be one of the definition's data definitions" }
+  if (known.is_built_in === true) return { field: 'keyName', message: 'is kept from the service' }
+  if (known.pattern === null || new RegExp(known.pattern).test(value)) return undefined
+  return { field: 'value', message: known.validation ?? '' }
+}
+
+async function writeItems(tx: Queries, environmentId: number, items: readonly ObjectItem[]): Promise<void> {
+  const given = sql`jsonb_to_recordset(${JSON.stringify(items)}::jsonb)
+    as given (code text, "internalId" text, "keyName" text, value text)`
+  // In one order whoever writes, so that two who write the same never wait for each other.
+  await sql`
+    insert into provisioned_objects (environment_id, code, internal_id, status_id)
+    select distinct ${environmentId}::integer, code, "internalId", ${OBJECT_STATUS.pending}::integer from ${given}
+    order by code, "internalId"
+    on conflict (environment_id, code, internal_id) do nothing`.execute(tx)
+  await sql`
+    insert into provisioned_object_items (object_id, environment_id, code, internal_id, key_name, value)
+    select objects.object_id, objects.environment_id, objects.code, objects.internal_id, given."keyName", given.value
+    from ${given} join provisioned_objects as objects
+      on objects.environment_id = ${environmentId} and objects.code = given.code
+        and objects.internal_id = given."internalId"
+    order by objects.object_id, given."keyName"
+    on conflict (object_id, key_name) do update set value = excluded.value`.execute(tx)
+}
