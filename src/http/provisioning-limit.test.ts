@@ -15,11 +15,12 @@ import { Registry } from 'prom-client'
 const AT_ONCE = 6
 const ALLOWED = 206
 
+const authenticate = (key: string): Promise<Scope> =>
+  Promise.resolve({ kind: 'key', keyId: key, appId: key.slice(0, 1) })
+
 /** An operation that is answered when it is told to, for keys that begin with their app's name. */
 function startOperation() {
   const nobody = { authenticate: () => Promise.resolve(undefined), find: () => Promise.resolve(undefined) }
-  const authenticate = (key: string): Promise<Scope> =>
-    Promise.resolve({ kind: 'key', keyId: key, appId: key.slice(0, 1) })
   const define = operationFactory(
     new Authenticator({
       apps: nobody,

@@ -18,12 +18,12 @@ test.each([
   ['agreed before it was sent', {}, [-20], 30],
   ['agreed on in the year 9999', {}, [2_900_000], 396],
 ])('what was %s is overdue from then on', (_, port, agreed, last) => {
-  const at = (days: number) =>
+  const isOverdueOn = (now: number) =>
     isOverdue({
-      order: { now: new Date(day(days)), parameters: { ...PORT, ...port } },
+      order: { now: new Date(day(now)), parameters: { ...PORT, ...port } },
       fulfilment: { waits_since: new Date(SENT) },
       items: [{ foc_date: null }, ...agreed.map((days) => ({ foc_date: new Date(day(days)) }))],
       waitDays: 30,
     })
-  expect([at(last), at(last + 0.001)]).toEqual([false, true])
+  expect([isOverdueOn(last), isOverdueOn(last + 0.001)]).toEqual([false, true])
 })

@@ -2,6 +2,8 @@ import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { isRealTime } from './calendar.ts'
 
+const two = (part: number) => String(part).padStart(2, '0')
+
 test('every time of the years 1 to 9999 is real, as JavaScript and as PostgreSQL write it', () => {
   const min = new Date('0001-01-01T00:00:00Z')
   const max = new Date('9999-12-31T23:59:59.999Z')
@@ -25,7 +27,6 @@ test('of the 31 days that a month might have, those that it has are real', () =>
   })
   fc.assert(
     fc.property(day, ({ year, month, dayOfMonth }) => {
-      const two = (part: number) => String(part).padStart(2, '0')
       // Days are counted from the end of the month before.
       const count = new Date(Date.UTC(year, month, 0)).getUTCDate()
       const isReal = month >= 1 && dayOfMonth >= 1 && dayOfMonth <= count
