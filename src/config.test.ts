@@ -25,6 +25,7 @@ test('an empty environment gives every default', () => {
     webhooks: { allowPrivateTargets: [], requiresVerification: false, retentionMs: 259_200_000 },
     provisioning: {
       agingDays: 90,
+      providerWaitDays: 30,
       seedsSandbox: true,
       sandboxDelayMs: 1_000,
       zipwhipAlwaysOk: false,
@@ -141,9 +142,11 @@ test('provisioning is configured, with a Zipwhip server that products may be del
     CALLHALF_ZIPWHIP_PROVIDER_URL: 'https://provision.example.net/api/20140925',
     CALLHALF_ZIPWHIP_PROVIDER_KEY: 'lgaMfmMCJ7I9Euz7kYpIDuSF',
     CALLHALF_ZIPWHIP_PROVIDER_POLL_SECONDS: '60',
+    CALLHALF_PROVIDER_WAIT_DAYS: '45',
   })
   expect(provisioning).toEqual({
     agingDays: 30,
+    providerWaitDays: 45,
     seedsSandbox: false,
     sandboxDelayMs: 0,
     zipwhipAlwaysOk: true,

@@ -36,6 +36,8 @@ export type Config = {
   readonly provisioning: {
     /** For how many days nobody gets a number after its service has ended. */
     readonly agingDays: number
+    /** After how many days an operator is asked about what a provider has taken and does not finish. */
+    readonly providerWaitDays: number
     /** Whether an empty catalogue is filled with the sandbox's invented one. */
     readonly seedsSandbox: boolean
     /** How long the sandbox takes for what a carrier does. */
@@ -199,6 +201,7 @@ const VARIABLES = {
     wholeNumber('a whole number of days, 0 to 3650', { min: 0, max: 3_650 }),
     '90',
   ),
+  CALLHALF_PROVIDER_WAIT_DAYS: v.optional(wholeNumber('a whole number of days, 1 to 365', { min: 1, max: 365 }), '30'),
   CALLHALF_SANDBOX_CATALOGUE: v.optional(v.picklist(['auto', 'on', 'off'], 'auto, on or off'), 'auto'),
   CALLHALF_SANDBOX_DELAY_MS: v.optional(
     wholeNumber('a whole number of milliseconds, 0 to 3600000', { min: 0, max: 3_600_000 }),
@@ -283,6 +286,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     },
     provisioning: {
       agingDays: values.CALLHALF_NUMBER_AGING_DAYS,
+      providerWaitDays: values.CALLHALF_PROVIDER_WAIT_DAYS,
       seedsSandbox:
         values.CALLHALF_SANDBOX_CATALOGUE === 'on' ||
         (values.CALLHALF_SANDBOX_CATALOGUE === 'auto' && values.DATABASE_URL === undefined),

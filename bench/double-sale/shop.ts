@@ -57,7 +57,7 @@ const buyNaively =
 function buyProperly({ database, sandbox }: Shopping['store'], customerId: string): Purchase {
   const ordering = new Ordering({
     database,
-    settings: { providers: new Map([[sandbox.id, sandbox]]), agingDays: 90 },
+    settings: { providers: new Map([[sandbox.id, sandbox]]), agingDays: 90, providerWaitDays: 30 },
     clock: systemClock,
     wake: () => undefined,
   })

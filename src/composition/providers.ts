@@ -1,10 +1,8 @@
 import type { Config } from '../config.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
-import type { Service } from '../core/service.ts'
 import { SandboxProvider } from '../provisioning/adapters/sandbox/provider.ts'
 import { ZipwhipProvider } from '../provisioning/adapters/zipwhip/provider.ts'
-import type { Fulfiller } from '../provisioning/engine/fulfiller.ts'
 import type { NumberProvider } from '../provisioning/model/provider.ts'
 import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
 
@@ -41,29 +39,4 @@ function buildZipwhip(
 ): readonly ZipwhipProvider[] {
   if (server === undefined || apiKey === undefined) return []
   return [new ZipwhipProvider({ baseUrl: server.url, apiKey, pollMs: server.pollMs, clock: systemClock })]
-}
-
-/** Hands what providers tell of their own accord to the engine. */
-export function buildNoticeService(
-  providers: ReadonlyMap<string, NumberProvider>,
-  fulfiller: Pick<Fulfiller, 'report'>,
-): Service {
-  let stops: readonly (() => void)[] = []
-  return {
-    name: 'provider-notices',
-    start: () => {
-      stops = [...providers.values()].flatMap(
-        (provider) =>
-          provider.listen?.(({ idempotencyKey, result }) =>
-            fulfiller.report(provider.id, idempotencyKey, result.lines),
-          ) ?? [],
-      )
-      return Promise.resolve()
-    },
-    stop: () => {
-      for (const stop of stops) stop()
-      stops = []
-      return Promise.resolve()
-    },
-  }
 }

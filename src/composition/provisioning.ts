@@ -16,7 +16,7 @@ import { LineTypes } from '../provisioning/store/line-types.ts'
 import { recordQuestion } from '../provisioning/store/provider-calls.ts'
 import type { Records } from '../records/connection.ts'
 import { buildFaces } from './faces.ts'
-import { buildNoticeService, buildProviders, type ProviderConfig } from './providers.ts'
+import { buildProviders, type ProviderConfig } from './providers.ts'
 
 /** What provisioning is built on. */
 export type ProvisioningBase = {
@@ -37,7 +37,8 @@ export function buildProvisioning(base: ProvisioningBase) {
   const clock = systemClock
   const keys = new ProvisioningKeys(database)
   const { providers, sandbox, clients, services: providerServices } = buildProviders(config, { database, log })
-  const settings = { providers, agingDays: config.provisioning.agingDays }
+  const { agingDays, providerWaitDays } = config.provisioning
+  const settings = { providers, agingDays, providerWaitDays }
   const fulfiller = new Fulfiller({
     database,
     settings,
@@ -92,14 +93,7 @@ export function buildProvisioning(base: ProvisioningBase) {
     faces,
     /** For every process that serves these APIs or carries orders out. */
     clients,
-    services: [
-      seed,
-      providerRegistry,
-      buildNoticeService(providers, fulfiller),
-      ...providerServices,
-      sweeper,
-      fulfiller,
-    ],
+    services: [seed, providerRegistry, ...providerServices, sweeper, fulfiller],
   }
 }
 

@@ -9,8 +9,8 @@ import type { AppId, EndpointId } from './ids.ts'
  * - `webhook.log_gap`: entries of an app's log were lost to an endpoint before they were taken;
  * - `webhook.pending_lost`: Redis was lost, and with it what was pending; it is dropped and can be replayed;
  * - `records.lost`: what became of deliveries was dropped because the records were away for too long;
- * - `provisioning.order_held`: an order waits for an operator, because its provider cannot tell, or refuses, or
- *   came to nothing too often; `reason` says which.
+ * - `provisioning.order_held`: an order waits for an operator, because its provider cannot tell, takes too long or
+ *   refuses, or because it came to nothing too often; `reason` says which.
  */
 export const OPERATOR_EVENT_TYPES = [
   'webhook.failing',

@@ -9,6 +9,7 @@ import { invalidRequest, parseInput } from '../core/parse-input.ts'
 import type { Scope } from '../core/provisioning-scope.ts'
 import type { Authenticator } from './authentication.ts'
 import type { HttpContext, HttpEnv } from './context.ts'
+import { InFlightLimit } from './in-flight-limit.ts'
 import { headerParameters, schemaParameters } from './openapi-parameters.ts'
 import type { HeaderParameter } from './openapi-parameters.ts'
 import { ProblemSchema } from './problem.ts'
@@ -104,11 +105,21 @@ export type DefineOperation = <
 ) => Handler<HttpEnv>
 
 /**
+ * Provisioning requests of one app on one instance: few enough that other apps find connections to the database free,
+ * whatever this one searches for. Those of all its customers at once wait for each other.
+ */
+const PROVISIONING_REQUESTS = { runningMax: 6, waitingMax: 200 }
+
+/** For whatever answers provisioning requests of apps, by the app's id. */
+export const createProvisioningLimit = (): InFlightLimit => new InFlightLimit(PROVISIONING_REQUESTS)
+
+/**
  * One description of an operation from which everything else follows: who may call it, how its path,
  * query and body are validated, and what the OpenAPI document says. The wrapped handler gets parsed
  * input and returns a {@link Reply}; errors go to the app's error handler.
  */
 export function operationFactory(authenticator: Authenticator): DefineOperation {
+  const limit = createProvisioningLimit()
   return (spec, handle) => {
     const answer = async (c: HttpContext): Promise<Reply> => {
       const pathParams = spec.params === undefined ? {} : textOnly(c.req.param())
@@ -119,7 +130,7 @@ export function operationFactory(authenticator: Authenticator): DefineOperation 
       // Each was parsed by the schema that its type is inferred from; without a schema it has the default type.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion
       const input = { params, query, body, caller, scope, c } as Parameters<typeof handle>[0]
-      return handle(input)
+      return scope?.kind === 'key' ? limit.run(scope.appId, async () => handle(input)) : handle(input)
     }
     const { answerError } = spec
     const wrapped = async (c: HttpContext): Promise<Response> => {
@@ -211,6 +222,7 @@ export function errorsOf(spec: AnySpec): ReadonlySet<ErrorCode> {
   const codes = new Set<ErrorCode>(spec.errors)
   if (spec.access !== 'open') codes.add('unauthorized').add('store_unavailable').add('internal')
   if (spec.access === 'app' || spec.access === 'stream') codes.add('app_not_found')
+  if (spec.access === 'provisioning') codes.add('too_many_requests')
   if (spec.params !== undefined || spec.query !== undefined) codes.add('invalid_request')
   if (spec.body !== undefined) {
     codes.add('invalid_request').add('malformed_json').add('request_timeout')

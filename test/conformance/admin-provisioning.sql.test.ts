@@ -26,6 +26,7 @@ const Audit = v.looseObject({
   cursor: v.optional(v.string()),
   length: v.number(),
   isIntact: v.boolean(),
+  checkedTo: v.number(),
   brokenAt: v.optional(v.number()),
 })
 const Held = v.looseObject({
@@ -291,11 +292,15 @@ describe.each(STORES)('the administration of provisioning on %s', (store) => {
   })
 
   test('an entry that was changed behind its back, or taken from the end, is told', async () => {
-    const read = () => readAudit(`chain=${customerId}&limit=1`)
-    const { length } = await read()
+    const page = (after: number) => readAudit(`chain=${customerId}&limit=1&cursor=${after}`)
+    const whole = () => readAudit(`chain=${customerId}&limit=1&check=chain`)
+    const { length } = await page(0)
     await tamper(sql`delete from audit where chain = ${customerId} and seq = ${length}`)
-    expect(await read()).toMatchObject({ isIntact: false, brokenAt: length })
+    expect(await whole()).toMatchObject({ isIntact: false, brokenAt: length })
+    expect(await page(length - 1)).toMatchObject({ isIntact: false, brokenAt: length })
     await tamper(sql`update audit set actor = 'nobody' where chain = ${customerId} and seq = 2`)
-    expect(await read()).toMatchObject({ isIntact: false, brokenAt: 2, length })
+    expect(await whole()).toMatchObject({ isIntact: false, brokenAt: 2, length })
+    expect(await page(0)).toMatchObject({ isIntact: true, checkedTo: 1 })
+    expect(await page(1)).toMatchObject({ isIntact: false, brokenAt: 2 })
   })
 })

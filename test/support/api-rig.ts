@@ -197,6 +197,7 @@ export class ApiRig {
       config: {
         provisioning: {
           agingDays: 90,
+          providerWaitDays: 30,
           seedsSandbox: true,
           sandboxDelayMs: 10,
           zipwhipAlwaysOk: false,

@@ -89,7 +89,7 @@ export function createEngine(
   provider: NumberProvider,
   options: { readonly callTimeoutMs?: number; readonly attemptsMax?: number; readonly pollMs?: number } = {},
 ): Engine {
-  const settings = { providers: new Map([[provider.id, provider]]), agingDays: 90 }
+  const settings = { providers: new Map([[provider.id, provider]]), agingDays: 90, providerWaitDays: 30 }
   const operatorEvents: NewOperatorEvent[] = []
   const registry = new Registry()
   const fulfiller = new Fulfiller({

@@ -107,6 +107,7 @@ export class ProvisioningRig {
 
 const DEFAULTS: Config['provisioning'] = {
   agingDays: 90,
+  providerWaitDays: 30,
   seedsSandbox: true,
   sandboxDelayMs: 10,
   zipwhipAlwaysOk: false,

@@ -52,7 +52,7 @@ export class ScriptedProvider implements NumberProvider {
   /** To be told, in any order and any number of times. */
   readonly callbacks: Callback[] = []
   readonly #delayed: (() => Callback)[] = []
-  readonly #rejected = new Set<string>()
+  readonly #rejected = new Map<string, string>()
   #nextRef = 1
   calls = 0
 
@@ -71,8 +71,8 @@ export class ScriptedProvider implements NumberProvider {
   }
 
   /** The next time that a line of this number is asked for, it is rejected. */
-  rejectNext(number: string | undefined): void {
-    if (number !== undefined) this.#rejected.add(number)
+  rejectNext(number: string | undefined, code = 'no_inventory'): void {
+    if (number !== undefined) this.#rejected.set(number, code)
   }
 
   /** Lets what was to happen later happen now. */
@@ -152,8 +152,9 @@ export class ScriptedProvider implements NumberProvider {
   async #perform(book: Book, fault: Fault | undefined, context: ProviderContext): Promise<ProviderResult> {
     for (const [index, line] of book.request.lines.entries()) {
       if (book.outcomes.has(line.e164)) continue
-      const isRejected = this.#rejected.delete(line.e164) || (fault === 'some rejected' && index % 2 === 0)
-      if (isRejected) reject(book, line, 'no_inventory')
+      const code = this.#rejected.get(line.e164) ?? (fault === 'some rejected' && index % 2 === 0 ? 'no_inventory' : '')
+      this.#rejected.delete(line.e164)
+      if (code !== '') reject(book, line, code)
       else this.#carryOut(book, line)
     }
     const lines = [...book.outcomes.values()]

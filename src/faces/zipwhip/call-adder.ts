@@ -2,7 +2,7 @@ import type { Hono } from 'hono'
 import * as v from 'valibot'
 import { GatewayError } from '../../core/errors.ts'
 import type { HttpEnv } from '../../http/context.ts'
-import type { DefineOperation, Reply } from '../../http/operation.ts'
+import { createProvisioningLimit, type DefineOperation, type Reply } from '../../http/operation.ts'
 import { answerZipwhipError, CALL_METHODS, readCall, type CallParameters } from './call.ts'
 import { STATUS_CODES } from './codes.ts'
 import type { ZipwhipDeps } from './deps.ts'
@@ -31,6 +31,7 @@ export type AddCall = <Parameters extends CallParameters>(call: Call<Parameters>
 
 /** Adds calls, each as a GET with a query and as a POST with a form; other methods are refused in the same form. */
 export function callAdder(app: Hono<HttpEnv>, define: DefineOperation, deps: ZipwhipDeps): AddCall {
+  const limit = createProvisioningLimit()
   return ({ path, summary, description, parameters, schema, answer }) => {
     const name = path.replaceAll(/[^a-z]+(\w)/g, (_, letter: string) => letter.toUpperCase())
     const common = {
@@ -53,7 +54,10 @@ export function callAdder(app: Hono<HttpEnv>, define: DefineOperation, deps: Zip
             description: `${description} ${KEY_NOTE}`,
             described: { parameters, place: method === 'get' ? 'query' : 'form' },
           },
-          async ({ c }) => toReply(await answer(await readCall(c, parameters, deps))),
+          async ({ c }) => {
+            const call = await readCall(c, parameters, deps)
+            return toReply(await limit.run(call.appId, () => answer(call)))
+          },
         ),
       )
     }

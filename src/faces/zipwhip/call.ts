@@ -23,6 +23,9 @@ export type CallParameters = v.GenericSchema<unknown, { readonly api_key?: strin
 const DESCRIPTION_MAX = 255
 const KEY_LENGTH_MAX = 512
 
+/** Who calls, for whom, with what. */
+type ReadCall<Given> = { readonly appId: string; readonly organization: Organization; readonly given: Given }
+
 /**
  * Reads the parameters of a call from its query and, of a POST, its form, and finds out whose it is. Rejects with
  * `invalid_request`, `unauthorized`, `method_not_allowed` for HEAD, and with `scope_exceeded` for a key that is not
@@ -32,16 +35,16 @@ export async function readCall<Parameters extends CallParameters>(
   c: HttpContext,
   parameters: Parameters,
   deps: ZipwhipDeps,
-): Promise<{ readonly organization: Organization; readonly given: v.InferOutput<Parameters> }> {
+): Promise<ReadCall<v.InferOutput<Parameters>>> {
   refuseWithoutIntent(c)
   const form = c.req.method === 'POST' ? await readForm(c) : {}
   const raw: Readonly<Record<string, string>> = { ...c.req.query(), ...form }
   const key = raw['api_key'] ?? /^Bearer +(\S+) *$/i.exec(c.req.header('authorization') ?? '')?.[1]
   if (key === undefined || key.length > KEY_LENGTH_MAX) throw new GatewayError('unauthorized')
   const scope = await deps.keys.authenticate(key.trim())
-  if (scope === undefined) throw new GatewayError('unauthorized')
+  if (scope?.kind !== 'key') throw new GatewayError('unauthorized')
   const organization = await organizationOf(scope, c, deps)
-  return { organization, given: parseInput(parameters, raw) }
+  return { appId: scope.appId, organization, given: parseInput(parameters, raw) }
 }
 
 /** A browser that loads a link before anybody follows it, or a tool that only looks, must not order anything. */
@@ -56,8 +59,12 @@ function refuseWithoutIntent(c: HttpContext): void {
 }
 
 /** An organization is one customer. */
-async function organizationOf(scope: Scope, c: HttpContext, { customers }: ZipwhipDeps): Promise<Organization> {
-  const [customerId, ...others] = scope.kind === 'key' ? (scope.customerIds ?? []) : []
+async function organizationOf(
+  scope: Extract<Scope, { kind: 'key' }>,
+  c: HttpContext,
+  { customers }: ZipwhipDeps,
+): Promise<Organization> {
+  const [customerId, ...others] = scope.customerIds ?? []
   if (customerId === undefined || others.length > 0) {
     throw new GatewayError('scope_exceeded', { detail: 'The key must be of exactly one customer.' })
   }

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { invalidRequest } from '../../core/parse-input.ts'
 import { isText } from '../../http/request-body.ts'
+import { isRealTime } from '../../provisioning/model/calendar.ts'
 
 const HORIZON_MS = 365 * 24 * 60 * 60 * 1_000
 
@@ -42,13 +43,6 @@ const effectiveDate = v.pipe(
   v.optional(date),
   v.description('When it is to happen, in ISO 8601, up to a year ahead; at once if absent or past'),
 )
-
-/** `Date.parse` takes the 30th of February for the 2nd of March. */
-function isRealTime(given: string): boolean {
-  const local = given.slice(0, 19)
-  const ms = Date.parse(`${local}Z`)
-  return !Number.isNaN(Date.parse(given)) && !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(local)
-}
 
 const apiKey = v.pipe(
   v.optional(v.pipe(text, v.maxLength(512))),

@@ -195,6 +195,15 @@ describe.each(STORES)('eligibility on %s', (store) => {
     expect(asked).toEqual(['+12125550101'])
   })
 
+  test("what the provider has for the gateway itself is another one's to a customer that has nothing on it", async () => {
+    const provider = providerThat(() =>
+      Promise.resolve({ isEligible: false, reason: 'provisioned_by_you', lineType: 'landline', rules: [] }),
+    )
+    const judged = await judge('+12125550101', MESSAGING, new Map([['sandbox', provider]]))
+    expect(judged).toMatchObject({ isEligible: false, reason: 'provisioned_by_another' })
+    expect(judged.rules.at(-1)).toMatchObject({ rule: 'provider', passed: false })
+  })
+
   test('a provider that does not answer is unavailable, and an unknown product is not found', async () => {
     const broken = providerThat(() => Promise.reject(new Error('no route')))
     await expect(judge('+12125550101', MESSAGING, new Map([['sandbox', broken]]))).rejects.toMatchObject({

@@ -1,5 +1,6 @@
 import type { PhoneNumber } from 'libphonenumber-js/max'
 import { GatewayError } from '../../core/errors.ts'
+import { reasonToCustomer } from '../model/eligibility.ts'
 import type { Eligibility, EligibilityReason, EligibilityRule, LineType } from '../model/eligibility.ts'
 import { countryOf, readNumber } from '../model/number-plan.ts'
 import type { NumberProvider, ProviderContext } from '../model/provider.ts'
@@ -93,7 +94,7 @@ export class EligibilityJudge {
     hearing.test({ rule: 'provider', input: verdict.reason, source: provider.id }, verdict.isEligible)
     for (const { rule, passed, ...rest } of verdict.rules) hearing.test({ ...rest, rule: `provider_${rule}` }, passed)
     if (verdict.lineType !== 'unknown') hearing.lineType = verdict.lineType
-    return verdict.isEligible ? hearing.accept() : hearing.refuse(verdict.reason)
+    return verdict.isEligible ? hearing.accept() : hearing.refuse(reasonToCustomer(verdict.reason))
   }
 
   async #askProvider(provider: NumberProvider, e164: string): Promise<Eligibility> {

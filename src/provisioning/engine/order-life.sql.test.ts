@@ -52,6 +52,15 @@ describe.each(STORES)('an order on %s', (store) => {
 
   const three: OrderTerms = { action: 'any', quantity: 3, filter: { countryCode: 'US' } }
 
+  test("a line that the provider has for the gateway already is another one's to the customer", async () => {
+    const { provider, place, finish } = await open()
+    provider.rejectNext('+12065550123', 'provisioned_by_you')
+    const order = await place({ action: 'add', numbers: ['+12065550123'] })
+    const [item] = (await finish(order.orderId)).items
+    expect(item).toMatchObject({ state: 'failed', error: { code: 'provisioned_by_another' } })
+    expect(item?.error?.message).not.toContain('it did not work')
+  })
+
   test('brings numbers into service, charges them exactly, and tells the app', async () => {
     const { shop, provider, place, finish } = await open()
     const placed = await place(three, { externalId: 'po-1', metadata: { team: 'north' } })

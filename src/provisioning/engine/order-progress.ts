@@ -24,6 +24,8 @@ export type EngineSettings = {
   readonly providers: ReadonlyMap<string, NumberProvider>
   /** For how many days nobody gets a number after its service has ended. */
   readonly agingDays: number
+  /** After so many days an operator is asked about what a provider has taken and does not finish. */
+  readonly providerWaitDays: number
 }
 
 /**

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { reasonToCustomer } from '../model/eligibility.ts'
 import { isFinalItem, itemMayBecome, standsAlone, PROVIDER_ACTION_OF } from '../model/order.ts'
 import type { LineOutcome } from '../model/provider.ts'
 import type { Queries } from '../store/database.ts'
@@ -49,12 +50,20 @@ async function applyDone(tx: Queries, matched: Matched): Promise<readonly ItemRo
   const rejected = linesOf(matched, 'rejected').filter(({ item }) => itemMayBecome(item.state, 'failed'))
   const state = fulfilment.is_cancel_requested ? 'cancelled' : 'failed'
   for (const [code, alike] of Map.groupBy(rejected, ({ line }) => line.code)) {
-    const message = alike[0]?.line.message ?? ''
-    await loseItems(tx, order, { items: alike.map(({ item }) => item), state, error: { code, message } })
+    const error = errorToCustomer({ code, message: alike[0]?.line.message ?? '' })
+    await loseItems(tx, order, { items: alike.map(({ item }) => item), state, error })
   }
   await applyPending(tx, matched)
   const settled = new Set([...fresh, ...rejected].map(({ item }) => item.item_id))
   return items.filter((item) => !isFinalItem(item.state) && !settled.has(item.item_id))
+}
+
+type ItemError = { readonly code: string; readonly message: string }
+
+/** The engine asks for nothing that the customer has by our books: see {@link reasonToCustomer}. */
+function errorToCustomer(error: ItemError): ItemError {
+  const code = reasonToCustomer(error.code)
+  return code === error.code ? error : { code, message: 'the carrier has a line of another customer with this number' }
 }
 
 /** Numbers that wait for somebody else, with the date on which they are to come over. */

@@ -9,6 +9,7 @@ import type { Claim, FulfilmentRow, ItemRow } from '../store/fulfilments.ts'
 import { setItems } from '../store/order-rows.ts'
 import { lockOrder, type LockedOrder } from './locked-order.ts'
 import { advanceOrder, FINISHED, type EngineSettings } from './order-progress.ts'
+import { isOverdue } from './overdue.ts'
 import { toProviderRequest } from './provider-request.ts'
 
 /** What a provider is about to be asked, which is written down already. */
@@ -66,6 +67,10 @@ export async function prepareCall(
     await setFulfilment(tx, fulfilment.fulfilment_id, FINISHED)
     return { kind: 'none' }
   }
+  if (origin === 'accepted' && isOverdue({ order, fulfilment, items, waitDays: settings.providerWaitDays })) {
+    const reason = `the provider has had it for more than ${settings.providerWaitDays} days`
+    return { kind: 'stuck', stuck: await stickFulfilment(tx, { order, fulfilment, origin, settings, reason }) }
+  }
   if (kind === undefined) {
     const reason = 'the provider cannot tell whether it was carried out'
     return { kind: 'stuck', stuck: await stickFulfilment(tx, { order, fulfilment, origin, settings, reason }) }
@@ -73,7 +78,7 @@ export async function prepareCall(
   const attempt = fulfilment.attempts + 1
   await setFulfilment(tx, fulfilment.fulfilment_id, {
     attempts: attempt,
-    ...(origin === 'due' && { state: 'sent' }),
+    ...(origin === 'due' && { state: 'sent', waits_since: order.now }),
   })
   // From now on, not from the beginning of the transaction, which may have waited for the order.
   await sql`update fulfilments set leased_until = clock_timestamp() + ${leaseMs}::double precision * interval '1 millisecond'

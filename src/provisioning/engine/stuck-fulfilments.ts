@@ -135,7 +135,8 @@ async function resumeFulfilment(
   )
   const state = resumption === 'repeat' ? 'due' : (fulfilment.resume_state ?? 'sent')
   if (state !== 'due') {
-    return setFulfilment(tx, fulfilment.fulfilment_id, { state, resume_state: null, attempts: 0, dueInMs: 0 })
+    const again = { state, resume_state: null, attempts: 0, waits_since: order.now, dueInMs: 0 }
+    return setFulfilment(tx, fulfilment.fulfilment_id, again)
   }
   const left = fulfilment.is_compensation ? items.filter(awaitsUndoing) : held
   await replaceFulfilment(tx, { order, fulfilment, itemIds: left.map((item) => item.item_id) })

@@ -12,6 +12,13 @@ const ELIGIBILITY_REASONS = [
 ] as const
 export type EligibilityReason = (typeof ELIGIBILITY_REASONS)[number]
 
+/**
+ * What a provider says of its customer, which is the gateway, as it is to a customer of the gateway that by our books
+ * has nothing on the number: whoever has the line there, it is somebody else.
+ */
+export const reasonToCustomer = <Reason extends string>(reason: Reason): Reason | 'provisioned_by_another' =>
+  reason === 'provisioned_by_you' ? 'provisioned_by_another' : reason
+
 export const LINE_TYPES = [
   'landline',
   'mobile',

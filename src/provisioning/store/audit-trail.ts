@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import { findBrokenLink } from './audit.ts'
+import { checkAudit } from './audit-check.ts'
 import type { ProvisioningDatabase } from './database.ts'
 import type { ProvisioningSchema } from './schema.ts'
 
@@ -24,9 +24,14 @@ export type AuditPage = {
   readonly cursor?: number
   /** Of all of the chain, not of the page alone. */
   readonly length: number
-  /** The first entry that is not as it was written, or is missing; absent when all is well. */
+  /** The last entry that was checked. */
+  readonly checkedTo: number
+  /** The first of the entries checked that is not as it was written, or is missing; absent when all is well. */
   readonly brokenAt?: number
 }
+
+/** Entries that one request may have checked beyond its page: some seconds of the database's time. */
+const CHECKED_MAX = 100_000
 
 /** The audit trail, to be read and checked. */
 export class AuditTrail {
@@ -36,25 +41,23 @@ export class AuditTrail {
     this.#database = database
   }
 
-  /** One page of a chain, oldest first, from one state of the store; of a chain that has nothing, an empty one. */
-  read({
+  /**
+   * One page of a chain, oldest first; of a chain that has nothing, an empty one. What is checked is the page and its
+   * link to the entry before it, or with `checksOn` up to 100,000 entries from there on.
+   */
+  async read({
     chain,
     after = 0,
     limit,
+    checksOn = false,
   }: {
     readonly chain: string
     readonly after?: number | undefined
     readonly limit: number
+    readonly checksOn?: boolean
   }): Promise<AuditPage> {
-    return this.#database.transaction(async (tx) => {
-      // The row keeps writers of the chain out, so that page, length and check are of one state.
-      const end = await tx
-        .selectFrom('audit_chains')
-        .select('length')
-        .where('chain', '=', chain)
-        .forShare()
-        .executeTakeFirst()
-      const rows = await tx
+    return this.#database.query(async (db) => {
+      const rows = await db
         .selectFrom('audit')
         .selectAll()
         .where('chain', '=', chain)
@@ -62,15 +65,10 @@ export class AuditTrail {
         .orderBy('seq')
         .limit(limit + 1)
         .execute()
-      const brokenAt = await findBrokenLink(tx, chain)
+      const check = await checkAudit(db, { chain, after, count: checksOn ? CHECKED_MAX : limit })
       const entries = rows.slice(0, limit).map(toRecord)
       const last = entries.at(-1)
-      return {
-        entries,
-        length: end?.length ?? 0,
-        ...(rows.length > limit && last !== undefined && { cursor: last.seq }),
-        ...(brokenAt !== undefined && { brokenAt }),
-      }
+      return { entries, ...check, ...(rows.length > limit && last !== undefined && { cursor: last.seq }) }
     })
   }
 }

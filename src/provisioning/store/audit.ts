@@ -1,4 +1,3 @@
-import { sql } from 'kysely'
 import type { Queries } from './database.ts'
 
 /** One change, as it is kept for ever. */
@@ -42,26 +41,4 @@ export async function appendAudit(queries: Queries, entries: readonly AuditEntry
       })
       .execute()
   }
-}
-
-/**
- * The first entry of a chain that is not what it was written as, follows on none, or is missing at its end; undefined
- * when all is well.
- */
-export async function findBrokenLink(queries: Queries, chain: string): Promise<number | undefined> {
-  const { rows } = await sql<{ seq: number }>`
-    select seq from (
-      select seq, hash, prev_hash,
-        lag(hash, 1, '\\x00'::bytea) over (order by seq) as expected_prev,
-        row_number() over (order by seq) as expected_seq,
-        sha256(prev_hash || convert_to(jsonb_build_array(chain, seq, extract(epoch from at), actor, entity, entity_id,
-          action, before, after, correlation_id)::text, 'UTF8')) as expected_hash
-      from audit where chain = ${chain}
-    ) as links
-    where hash <> expected_hash or prev_hash <> expected_prev or seq <> expected_seq
-    union all select length from audit_chains where chain = ${chain} and not exists (
-      select from audit where audit.chain = audit_chains.chain and audit.seq = audit_chains.length
-        and audit.hash = audit_chains.hash)
-    order by seq limit 1`.execute(queries)
-  return rows[0]?.seq
 }

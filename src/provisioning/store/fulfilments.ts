@@ -57,6 +57,7 @@ export type FulfilmentChange = Partial<
     | 'rechecks'
     | 'last_error'
     | 'leased_until'
+    | 'waits_since'
   >
 > & {
   /** Milliseconds from now on; undefined leaves it, null: never. */

@@ -1,5 +1,6 @@
 import { sql, type RawBuilder } from 'kysely'
 import { invalidRequest } from '../../core/parse-input.ts'
+import { isRealTime } from '../model/calendar.ts'
 import type { Queries } from './database.ts'
 
 /** How a field of a list is kept. */
@@ -127,21 +128,14 @@ function isOfKind(kind: ListField['kind'], value: string): boolean {
   if (kind === 'integer') return /^-?\d{1,15}$/.test(value)
   if (kind === 'decimal') return /^-?\d{1,12}(\.\d{1,6})?$/.test(value)
   if (kind === 'boolean') return value === 'true' || value === 'false'
-  if (kind === 'time') return /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:\d{2})$/.test(value) && isTime(value)
+  if (kind === 'time') return /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:\d{2})$/.test(value) && isRealTime(value)
   return !value.includes('\0') && value.isWellFormed()
-}
-
-/** Whether there is such a day and such a time of day. */
-function isTime(value: string): boolean {
-  const [year, month, day] = value.slice(0, 10).split('-').map(Number)
-  const date = new Date(Date.UTC(year ?? 0, (month ?? 0) - 1, day ?? 0))
-  return date.getUTCDate() === day && date.getUTCMonth() + 1 === month && !Number.isNaN(Date.parse(value))
 }
 
 /** Whether the database writes values of this kind so; a time is in its own notation. */
 const isKept = (kind: ListField['kind'], value: string): boolean =>
   kind === 'time'
-    ? /^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{1,6})?[+-]\d{2}(:\d{2})?$/.test(value) && isTime(value)
+    ? /^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}(\.\d{1,6})?[+-](0\d|1[0-5])(:[0-5]\d)?$/.test(value) && isRealTime(value)
     : isOfKind(kind, value)
 
 /** What comes after the row with these values: `(a > 1) or (a = 1 and b > 2)`. */

@@ -205,6 +205,8 @@ export type ProvisioningSchema = RequestTables & {
     is_cancel_requested: Generated<boolean>
     attempts: Generated<number>
     rechecks: Generated<number>
+    /** When it was sent, or an operator last had it go on. */
+    waits_since: DefaultNow
     last_error: string | null
     due_at: Date | null
     lease_token: Generated<number>

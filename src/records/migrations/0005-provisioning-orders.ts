@@ -44,6 +44,7 @@ create table fulfilments (
   is_cancel_requested boolean not null default false,
   attempts integer not null default 0,
   rechecks integer not null default 0,
+  waits_since timestamptz not null default now(),
   last_error text,
   due_at timestamptz,
   lease_token bigint not null default 0,

@@ -55,6 +55,10 @@ export const AuditQuery = v.strictObject({
   cursor: v.optional(
     v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'must be that of the page before'), v.description('For the next page')),
   ),
+  check: v.pipe(
+    v.optional(v.picklist(['page', 'chain'], 'must be page or chain'), 'page'),
+    v.description('What is checked: the page, or up to 100,000 entries from there on'),
+  ),
 })
 export const AuditPageSchema = v.pipe(
   v.object({
@@ -74,8 +78,12 @@ export const AuditPageSchema = v.pipe(
     ),
     cursor: v.optional(v.string()),
     length: v.pipe(v.number(), v.description('Of the whole chain')),
-    isIntact: v.pipe(v.boolean(), v.description('Whether every entry of the chain is as it was written')),
-    brokenAt: v.pipe(v.optional(v.number()), v.description('The first entry that is not, or is missing')),
+    isIntact: v.pipe(
+      v.boolean(),
+      v.description('Whether every entry that was checked is as it was written and follows on the one before it'),
+    ),
+    checkedTo: v.pipe(v.number(), v.description('The last entry that was checked, from the one after the cursor on')),
+    brokenAt: v.pipe(v.optional(v.number()), v.description('The first entry checked that is not, or is missing')),
   }),
   v.metadata({ ref: 'AuditTrail', title: 'What was changed, by whom' }),
 )

@@ -1,5 +1,6 @@
 import { getCountries } from 'libphonenumber-js/max'
 import * as v from 'valibot'
+import { isRealTime } from '../../../provisioning/model/calendar.ts'
 
 const COUNTRIES: ReadonlySet<string> = new Set(getCountries())
 const CURRENCIES: ReadonlySet<string> = new Set(Intl.supportedValuesOf('currency'))
@@ -47,7 +48,7 @@ export const timeField = v.pipe(
     /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/,
     'must be a time with its offset, such as 2026-01-31T12:00:00Z',
   ),
-  v.check((text) => !Number.isNaN(Date.parse(text)), 'must be a time that exists'),
+  v.check(isRealTime, 'must be a time that exists'),
 )
 /** A time in an answer. */
 export const timestamp = v.pipe(v.string(), v.isoTimestamp(), v.description('In UTC'))

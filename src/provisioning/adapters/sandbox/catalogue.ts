@@ -70,7 +70,7 @@ const other = (country: string, type: 'tollFree' | 'mobile' | 'national', name: 
   prices: type === 'tollFree' ? TOLL_FREE_PRICES : LOCAL_PRICES,
 })
 
-const MAGIC_PRODUCT_ID = 'prd_us-faults'
+const MAGIC_PRODUCT_ID = 'prd_zz-faults'
 const MESSAGING_PRODUCT_ID = 'prd_text-enablement'
 
 export const SEED_PRODUCTS: readonly SeedProduct[] = [

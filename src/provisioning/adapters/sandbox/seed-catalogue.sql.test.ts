@@ -79,6 +79,13 @@ describe.each(STORES)('the catalogue of the sandbox on %s', (store) => {
     })
   })
 
+  test('names the product of these numbers last, so that nobody takes it for an ordinary one', async () => {
+    const last = await rig.database.query((db) =>
+      db.selectFrom('products').select('product_id').orderBy('product_id', 'desc').executeTakeFirst(),
+    )
+    expect(last).toEqual({ product_id: 'prd_zz-faults' })
+  })
+
   test('sells the numbers that something goes wrong with as such only', async () => {
     const odd = await rig.database.query((db) =>
       db
@@ -89,8 +96,8 @@ describe.each(STORES)('the catalogue of the sandbox on %s', (store) => {
         .execute(),
     )
     expect(odd).toEqual([
-      { e164: '+18085550190', product_id: 'prd_us-faults' },
-      { e164: '+19075550190', product_id: 'prd_us-faults' },
+      { e164: '+18085550190', product_id: 'prd_zz-faults' },
+      { e164: '+19075550190', product_id: 'prd_zz-faults' },
     ])
   })
 })

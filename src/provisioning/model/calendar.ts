@@ -1,0 +1,23 @@
+const YEAR_MIN = 1
+/** The last one that is written with four digits, as both JavaScript and PostgreSQL read them. */
+const YEAR_MAX = 9_999
+
+/**
+ * Whether there is such a moment, in a year that every store knows: 1 to 9999 in UTC. `text` begins with
+ * `yyyy-mm-dd`, a time of day and an offset follow. `Date.parse` alone takes the 30th of February for the 2nd of March.
+ */
+export function isRealTime(text: string): boolean {
+  const at = new Date(toIso(text))
+  if (Number.isNaN(at.getTime())) return false
+  const day = text.slice(0, 10)
+  const midnight = new Date(`${day}T00:00:00Z`)
+  if (Number.isNaN(midnight.getTime()) || !midnight.toISOString().startsWith(day)) return false
+  const year = at.getUTCFullYear()
+  return year >= YEAR_MIN && year <= YEAR_MAX
+}
+
+/** What is not quite ISO 8601 JavaScript reads by other rules, by which the year 0000 is 2000. */
+const toIso = (text: string): string =>
+  text
+    .replace(' ', 'T')
+    .replace(/([+-]\d{2}):?(\d{2})?$/, (_, hours: string, minutes: string | undefined) => `${hours}:${minutes ?? '00'}`)
