@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { IdiRig, type RigEnvironment } from '../../../test/support/idi-rig.ts'
 import { STORES } from '../../../test/support/records.ts'
 
+const refused = (field: string) => ({ status: 404, body: { errors: [{ field, loggingNumber: 500_032 }] } })
+
 type Page = { readonly '@count'?: number; readonly value: readonly Record<string, unknown>[] }
 
 describe.each(STORES)('providers and installations on %s', (store) => {
@@ -21,8 +23,8 @@ describe.each(STORES)('providers and installations on %s', (store) => {
     // The rig has checked it against the envelope's schema.
     return answer.body as Page
   }
-  const sandboxId = async () => (await page("provider?$filter=name eq 'Sandbox carrier'")).value[0]?.['providerID']
-  const refused = (field: string) => ({ status: 404, body: { errors: [{ field, loggingNumber: 500_032 }] } })
+  const sandboxId = async () =>
+    Number((await page("provider?$filter=name eq 'Sandbox carrier'")).value[0]?.['providerID'])
 
   test('a provider is an adapter, by its name', async () => {
     const id = await sandboxId()
