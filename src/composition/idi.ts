@@ -3,6 +3,7 @@ import { AuxiliaryData } from '../provisioning/requests/store/auxiliary-data.ts'
 import { DefinitionSearch } from '../provisioning/requests/store/definition-search.ts'
 import { Definitions } from '../provisioning/requests/store/definitions.ts'
 import type { Environments } from '../provisioning/requests/store/environments.ts'
+import { GlobalInformation } from '../provisioning/requests/store/global-information.ts'
 import { Installations } from '../provisioning/requests/store/installations.ts'
 import { LinkTypes } from '../provisioning/requests/store/link-types.ts'
 import type { InstalledAdapter } from '../provisioning/requests/store/provider-registry.ts'
@@ -29,6 +30,7 @@ export function buildIdi({ database, cipher, adapters, environments, log }: IdiP
     definitions: new Definitions(database),
     definitionSearch: new DefinitionSearch(parts),
     variables: new Variables(database),
+    globalInformation: new GlobalInformation(parts, cipher),
     providers: new Providers(parts),
     installations: new Installations(database, adapters),
     linkTypes: new LinkTypes(parts),

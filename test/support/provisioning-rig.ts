@@ -7,6 +7,7 @@ import type { Service } from '../../src/core/service.ts'
 import { createHttpApp } from '../../src/http/app.ts'
 import { Authenticator } from '../../src/http/authentication.ts'
 import { toProvisioningDatabase, type ProvisioningDatabase } from '../../src/provisioning/store/database.ts'
+import type { Cipher } from '../../src/records/cipher.ts'
 import { Apps } from '../../src/records/apps.ts'
 import { RecordsDirectory } from '../../src/records/directory.ts'
 import { OperatorEvents } from '../../src/records/operator-events.ts'
@@ -32,6 +33,7 @@ export type ProvisioningRigOptions = {
  */
 export class ProvisioningRig {
   readonly database: ProvisioningDatabase
+  readonly cipher: Cipher
   readonly registry = new Registry()
   /** As JSON, from `debug` on. */
   readonly logLines: string[] = []
@@ -49,6 +51,7 @@ export class ProvisioningRig {
 
   private constructor(records: TestRecords, { provisioning = {}, zipwhipProviderKey }: ProvisioningRigOptions) {
     this.#records = records
+    this.cipher = records.records.cipher
     this.database = toProvisioningDatabase(records.records)
     const log = keepingLogger(this.logLines)
     const directory = new RecordsDirectory({ records: records.records, clock: systemClock, log })

@@ -2,6 +2,7 @@ import type { Logger } from '../../core/logger.ts'
 import type { AuxiliaryData } from '../../provisioning/requests/store/auxiliary-data.ts'
 import type { DefinitionSearch } from '../../provisioning/requests/store/definition-search.ts'
 import type { Definitions } from '../../provisioning/requests/store/definitions.ts'
+import type { GlobalInformation } from '../../provisioning/requests/store/global-information.ts'
 import type { Installations } from '../../provisioning/requests/store/installations.ts'
 import type { LinkTypes } from '../../provisioning/requests/store/link-types.ts'
 import type { Providers } from '../../provisioning/requests/store/providers.ts'
@@ -16,6 +17,7 @@ export type IdiDeps = {
   readonly definitions: Definitions
   readonly definitionSearch: DefinitionSearch
   readonly variables: Variables
+  readonly globalInformation: GlobalInformation
   readonly providers: Providers
   readonly installations: Installations
   readonly linkTypes: LinkTypes

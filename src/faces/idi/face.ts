@@ -7,6 +7,7 @@ import { addAuxiliaryRoutes } from './routes/auxiliary.ts'
 import { addDataDefinitionRoutes } from './routes/data-definitions.ts'
 import { addDefinitionRoutes } from './routes/definitions.ts'
 import { addVariableRoutes } from './routes/variables.ts'
+import { addGlobalInformationRoutes } from './routes/global-information.ts'
 import { addInstallationRoutes } from './routes/installations.ts'
 import { addLinkTypeRoutes } from './routes/link-types.ts'
 import { addProviderRoutes } from './routes/providers.ts'
@@ -19,6 +20,7 @@ export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: Id
   addDataDefinitionRoutes(add, deps)
   addDefinitionRoutes(add, deps)
   addVariableRoutes(add, deps)
+  addGlobalInformationRoutes(add, deps)
   addInstallationRoutes(add, deps)
   addLinkTypeRoutes(add, deps)
   addProviderRoutes(add, deps)
