@@ -52,6 +52,8 @@ type FaceParts = {
   /** The adapters themselves. */
   readonly adapters: readonly InstalledAdapter[]
   readonly cipher: Cipher
+  /** Provisioning requests may have become due. */
+  readonly onRequestsDue: () => void
   readonly zipwhipAlwaysOk: boolean
   readonly log: Logger
 }

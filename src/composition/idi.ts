@@ -10,6 +10,7 @@ import type { InstalledAdapter } from '../provisioning/requests/store/provider-r
 import { ProvisionedObjects } from '../provisioning/requests/store/provisioned-objects.ts'
 import { Providers } from '../provisioning/requests/store/providers.ts'
 import { Variables } from '../provisioning/requests/store/variables.ts'
+import { Safeguards } from '../provisioning/requests/store/safeguards.ts'
 import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
 import type { Cipher } from '../records/cipher.ts'
 
@@ -18,11 +19,13 @@ type IdiParts = {
   readonly cipher: Cipher
   readonly adapters: readonly InstalledAdapter[]
   readonly environments: Environments
+  /** Provisioning requests may have become due. */
+  readonly onRequestsDue: () => void
   readonly log: Logger
 }
 
 /** What the IDI API is about. */
-export function buildIdi({ database, cipher, adapters, environments, log }: IdiParts) {
+export function buildIdi({ database, cipher, adapters, environments, onRequestsDue, log }: IdiParts) {
   const parts = { database, secret: cipher.hash('OData skip tokens') }
   return {
     environments,
@@ -33,6 +36,7 @@ export function buildIdi({ database, cipher, adapters, environments, log }: IdiP
     globalInformation: new GlobalInformation(parts, cipher),
     providers: new Providers(parts),
     installations: new Installations(database, adapters),
+    safeguards: new Safeguards(parts, onRequestsDue),
     linkTypes: new LinkTypes(parts),
     objects: new ProvisionedObjects(parts),
     log,

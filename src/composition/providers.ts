@@ -1,9 +1,11 @@
 import type { Config } from '../config.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
+import type { Service } from '../core/service.ts'
 import { SandboxProvider } from '../provisioning/adapters/sandbox/provider.ts'
 import { ZipwhipProvider } from '../provisioning/adapters/zipwhip/provider.ts'
 import type { NumberProvider } from '../provisioning/model/provider.ts'
+import { synchroniseProviders } from '../provisioning/requests/store/provider-registry.ts'
 import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
 
 /** What providers are configured by. */
@@ -40,3 +42,13 @@ function buildZipwhip(
   if (server === undefined || apiKey === undefined) return []
   return [new ZipwhipProvider({ baseUrl: server.url, apiKey, pollMs: server.pollMs, clock: systemClock })]
 }
+
+/** Writes down at start what providers there are and what they can do. */
+export const buildRegistryService = (
+  providers: ReadonlyMap<string, NumberProvider>,
+  database: ProvisioningDatabase,
+): Service => ({
+  name: 'provider-registry',
+  start: () => synchroniseProviders(database, [...providers.values()]),
+  stop: () => Promise.resolve(),
+})

@@ -9,14 +9,13 @@ import { ExpirySweeper } from '../provisioning/engine/expiry-sweeper.ts'
 import { Fulfiller } from '../provisioning/engine/fulfiller.ts'
 import { FulfilmentMetrics } from '../provisioning/engine/fulfilment-metrics.ts'
 import { Ordering } from '../provisioning/engine/ordering.ts'
-import { synchroniseProviders } from '../provisioning/requests/store/provider-registry.ts'
 import { toProvisioningDatabase } from '../provisioning/store/database.ts'
 import { ProvisioningKeys } from '../provisioning/store/keys.ts'
 import { LineTypes } from '../provisioning/store/line-types.ts'
 import { recordQuestion } from '../provisioning/store/provider-calls.ts'
 import type { Records } from '../records/connection.ts'
 import { buildFaces } from './faces.ts'
-import { buildProviders, type ProviderConfig } from './providers.ts'
+import { buildProviders, buildRegistryService, type ProviderConfig } from './providers.ts'
 
 /** What provisioning is built on. */
 export type ProvisioningBase = {
@@ -72,6 +71,7 @@ export function buildProvisioning(base: ProvisioningBase) {
     adapters: [...providers.values()],
     sandbox,
     cipher: records.cipher,
+    onRequestsDue: wake,
     zipwhipAlwaysOk: config.provisioning.zipwhipAlwaysOk,
     log: log.child({ component: 'provisioning' }),
   })
@@ -83,17 +83,12 @@ export function buildProvisioning(base: ProvisioningBase) {
     },
     stop: () => Promise.resolve(),
   }
-  const providerRegistry = {
-    name: 'provider-registry',
-    start: () => synchroniseProviders(database, [...providers.values()]),
-    stop: () => Promise.resolve(),
-  }
   return {
     keys,
     faces,
     /** For every process that serves these APIs or carries orders out. */
     clients,
-    services: [seed, providerRegistry, ...providerServices, sweeper, fulfiller],
+    services: [seed, buildRegistryService(providers, database), ...providerServices, sweeper, fulfiller],
   }
 }
 

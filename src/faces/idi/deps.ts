@@ -6,6 +6,7 @@ import type { GlobalInformation } from '../../provisioning/requests/store/global
 import type { Installations } from '../../provisioning/requests/store/installations.ts'
 import type { LinkTypes } from '../../provisioning/requests/store/link-types.ts'
 import type { Providers } from '../../provisioning/requests/store/providers.ts'
+import type { Safeguards } from '../../provisioning/requests/store/safeguards.ts'
 import type { Environments } from '../../provisioning/requests/store/environments.ts'
 import type { Variables } from '../../provisioning/requests/store/variables.ts'
 import type { ProvisionedObjects } from '../../provisioning/requests/store/provisioned-objects.ts'
@@ -18,6 +19,7 @@ export type IdiDeps = {
   readonly definitionSearch: DefinitionSearch
   readonly variables: Variables
   readonly globalInformation: GlobalInformation
+  readonly safeguards: Safeguards
   readonly providers: Providers
   readonly installations: Installations
   readonly linkTypes: LinkTypes

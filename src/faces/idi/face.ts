@@ -12,6 +12,7 @@ import { addInstallationRoutes } from './routes/installations.ts'
 import { addLinkTypeRoutes } from './routes/link-types.ts'
 import { addProviderRoutes } from './routes/providers.ts'
 import { addObjectRoutes } from './routes/objects.ts'
+import { addSafeguardRoutes } from './routes/safeguards.ts'
 
 /** The IDI Provisioning Management API: 61 operations and a health check, see `IDI_ROUTES`. */
 export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: IdiDeps): void {
@@ -25,4 +26,5 @@ export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: Id
   addLinkTypeRoutes(add, deps)
   addProviderRoutes(add, deps)
   addObjectRoutes(add, deps)
+  addSafeguardRoutes(add, deps)
 }

@@ -7,7 +7,7 @@ import { GlobalInformation } from '../../provisioning/requests/store/global-info
 const SAMPLE = { dataTypeID: 3, isProtected: false, listID: 2, name: 'Username', value: 'Someone' }
 const SECRET = 'h0rse-battery-staple'
 const MASK = '********'
-const item = (name: string, value: string) => ({ dataType: 'Text', dataTypeID: 3, isProtected: false, name, value })
+const textItem = (name: string, value: string) => ({ dataType: 'Text', dataTypeID: 3, isProtected: false, name, value })
 
 describe.each(STORES)('global information on %s', (store) => {
   let rig: IdiRig
@@ -149,7 +149,7 @@ describe.each(STORES)('global information on %s', (store) => {
   test('names are retrieved by body and by query, as the document says and without its list', async () => {
     await open()
     await put({ name: 'A', value: '1' }, { name: 'B, C', value: '2' })
-    const both = { globalInformationItems: [item('B, C', '2'), item('A', '1')] }
+    const both = { globalInformationItems: [textItem('B, C', '2'), textItem('A', '1')] }
     expect((await retrieve([{ names: ['B, C', 'None', 'A'] }])).body).toEqual(both)
     expect((await retrieve({ names: ['B, C', 'A', 'A'] })).body).toEqual(both)
     expect((await retrieve([{ names: [null] }])).body).toEqual({ globalInformationItems: [] })

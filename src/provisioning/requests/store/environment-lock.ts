@@ -12,3 +12,13 @@ export async function lockEnvironment(tx: Queries, environmentId: number): Promi
     .forNoKeyUpdate()
     .executeTakeFirstOrThrow()
 }
+
+/** Keeps what an environment defines, its safeguards included, as it is until the transaction ends. */
+export async function shareEnvironment(tx: Queries, environmentId: number): Promise<void> {
+  await tx
+    .selectFrom('environments')
+    .select('environment_id')
+    .where('environment_id', '=', environmentId)
+    .forShare()
+    .executeTakeFirstOrThrow()
+}
