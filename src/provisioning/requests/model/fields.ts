@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 
 /** No list that a caller sends, nor any that a resource has, is longer. */
-const LIST_LENGTH_MAX = 1_000
+export const LIST_LENGTH_MAX = 1_000
 const ID_MAX = 2_147_483_647
 
 /** A code or a name: text with something in it. */
