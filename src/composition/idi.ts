@@ -10,6 +10,9 @@ import type { InstalledAdapter } from '../provisioning/requests/store/provider-r
 import { ProvisionedObjects } from '../provisioning/requests/store/provisioned-objects.ts'
 import { Providers } from '../provisioning/requests/store/providers.ts'
 import { Variables } from '../provisioning/requests/store/variables.ts'
+import { ProfileDefinitions } from '../provisioning/requests/store/profile-definitions.ts'
+import { Profiles } from '../provisioning/requests/store/profiles.ts'
+import { Scenarios } from '../provisioning/requests/store/scenarios.ts'
 import { Safeguards } from '../provisioning/requests/store/safeguards.ts'
 import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
 import type { Cipher } from '../records/cipher.ts'
@@ -34,6 +37,9 @@ export function buildIdi({ database, cipher, adapters, environments, onRequestsD
     definitionSearch: new DefinitionSearch(parts),
     variables: new Variables(database),
     globalInformation: new GlobalInformation(parts, cipher),
+    profiles: new Profiles(parts),
+    profileDefinitions: new ProfileDefinitions(parts),
+    scenarios: new Scenarios(parts),
     providers: new Providers(parts),
     installations: new Installations(database, adapters),
     safeguards: new Safeguards(parts, onRequestsDue),

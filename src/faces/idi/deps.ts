@@ -5,8 +5,11 @@ import type { Definitions } from '../../provisioning/requests/store/definitions.
 import type { GlobalInformation } from '../../provisioning/requests/store/global-information.ts'
 import type { Installations } from '../../provisioning/requests/store/installations.ts'
 import type { LinkTypes } from '../../provisioning/requests/store/link-types.ts'
+import type { ProfileDefinitions } from '../../provisioning/requests/store/profile-definitions.ts'
+import type { Profiles } from '../../provisioning/requests/store/profiles.ts'
 import type { Providers } from '../../provisioning/requests/store/providers.ts'
 import type { Safeguards } from '../../provisioning/requests/store/safeguards.ts'
+import type { Scenarios } from '../../provisioning/requests/store/scenarios.ts'
 import type { Environments } from '../../provisioning/requests/store/environments.ts'
 import type { Variables } from '../../provisioning/requests/store/variables.ts'
 import type { ProvisionedObjects } from '../../provisioning/requests/store/provisioned-objects.ts'
@@ -20,6 +23,9 @@ export type IdiDeps = {
   readonly variables: Variables
   readonly globalInformation: GlobalInformation
   readonly safeguards: Safeguards
+  readonly profiles: Profiles
+  readonly profileDefinitions: ProfileDefinitions
+  readonly scenarios: Scenarios
   readonly providers: Providers
   readonly installations: Installations
   readonly linkTypes: LinkTypes

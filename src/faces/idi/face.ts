@@ -10,7 +10,9 @@ import { addVariableRoutes } from './routes/variables.ts'
 import { addGlobalInformationRoutes } from './routes/global-information.ts'
 import { addInstallationRoutes } from './routes/installations.ts'
 import { addLinkTypeRoutes } from './routes/link-types.ts'
+import { addProfileRoutes } from './routes/profiles.ts'
 import { addProviderRoutes } from './routes/providers.ts'
+import { addScenarioRoutes } from './routes/scenarios.ts'
 import { addObjectRoutes } from './routes/objects.ts'
 import { addSafeguardRoutes } from './routes/safeguards.ts'
 
@@ -24,6 +26,8 @@ export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: Id
   addGlobalInformationRoutes(add, deps)
   addInstallationRoutes(add, deps)
   addLinkTypeRoutes(add, deps)
+  addProfileRoutes(add, deps)
+  addScenarioRoutes(add, deps)
   addProviderRoutes(add, deps)
   addObjectRoutes(add, deps)
   addSafeguardRoutes(add, deps)

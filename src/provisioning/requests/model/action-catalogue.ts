@@ -121,3 +121,7 @@ function required(...names: readonly ActionParameterName[]): readonly ActionPara
 function optional(...names: readonly ActionParameterName[]): readonly ActionParameter[] {
   return names.map((name) => ({ ...PARAMETERS[name], name, isRequired: false }))
 }
+
+/** Whether nothing but the provider may be told what a parameter is. */
+export const isSecretParameter = (name: string): boolean =>
+  Object.entries<Parameter>(PARAMETERS).some(([known, { isSecret }]) => known === name && isSecret === true)

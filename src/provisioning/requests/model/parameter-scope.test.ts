@@ -2,12 +2,11 @@ import { expect, test } from 'vitest'
 import { parameterSources, toScope } from './parameter-scope.ts'
 
 test('a scope is one of ours in any case, or the code of a definition as it is', () => {
-  expect(['literal', 'REQUEST', 'Global', 'Wireline', '', undefined].map(toScope)).toEqual([
+  expect(['literal', 'REQUEST', 'Global', 'Wireline', ''].map(toScope)).toEqual([
     'Literal',
     'Request',
     'Global',
     'Wireline',
-    'Literal',
     'Literal',
   ])
 })

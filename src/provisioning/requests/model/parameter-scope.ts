@@ -16,9 +16,9 @@ export type ScenarioParameter = {
   readonly value?: string
 }
 
-/** The scope that is meant; the case of our words does not matter, and without one it is `Literal`. */
-export function toScope(text: string | undefined): string {
-  if (text === undefined || text === '') return 'Literal'
+/** The scope that is meant; the case of our words does not matter, and an empty one is `Literal`. */
+export function toScope(text: string): string {
+  if (text === '') return 'Literal'
   return PARAMETER_SCOPES.find((scope) => scope.toLowerCase() === text.toLowerCase()) ?? text
 }
 
