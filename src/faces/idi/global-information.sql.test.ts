@@ -148,7 +148,8 @@ describe.each(STORES)('global information on %s', (store) => {
 
   test('names are retrieved by body and by query, as the document says and without its list', async () => {
     await open()
-    await put({ name: 'A', value: '1' }, { name: 'B, C', value: '2' })
+    await put({ name: 'A', value: '1' }, { name: 'B, C', value: '2' }, { name: 'a/b?c', value: '3' })
+    expect((await get('a/b?c')).body).toEqual(textItem('a/b?c', '3'))
     const both = { globalInformationItems: [textItem('B, C', '2'), textItem('A', '1')] }
     expect((await retrieve([{ names: ['B, C', 'None', 'A'] }])).body).toEqual(both)
     expect((await retrieve({ names: ['B, C', 'A', 'A'] })).body).toEqual(both)

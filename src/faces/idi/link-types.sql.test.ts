@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { IdiRig, type RigEnvironment } from '../../../test/support/idi-rig.ts'
 import { STORES } from '../../../test/support/records.ts'
@@ -44,6 +45,15 @@ describe.each(STORES)('link types on %s', (store) => {
     expect((await rig.send(environment, 'GET', 'linkType/7')).body).toEqual({ linkTypeId: 7, ...body })
     expect((await put(7, { name: 'Tickets' })).status).toBe(204)
     expect((await rig.send(environment, 'GET', 'linkType/7')).body).toEqual({ linkTypeId: 7, name: 'Tickets' })
+    const { rows: audited } = await rig.provisioning.database.query((db) =>
+      sql`select actor, action, before -> 'name' as before, after -> 'name' as after from audit
+        join environments e on chain = 'environment:' || e.environment_id
+        where e.name = ${environment.name} and entity = 'link_type' and entity_id = '7' order by seq`.execute(db),
+    )
+    expect(audited).toEqual([
+      { actor: 'admin', action: 'create', before: null, after: 'Trouble tickets' },
+      { actor: 'admin', action: 'update', before: 'Trouble tickets', after: 'Tickets' },
+    ])
   })
 
   test('of another environment there is none, and its names are free', async () => {

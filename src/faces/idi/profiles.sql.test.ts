@@ -175,9 +175,9 @@ describe.each(STORES)('profiles on %s', (store) => {
           { provisionableObjectDefinitionID: definitionId },
         ]),
       ).toMatchObject(notFound('0.provisionableObjectDefinitionID'))
-      expect(
-        await patch(mine, { op: 'add', path: '/removeProfileScenarios', value: [scenarioId] }),
-      ).toMatchObject(notFound('value'))
+      expect(await patch(mine, { op: 'add', path: '/removeProfileScenarios', value: [scenarioId] })).toMatchObject(
+        notFound('value'),
+      )
       expect(await send('GET', `profile/${mine}/scenario/${String(scenarioId)}/parameter`)).toMatchObject(
         notFound('scenarioId'),
       )

@@ -130,6 +130,16 @@ describe.each(STORES)('providers and installations on %s', (store) => {
       { installationID: installed?.['installationID'], isActive: true },
       { installationID: elsewhere, isActive: false },
     ])
+    const { rows: audited } = await rig.provisioning.database.query((db) =>
+      sql`select action, before, after from audit where entity = 'installation'`.execute(db),
+    )
+    expect(audited).toEqual([
+      {
+        action: 'activate',
+        before: { installationId: elsewhere, name: 'Sandbox carrier 9.0.0' },
+        after: { installationId: installed?.['installationID'], name: 'Sandbox carrier 0.1.0' },
+      },
+    ])
   })
 
   test('what there is not is no access', async () => {

@@ -5,7 +5,7 @@
  * of a provisionable object definition, and the parameter a literal for requests about objects of that code alone.
  */
 const PARAMETER_SCOPES = ['Literal', 'Request', 'Global'] as const
-export type ParameterScope = (typeof PARAMETER_SCOPES)[number]
+type ParameterScope = (typeof PARAMETER_SCOPES)[number]
 
 /** A parameter as a scenario has it; there is one of each name and scope. */
 export type ScenarioParameter = {
