@@ -2,11 +2,15 @@ import { systemClock } from '../core/clock.ts'
 import type { AppRepository } from '../core/app.ts'
 import type { Logger } from '../core/logger.ts'
 import { addAdminProvisioning } from '../faces/admin-provisioning/face.ts'
+import { isIdiPath, toCanonicalIdiPath } from '../faces/idi/canonical-path.ts'
+import { answerIdiError } from '../faces/idi/errors.ts'
 import { addIdiFace } from '../faces/idi/face.ts'
 import { addZilkrFace } from '../faces/zilkr/face.ts'
+import { answerZipwhipError } from '../faces/zipwhip/call.ts'
+import { isZipwhipPath } from '../faces/zipwhip/call-adder.ts'
 import { addZipwhipFace } from '../faces/zipwhip/face.ts'
 import { ZipwhipLines } from '../faces/zipwhip/lines.ts'
-import type { AddFace } from '../http/app.ts'
+import type { Face } from '../http/app.ts'
 import type { SandboxProvider } from '../provisioning/adapters/sandbox/provider.ts'
 import type { EligibilityJudge } from '../provisioning/eligibility/judge.ts'
 import type { Ordering } from '../provisioning/engine/ordering.ts'
@@ -59,17 +63,24 @@ type FaceParts = {
 }
 
 /** The provisioning APIs. */
-export function buildFaces(parts: FaceParts): readonly AddFace[] {
+export function buildFaces(parts: FaceParts): readonly Face[] {
   const shared = buildShared(parts)
   const zilkr = buildZilkr(parts, shared)
   const zipwhip = buildZipwhip(parts, shared)
   const idi = buildIdi({ ...parts, environments: shared.environments })
   const admin = { ...buildAdmin(parts, shared), linkTypes: idi.linkTypes }
   return [
-    (app, define) => addZilkrFace(app, define, zilkr),
-    (app, define) => addZipwhipFace(app, define, zipwhip),
-    (app, define) => addIdiFace(app, define, idi),
-    (app, define) => addAdminProvisioning(app, define, admin),
+    { addRoutes: (app, define) => addZilkrFace(app, define, zilkr) },
+    {
+      addRoutes: (app, define) => addZipwhipFace(app, define, zipwhip),
+      answerMissing: (error, c) => (isZipwhipPath(c.req.path) ? answerZipwhipError(error, c, zipwhip) : undefined),
+    },
+    {
+      addRoutes: (app, define) => addIdiFace(app, define, idi),
+      toCanonicalPath: toCanonicalIdiPath,
+      answerMissing: (error, c) => (isIdiPath(c.req.path) ? answerIdiError(error, c, idi.log) : undefined),
+    },
+    { addRoutes: (app, define) => addAdminProvisioning(app, define, admin) },
   ]
 }
 

@@ -19,8 +19,8 @@ import type { HttpContext, HttpEnv } from './context.ts'
 import { InFlightLimit } from './in-flight-limit.ts'
 import { HttpMetrics } from './metrics.ts'
 import { observeRequests } from './observe.ts'
-import { operationFactory, specOf } from './operation.ts'
-import type { DefineOperation } from './operation.ts'
+import { operationFactory, specOf, toResponse } from './operation.ts'
+import type { DefineOperation, Reply } from './operation.ts'
 import { toProblemResponse } from './problem.ts'
 import { addAppRoutes } from './routes/admin-apps.ts'
 import { addOperatorEventRoutes } from './routes/admin-events.ts'
@@ -42,8 +42,17 @@ import { addWebhookRoutes } from './routes/webhooks.ts'
 import type { StreamAuthenticator } from './stream-authentication.ts'
 import type { DeliveryReplayer, DeliveryTester, OwnershipVerifier, ReadWebhookStatus } from './webhook-ports.ts'
 
-/** Adds the routes of one of the provisioning APIs. */
-export type AddFace = (app: Hono<HttpEnv>, define: DefineOperation) => void
+/** One of the provisioning APIs. */
+export type Face = {
+  readonly addRoutes: (app: Hono<HttpEnv>, define: DefineOperation) => void
+  /** A path as the routes have it, of one that is written otherwise and means the same; others as they are. */
+  readonly toCanonicalPath?: (path: string) => string
+  /**
+   * The answer for a path or a method that no route has, where a document prescribes another form than problem
+   * details; undefined for paths that are not of this API.
+   */
+  readonly answerMissing?: (error: GatewayError, c: HttpContext) => Reply | undefined
+}
 
 /** What the HTTP side needs of the rest: ports, and the few objects of http itself that need ports, too. */
 export type HttpDeps = {
@@ -87,7 +96,7 @@ export type HttpDeps = {
   readonly readiness: () => Readiness
   readonly registry: Registry
   /** Further APIs over the same server, each adding its own routes. */
-  readonly faces: readonly AddFace[]
+  readonly faces: readonly Face[]
   /** For apps and networks that are created without naming one. */
   readonly defaultShard: Shard
   readonly clock: Clock
@@ -110,10 +119,10 @@ const DELIVERY_READS = { runningMax: 3, waitingMax: 17 }
 /** Every HTTP route of the gateway but the WebSocket upgrade. Serve its `fetch`. */
 export function createHttpApp(deps: HttpDeps): Hono<HttpEnv> {
   const { clock, log } = deps
-  const app = new Hono<HttpEnv>({ getPath: readPath })
+  const app = new Hono<HttpEnv>({ getPath: pathReader(deps) })
   app.use(observeRequests({ clock, log, metrics: new HttpMetrics(deps.registry) }))
   app.onError((error, c) => answerError(error, c, log))
-  app.notFound((c) => answerError(missingRoute(app, c), c, log))
+  app.notFound((c) => answerMissing(missingRoute(app, c), c, deps))
 
   const define = operationFactory(deps.authenticator)
   addHealthRoutes(app, define, deps.readiness)
@@ -131,7 +140,7 @@ export function createHttpApp(deps: HttpDeps): Hono<HttpEnv> {
   addSubscriberRoutes(app, define, deps)
   addAdminWebhookRoutes(app, define, deps)
   addOperatorEventRoutes(app, define, deps.operatorEvents)
-  for (const addFace of deps.faces) addFace(app, define)
+  for (const { addRoutes } of deps.faces) addRoutes(app, define)
   addDocsRoutes(app, define)
   addAsyncApiRoute(app, define)
   addOpenApiRoute(app, define)
@@ -147,6 +156,20 @@ function readPath(request: Request): string {
   const start = url.indexOf('/', url.indexOf('://') + 3)
   const end = url.slice(start).search(/[?#]/)
   return end === -1 ? url.slice(start) : url.slice(start, start + end)
+}
+
+/** The same, but as the routes have it where a face knows more than one way to write a path. */
+function pathReader({ faces }: HttpDeps): (request: Request) => string {
+  const rewrites = faces.flatMap(({ toCanonicalPath }) => toCanonicalPath ?? [])
+  return (request) => rewrites.reduce((path, toCanonicalPath) => toCanonicalPath(path), readPath(request))
+}
+
+function answerMissing(error: GatewayError, c: HttpContext, { faces, log }: HttpDeps): Response {
+  for (const face of faces) {
+    const reply = face.answerMissing?.(error, c)
+    if (reply !== undefined) return toResponse(reply, c.get('requestId'))
+  }
+  return answerError(error, c, log)
 }
 
 function answerError(error: unknown, c: HttpContext, log: Logger): Response {

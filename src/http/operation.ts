@@ -173,8 +173,8 @@ async function authorize(authenticator: Authenticator, access: Access, c: HttpCo
   return { caller }
 }
 
-/** A plain record of headers keeps node-server on its fast path; a Headers object does not. */
-function toResponse(reply: Reply, requestId: string): Response {
+/** The response that a handler's answer becomes. A plain record of headers keeps node-server on its fast path; a Headers object does not. */
+export function toResponse(reply: Reply, requestId: string): Response {
   const headers: Record<string, string> = { ...SECURITY_HEADERS, 'x-request-id': requestId, ...reply.headers }
   if (reply.json === undefined) return new Response(reply.text ?? null, { status: reply.status, headers })
   headers['content-type'] = 'application/json'
@@ -213,7 +213,10 @@ function describe(spec: AnySpec): DescribeRouteOptions {
         content: { 'application/json': { schema: resolver(body) } },
       },
     }),
-    responses: { ...describeResponses(spec.responses), ...describeProblems(errorsOf(spec)) },
+    responses: {
+      ...describeResponses(spec.responses),
+      ...(spec.answerError === undefined && describeProblems(errorsOf(spec))),
+    },
   }
 }
 

@@ -305,6 +305,10 @@ describe('the Zipwhip API for clients that look at bodies only', () => {
       [200, '400', 'true'],
       [200, '401', 'true'],
     ])
+    expect(await scene.rig.request('GET', '/api/20140925/nothing')).toMatchObject({
+      status: 200,
+      body: { status_code: '406', error: 'true' },
+    })
   })
 })
 

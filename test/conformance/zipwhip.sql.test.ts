@@ -337,6 +337,13 @@ describe.each(STORES)('the Zipwhip API on %s', (store) => {
     expect(put).toMatchObject({ status: 405, body: { status_code: '405', error: 'true' } })
     expect(put.headers.get('allow')).toBe('GET, POST')
     scene.codes.add('405')
+    for (const path of ['', '/', '/provision', '/provision/nothing', '/Provision/eligible', '/provision/add/7']) {
+      const missing = await rig.request('GET', `/api/20140925${path}`)
+      expect(missing).toMatchObject({ status: 404, body: { status_code: '406', error: 'true' } })
+      expect(missing.headers.get('cache-control')).toBe('no-store')
+    }
+    expect(await rig.request('GET', '/api/20140926/provision/add')).toMatchObject({ body: { code: 'route_not_found' } })
+    scene.codes.add('406')
     await rig.database.query((db) =>
       db
         .insertInto('line_credentials')

@@ -37,9 +37,9 @@ export function absentHttpDeps(): HttpDeps {
     verifier: absent,
     operatorEvents: absent,
     streams: { hub: absent, authenticator: absent, tokens: absent },
-    faces: [addZilkrFace, addZipwhipFace, addAdminProvisioning].map(
-      (addFace) => (app, define) => addFace(app, define, noDeps),
-    ),
+    faces: [addZilkrFace, addZipwhipFace, addAdminProvisioning].map((addFace) => ({
+      addRoutes: (app, define) => addFace(app, define, noDeps),
+    })),
     readiness: absent,
     registry: new Registry(),
     defaultShard: v.parse(ShardSchema, 'main'),

@@ -76,9 +76,11 @@ const isFieldErrors = (errors: unknown): errors is readonly FieldError[] => Arra
 
 function headersOf(error: GatewayError): Record<string, string> {
   const retryAfterSeconds = retryAfterSecondsOf(error)
+  const allowed = error.code === 'method_not_allowed' ? error.fields['allowed'] : undefined
   return {
     'cache-control': 'no-store',
     ...(error.code === 'unauthorized' && { 'www-authenticate': 'Bearer realm="callhalf"' }),
+    ...(Array.isArray(allowed) && { allow: allowed.join(', ') }),
     ...(retryAfterSeconds !== undefined && { 'retry-after': String(retryAfterSeconds) }),
     // What was not read of a body must not be taken for the next request.
     ...((error.code === 'body_too_large' || error.code === 'request_timeout') && { connection: 'close' }),

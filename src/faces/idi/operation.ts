@@ -102,7 +102,18 @@ const toHonoPath = (path: string): string => path.replaceAll(/\{(\w+)\}/g, ':$1'
 const describe = ({ source }: IdiRoute, description = ''): string =>
   `${description} ${source === 'printed' ? 'The path is in the IDI document.' : 'The path is inferred from the IDI document.'}`.trim()
 
-const ERROR_RESPONSES = {
-  400: { description: 'A value is not valid (500002)', schema: ErrorsAnswer },
-  404: { description: 'No access, or it does not exist (500032)', schema: ErrorsAnswer },
-}
+/** By status; whatever goes wrong is told in the document's envelope. */
+const ERROR_RESPONSES = Object.fromEntries(
+  Object.entries({
+    400: 'A value is not valid (500002)',
+    401: 'A valid key is required',
+    404: 'No access, or it does not exist (500032)',
+    408: 'The request took too long to arrive',
+    409: 'It is not in a state that allows this',
+    413: 'The body is too large',
+    415: 'The body must be application/json',
+    429: 'Too many requests',
+    500: 'Something went wrong',
+    503: 'The gateway cannot reach its store',
+  }).map(([status, description]) => [status, { description, schema: ErrorsAnswer }]),
+)

@@ -11,6 +11,9 @@ import { ErrorAnswer } from './schemas.ts'
 
 /** The release that the document is of. */
 const BASE = '/api/20140925'
+/** Whether a path is of this release, a call's or not. */
+export const isZipwhipPath = (path: string): boolean => path === BASE || path.startsWith(`${BASE}/`)
+
 const KEY_NOTE = 'The key is a parameter, or a bearer token. Unknown parameters are ignored.'
 
 type Call<Parameters extends CallParameters> = {
@@ -73,9 +76,9 @@ const refuseMethod = (): never => {
 /** A side effect behind GET must never come from a cache or a preview (RFC 9111, 5.2.2.5). */
 const toReply = (json: unknown): Reply => ({ status: 200, json, headers: { 'cache-control': 'no-store' } })
 
-/** Those of the table, by the status of the answer. */
+/** Those of the table that a call has, by the status of the answer. */
 const ERROR_RESPONSES = Object.fromEntries(
   Object.values(STATUS_CODES)
-    .filter(({ http }) => http >= 400)
+    .filter((status) => status.http >= 400 && status !== STATUS_CODES.noSuchCall)
     .map(({ code, text, http }) => [http, { description: `Code ${code}: ${text}`, schema: ErrorAnswer }]),
 )

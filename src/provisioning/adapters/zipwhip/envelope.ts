@@ -71,7 +71,7 @@ const INELIGIBLE: Readonly<Record<number, EligibilityReason>> = {
   116: 'country_not_supported',
 }
 /** Codes that are not the document's, with which Callhalf's own API refuses a request. */
-const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 405, 422])
+const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 405, 406, 422])
 
 /** Judges an answer. The document knows few codes, so most is concluded from the error flag and HTTP's status. */
 export function judgeAnswer({ status, retryAfterMs, envelope }: Answer): Verdict {
