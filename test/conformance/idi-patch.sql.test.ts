@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import * as v from 'valibot'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   DEFINITION_PATCHES,
@@ -11,6 +11,7 @@ import { STORES } from '../support/records.ts'
 import { DOCUMENTED_PATCHES } from './idi-patch-tables.ts'
 
 const OPS = ['add', 'remove', 'replace', 'test', 'move', 'copy', '_get', 'Replace', ''] as const
+const Definitions = v.object({ value: v.array(v.looseObject({ provisionableObjectDefinitionID: v.number() })) })
 const NEW_ID: unknown = expect.any(Number)
 const RESOURCES = ['definition', 'variable'] as const
 
@@ -237,43 +238,52 @@ describe.each(STORES)('JSON Patch in the IDI API, on %s', (store) => {
   })
 
   describe('of the definition of a product', () => {
+    let scene: PatchScene
     let target: string
+    let before: PatchView
     beforeEach(async () => {
-      target = await scenes.definition.make('full')
-      const definitionId = Number(target.split('/').at(-1))
-      await rig.provisioning.database.query(async (db) => {
-        await sql`update object_definitions set product_id = (select product_id from products limit 1)
-          where definition_id = ${definitionId}`.execute(db)
-        await sql`update data_definitions set is_built_in = true
-          where definition_id = ${definitionId} and name = 'first'`.execute(db)
-      })
+      environment = await rig.addEnvironment()
+      const { body } = await rig.send(
+        environment,
+        'GET',
+        "provisionableObjectDefinition?$filter=createUser eq 'engine'&$top=1",
+      )
+      const [definition] = v.parse(Definitions, body).value
+      target = `provisionableObjectDefinition/${definition?.provisionableObjectDefinitionID}`
+      scene = (await patchScenes(rig, environment)).definition
+      before = await scene.view(target)
     })
 
     test.each([
       [{ op: 'replace', path: '/code', value: 'another' }, 'code'],
       [{ op: 'remove', path: '/dataDefinitions/0' }, 'dataDefinitions'],
       [{ op: 'replace', path: '/dataDefinitions/0/name', value: 'another' }, 'dataDefinitions'],
-      [{ op: 'replace', path: '/dataDefinitions/0/dataTypeID', value: 3 }, 'dataDefinitions'],
-      [{ op: 'replace', path: '/dataDefinitions/0', value: { name: 'another', dataTypeID: 4 } }, 'dataDefinitions'],
+      [{ op: 'replace', path: '/dataDefinitions/0/dataTypeID', value: 4 }, 'dataDefinitions'],
+      [{ op: 'replace', path: '/dataDefinitions/0', value: { name: 'another', dataTypeID: 7 } }, 'dataDefinitions'],
     ])('the code and what is built in stay: %j', async (operation, field) => {
-      const before = await scenes.definition.view(target)
       expect(await patch(target, [operation])).toMatchObject({
         status: 400,
         body: { errors: [{ field, loggingNumber: 500_002 }] },
       })
-      expect(await scenes.definition.view(target)).toEqual(before)
+      expect(await scene.view(target)).toEqual(before)
     })
 
     test('the rest may be changed', async () => {
       const answer = await patch(target, [
         { op: 'replace', path: '/name', value: `of ${target}` },
         { op: 'add', path: '/dataDefinitions/0', value: { name: 'more', dataTypeID: 3 } },
-        { op: 'replace', path: '/dataDefinitions/1/isVisible', value: true },
-        { op: 'remove', path: '/dataDefinitions/2' },
+        { op: 'replace', path: '/dataDefinitions/1/isVisible', value: false },
+        { op: 'replace', path: '/dataDefinitions/1/description', value: 'in E.164' },
       ])
       expect(answer).toMatchObject({ status: 204 })
-      expect((await scenes.definition.view(target)).document).toMatchObject({
-        dataDefinitions: [{ name: 'more' }, { name: 'first', isVisible: true }],
+      const after = await scene.view(target)
+      expect(after.ids.slice(1)).toEqual(before.ids)
+      expect(after.document).toMatchObject({
+        name: `of ${target}`,
+        dataDefinitions: expect.arrayContaining([
+          expect.objectContaining({ name: 'more' }),
+          expect.objectContaining({ name: 'Number', isVisible: false, description: 'in E.164' }),
+        ]),
       })
     })
   })

@@ -57,7 +57,7 @@ export const DataDefinitionItem = v.object({
   isVisible: v.boolean(),
   listID: optionalId,
   name: v.string(),
-  sequenceNumber: v.pipe(id, v.description('From 0 on; the index in patches')),
+  sequenceNumber: v.pipe(id, v.description('What data definitions are in the order of')),
   transitionOptions: v.array(v.object({ isRequired: v.boolean(), isVisible: v.boolean(), ...transition })),
   variableID: optionalId,
 })

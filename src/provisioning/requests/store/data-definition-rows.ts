@@ -69,7 +69,8 @@ export async function readDataDefinitions(
         select json_agg(json_build_object('transition_id', o.transition_id, 'is_required', o.is_required,
           'is_visible', o.is_visible) order by o.transition_id)
         from transition_options o where o.data_definition_id = d.data_definition_id), '[]') as options
-    from data_definitions d where d.definition_id = ${definitionId} order by d.sequence_number`.execute(queries)
+    from data_definitions d where d.definition_id = ${definitionId}
+    order by d.sequence_number, d.data_definition_id`.execute(queries)
   return rows.map(({ id, is_built_in, ...element }) => ({ id, isBuiltIn: is_built_in, element }))
 }
 

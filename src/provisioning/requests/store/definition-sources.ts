@@ -166,6 +166,7 @@ export async function readFoundDataDefinitions(
   definitionId: number,
 ): Promise<readonly FoundDataDefinition[]> {
   const { columns, from } = dataDefinitionsWhere(sql`p.definition_id = ${definitionId}`)
-  const { rows } = await sql<FoundDataDefinition>`select ${columns} ${from} order by d.sequence_number`.execute(queries)
+  const { rows } = await sql<FoundDataDefinition>`select ${columns} ${from}
+    order by d.sequence_number, d.data_definition_id`.execute(queries)
   return rows
 }
