@@ -10,6 +10,7 @@ import type {
 import type { CallResource } from '../core/call-resource.ts'
 import type { LogGap } from '../core/event-log.ts'
 import type { NumberEventPayload, OrderEventPayload } from '../core/provisioning-event.ts'
+import type { BatchEventPayload, RequestEventPayload } from '../core/provisioning-request-event.ts'
 import type { Position as ServerPosition } from '../core/position.ts'
 import { formatPosition } from '../core/position.ts'
 import type { StreamFilterSchema } from '../streams/filter.ts'
@@ -26,6 +27,8 @@ import type {
   OrderEvent,
   PlacedCall,
   Position,
+  ProvisioningBatchEvent,
+  ProvisioningRequestEvent,
   ServerFrame,
   SnapshotCall,
   SubscriberDeparture,
@@ -43,6 +46,8 @@ describe("the client's types are those of the gateway:", () => {
     expectTypeOf<CallEventPayload>().toExtend<CallEvent>()
     expectTypeOf<OrderEventPayload>().toExtend<OrderEvent>()
     expectTypeOf<NumberEventPayload>().toExtend<NumberEvent>()
+    expectTypeOf<RequestEventPayload>().toExtend<ProvisioningRequestEvent>()
+    expectTypeOf<BatchEventPayload>().toExtend<ProvisioningBatchEvent>()
     expectTypeOf<CallResource>().toExtend<SnapshotCall>()
     expectTypeOf<ServerPlacedCall>().toExtend<PlacedCall>()
     expectTypeOf<keyof SubscriberEvent>().toEqualTypeOf<keyof SubscriberEventPayload>()
@@ -50,6 +55,8 @@ describe("the client's types are those of the gateway:", () => {
     expectTypeOf<keyof CallEvent>().toEqualTypeOf<keyof CallEventPayload>()
     expectTypeOf<keyof OrderEvent>().toEqualTypeOf<keyof OrderEventPayload>()
     expectTypeOf<keyof NumberEvent>().toEqualTypeOf<keyof NumberEventPayload>()
+    expectTypeOf<keyof ProvisioningRequestEvent>().toEqualTypeOf<keyof RequestEventPayload>()
+    expectTypeOf<keyof ProvisioningBatchEvent>().toEqualTypeOf<keyof BatchEventPayload>()
     expectTypeOf<keyof SnapshotCall>().toEqualTypeOf<keyof CallResource>()
     expectTypeOf<keyof PlacedCall>().toEqualTypeOf<keyof ServerPlacedCall>()
   })
@@ -62,6 +69,7 @@ describe("the client's types are those of the gateway:", () => {
     expectTypeOf<OrderEvent['action']>().toEqualTypeOf<OrderEventPayload['action']>()
     expectTypeOf<NumberEvent['state']>().toEqualTypeOf<NumberEventPayload['state']>()
     expectTypeOf<NumberEvent['event']>().toEqualTypeOf<NumberEventPayload['event']>()
+    expectTypeOf<ProvisioningRequestEvent['status']>().toEqualTypeOf<RequestEventPayload['status']>()
     expectTypeOf<GapReason>().toEqualTypeOf<LogGap>()
     expectTypeOf<EventFrame['event']>().toEqualTypeOf<Extract<SentFrame, { type: 'event' }>['event']>()
     // An EventSource has no close codes; the client is not one.

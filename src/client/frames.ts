@@ -143,6 +143,39 @@ export type NumberEvent = {
   readonly timestamp: number
 }
 
+/** For which link of a provisioning request something is told, and whom its type names. */
+type LinkedEnd = {
+  readonly app_id: string
+  readonly environment: string
+  readonly link: { readonly link_type_id: number; readonly link_type: string; readonly link_value: string }
+  readonly callback: {
+    readonly callback_id: number
+    readonly service: string
+    readonly service_version: string
+    readonly relative_path: string
+  }
+  readonly timestamp: number
+}
+
+/** A provisioning request of one of the app's environments has ended; one that is `In Error` may be run again. */
+export type ProvisioningRequestEvent = LinkedEnd & {
+  readonly event: 'provisioning_request.ended'
+  readonly provisioning_request_id: number
+  readonly provisioning_request_batch_id?: number | undefined
+  readonly provisioned_object_code?: string | undefined
+  readonly provisioned_object_internal_id?: string | undefined
+  readonly status_id: number
+  readonly status: 'Complete' | 'In Error' | 'Cancelled'
+  readonly status_note?: string | undefined
+}
+
+/** A batch of provisioning requests has all its members, and all have ended. */
+export type ProvisioningBatchEvent = LinkedEnd & {
+  readonly event: 'provisioning_batch.ended'
+  readonly provisioning_request_batch_id: number
+  readonly total_object_count: number
+}
+
 /** Why events could not be recovered. */
 export type GapReason = 'epoch_changed' | 'trimmed' | 'ahead_of_log'
 
@@ -188,6 +221,8 @@ export type EventFrame = { readonly type: 'event'; readonly position: Position }
   | { readonly event: 'subscriber.unassigned'; readonly data: SubscriberDeparture }
   | { readonly event: OrderEventType; readonly data: OrderEvent }
   | { readonly event: NumberEventType; readonly data: NumberEvent }
+  | { readonly event: 'provisioning_request.ended'; readonly data: ProvisioningRequestEvent }
+  | { readonly event: 'provisioning_batch.ended'; readonly data: ProvisioningBatchEvent }
 )
 
 export type ServerFrame =

@@ -13,6 +13,12 @@ import {
   ORDER_EVENT_TYPES,
   OrderEventPayloadSchema,
 } from './provisioning-event.ts'
+import {
+  BATCH_ENDED,
+  BatchEventPayloadSchema,
+  REQUEST_ENDED,
+  RequestEventPayloadSchema,
+} from './provisioning-request-event.ts'
 
 /** Everything that an app may be told, by webhook, in a stream or on a long poll. */
 export const EVENT_TYPES = [
@@ -21,6 +27,8 @@ export const EVENT_TYPES = [
   SUBSCRIBER_UNASSIGNED,
   ...ORDER_EVENT_TYPES,
   ...NUMBER_EVENT_TYPES,
+  REQUEST_ENDED,
+  BATCH_ENDED,
 ] as const
 
 /** One pattern for each first part of a type: `call.*` … */
@@ -35,5 +43,7 @@ export const EventPayloadSchema = v.union([
   SubscriberDeparturePayloadSchema,
   OrderEventPayloadSchema,
   NumberEventPayloadSchema,
+  RequestEventPayloadSchema,
+  BatchEventPayloadSchema,
 ])
 export type EventPayload = v.InferOutput<typeof EventPayloadSchema>

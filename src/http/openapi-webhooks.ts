@@ -8,6 +8,7 @@ import {
 } from '../core/call-event.ts'
 import { DEFAULT_POLICIES } from '../core/delivery-policy.ts'
 import { NumberEventPayloadSchema, OrderEventPayloadSchema } from '../core/provisioning-event.ts'
+import { BatchEventPayloadSchema, RequestEventPayloadSchema } from '../core/provisioning-request-event.ts'
 import { CALL_HEADERS, EVENT_HEADERS, MESSAGE_HEADERS } from './openapi-webhook-headers.ts'
 import { headerParameters } from './openapi-parameters.ts'
 import type { HeaderParameter } from './openapi-parameters.ts'
@@ -109,6 +110,24 @@ const WEBHOOKS: readonly WebhookSpec[] = [
     description: `Events in order per number. ${SIGNED} ${HOW_LONG}`,
     schema: NumberEventPayloadSchema,
     ref: 'NumberEvent',
+    headers: [...MESSAGE_HEADERS, ...EVENT_HEADERS],
+    responses: EVENT_RESPONSES,
+  },
+  {
+    operationId: 'provisioningRequestEvent',
+    summary: 'A run of a provisioning request has ended',
+    description: `One for each link of the request whose type has a callback for requests; events in order per request. ${SIGNED} ${HOW_LONG}`,
+    schema: RequestEventPayloadSchema,
+    ref: 'ProvisioningRequestEvent',
+    headers: [...MESSAGE_HEADERS, ...EVENT_HEADERS],
+    responses: EVENT_RESPONSES,
+  },
+  {
+    operationId: 'provisioningBatchEvent',
+    summary: 'A batch of provisioning requests has ended',
+    description: `One for each link of its members whose type has a callback for batches. ${SIGNED} ${HOW_LONG}`,
+    schema: BatchEventPayloadSchema,
+    ref: 'ProvisioningBatchEvent',
     headers: [...MESSAGE_HEADERS, ...EVENT_HEADERS],
     responses: EVENT_RESPONSES,
   },

@@ -14,6 +14,7 @@ import {
   ORDER_EVENT_TYPES,
   OrderEventPayloadSchema,
 } from '../core/provisioning-event.ts'
+import { BatchEventPayloadSchema, RequestEventPayloadSchema } from '../core/provisioning-request-event.ts'
 import { failureOf } from '../../test/support/failure-of.ts'
 import { createSamplePayload } from './sample-events.ts'
 
@@ -101,6 +102,15 @@ test.each(NUMBER_EVENT_TYPES)('the sample of %s is what its schema says, to the 
   const sample = createSamplePayload(type, context)
   expect(v.safeParse(v.strictObject(NumberEventPayloadSchema.entries), sample).issues).toBeUndefined()
   expect(sample).toMatchObject({ app_id: 'app-1', event: type, number: '+15555550100', timestamp: NOW })
+})
+
+test.each([
+  ['provisioning_request.ended', RequestEventPayloadSchema],
+  ['provisioning_batch.ended', BatchEventPayloadSchema],
+] as const)('the sample of %s is what its schema says, to the field', (type, schema) => {
+  const sample = createSamplePayload(type, context)
+  expect(v.safeParse(v.strictObject({ ...schema.entries }), sample).issues).toBeUndefined()
+  expect(sample).toMatchObject({ app_id: 'app-1', event: type, timestamp: NOW })
 })
 
 test.each([

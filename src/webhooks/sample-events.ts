@@ -15,7 +15,13 @@ import { ShardSchema, toCallId, toNetworkId, toSubscriberId } from '../core/ids.
 import type { AppId } from '../core/ids.ts'
 import { NumberEventPayloadSchema, OrderEventPayloadSchema } from '../core/provisioning-event.ts'
 import type { NumberEventType, OrderEventType } from '../core/provisioning-event.ts'
-import { createNumberSample, createOrderSample } from './sample-provisioning-events.ts'
+import { BATCH_ENDED, REQUEST_ENDED } from '../core/provisioning-request-event.ts'
+import {
+  createBatchEndSample,
+  createNumberSample,
+  createOrderSample,
+  createRequestEndSample,
+} from './sample-provisioning-events.ts'
 
 export type SampleContext = {
   readonly appId: AppId
@@ -43,6 +49,8 @@ export function createSamplePayload(type: string, context: SampleContext): Event
   if (type === SUBSCRIBER_UNASSIGNED) return createDepartureSample(context)
   if (isOrderEventType(type)) return createOrderSample(type, context)
   if (isNumberEventType(type)) return createNumberSample(type, context)
+  if (type === REQUEST_ENDED) return createRequestEndSample(context)
+  if (type === BATCH_ENDED) return createBatchEndSample(context)
   if (isCallEventType(type)) return createCallSample(type, context)
   throw new GatewayError('invalid_request', {
     detail: 'There is no such event type',

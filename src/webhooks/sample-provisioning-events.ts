@@ -7,6 +7,12 @@ import type {
   OrderEventType,
   OrderState,
 } from '../core/provisioning-event.ts'
+import {
+  BATCH_ENDED,
+  REQUEST_ENDED,
+  type BatchEventPayload,
+  type RequestEventPayload,
+} from '../core/provisioning-request-event.ts'
 
 export type ProvisioningSampleContext = { readonly appId: AppId; readonly name: string; readonly now: number }
 
@@ -77,3 +83,34 @@ export function createNumberSample(
     timestamp: now,
   }
 }
+
+const BATCH = { provisioning_request_batch_id: 1, total_object_count: 1 }
+
+/** A plausible payload of the end of a provisioning request. */
+export function createRequestEndSample(context: ProvisioningSampleContext): RequestEventPayload {
+  return {
+    ...endOf(context),
+    event: REQUEST_ENDED,
+    provisioning_request_id: 1,
+    provisioning_request_batch_id: BATCH.provisioning_request_batch_id,
+    provisioned_object_code: 'SAMPLE',
+    provisioned_object_internal_id: `sample-${context.name}`,
+    status_id: 3,
+    status: 'Complete',
+  }
+}
+
+/** A plausible payload of the end of a batch. */
+export const createBatchEndSample = (context: ProvisioningSampleContext): BatchEventPayload => ({
+  ...endOf(context),
+  event: BATCH_ENDED,
+  ...BATCH,
+})
+
+const endOf = ({ appId, name, now }: ProvisioningSampleContext) => ({
+  app_id: appId,
+  environment: 'sample',
+  link: { link_type_id: 1, link_type: 'Orders', link_value: `sample/${name}` },
+  callback: { callback_id: 1, service: 'Sample', service_version: '1', relative_path: 'sample/ended' },
+  timestamp: now,
+})
