@@ -36,6 +36,8 @@ export type FulfillerOptions = {
   readonly attemptsMax?: number
   /** How often to look for what is due, if nothing wakes it. */
   readonly pollMs?: number
+  /** Something was done about a fulfilment, so that its order may have ended. */
+  readonly onProgress?: () => void
 }
 
 const MEASURE_EVERY_MS = 5_000
@@ -107,7 +109,10 @@ export class Fulfiller implements Service {
     const { database, settings, metrics } = this.#options
     const isKnown = await database.transaction((tx) => applyReport(tx, { provider, ref, lines, settings }))
     metrics.reports.inc({ provider, known: String(isKnown) })
-    if (isKnown) this.wake()
+    if (isKnown) {
+      this.wake()
+      this.#options.onProgress?.()
+    }
     return isKnown
   }
 
@@ -155,6 +160,7 @@ export class Fulfiller implements Service {
       work.delete(task)
       metrics.inFlight.set({ provider: provider.id }, work.size)
       this.#waker.wake()
+      this.#options.onProgress?.()
     })
     work.add(task)
     metrics.inFlight.set({ provider: provider.id }, work.size)

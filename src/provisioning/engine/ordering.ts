@@ -29,8 +29,12 @@ export type Quote = {
   readonly monthly: Money
 }
 
-/** What else belongs into the transaction that places an order, such as the answer to be repeated. */
-export type PlaceOptions = { readonly inTransaction?: (tx: Queries, order: Order) => Promise<void> }
+export type PlaceOptions = {
+  /** What must be locked before anything else is, and be so for the order to be placed. */
+  readonly before?: (tx: Queries) => Promise<void>
+  /** What else belongs into the transaction that places an order, such as the answer to be repeated. */
+  readonly inTransaction?: (tx: Queries, order: Order) => Promise<void>
+}
 
 export type OrderingOptions = {
   readonly database: ProvisioningDatabase
@@ -52,10 +56,11 @@ export class Ordering {
    * Places an order, with its numbers, in one transaction; it is carried out afterwards. Rejects as `checkOrder` and
    * `takeNumbers` say, and then nothing has changed.
    */
-  async place(request: PlaceOrder, { inTransaction }: PlaceOptions = {}): Promise<Order> {
+  async place(request: PlaceOrder, { before, inTransaction }: PlaceOptions = {}): Promise<Order> {
     const { database, wake } = this.#options
     const order = await database
       .transaction(async (tx) => {
+        await before?.(tx)
         const placed = await this.#place(tx, request)
         await inTransaction?.(tx, placed)
         return placed

@@ -6,6 +6,9 @@
  * them. Of these, status 1 "Active", transition 1 "Activate", request status 1 "Submitted" and data type 3 "Text" are
  * the document's; the other ids are ours. A data type's strict expression is for literal values; the other one
  * also lets through what is computed later, `@[key]` and `#[expression]`.
+ *
+ * Whoever ends an order of a request makes the request due in the same transaction (`request_order_ended`), so that it
+ * goes on although nobody is there at this moment; the order engine does not know of requests.
  */
 export const provisioningRequests = `
 create table object_statuses (
@@ -351,6 +354,7 @@ create table request_steps (
   provider_action_id integer not null references provider_actions,
   state text not null check (state in ('waiting', 'running', 'done', 'failed')),
   order_id text collate "C" unique references orders,
+  e164 text collate "C",
   error text,
   primary key (request_id, sequence_number)
 );
@@ -373,4 +377,13 @@ create table call_details (
   at timestamptz not null default now(),
   unique (request_id, call_id)
 );
+
+create function request_order_ended() returns trigger language plpgsql as $$ begin
+  update provisioning_requests set due_at = now() from request_orders
+  where request_orders.order_id = new.order_id and provisioning_requests.request_id = request_orders.request_id
+    and provisioning_requests.status_id in (2, 4);
+  return null; end $$;
+create trigger request_order_ended after update on orders for each row
+  when (old.completed_at is null and new.completed_at is not null and new.face = 'idi')
+  execute function request_order_ended();
 `

@@ -12,13 +12,13 @@ export type RequestStatusId = (typeof REQUEST_STATUS)[keyof typeof REQUEST_STATU
 
 const NEXT: Readonly<Record<RequestStatusId, readonly RequestStatusId[]>> = {
   [REQUEST_STATUS.submitted]: [2, 3, 4, 6],
-  [REQUEST_STATUS.inProgress]: [3, 4],
+  [REQUEST_STATUS.inProgress]: [3, 4, 6],
   [REQUEST_STATUS.held]: [1, 3, 4],
   [REQUEST_STATUS.inError]: [1, 3, 5],
   [REQUEST_STATUS.complete]: [],
   [REQUEST_STATUS.cancelled]: [],
 }
-/** Whether a request may go from one status to the other. Held is for the safeguard; see `Safeguards`. */
+/** Whether a request may go from one status to the other. Held is for the safeguard, see `safeguarding.ts`. */
 export const requestMayBecome = (from: RequestStatusId, to: RequestStatusId): boolean => NEXT[from].includes(to)
 
 /** Complete or cancelled: nothing happens to it any more. One in error may be resubmitted. */

@@ -249,6 +249,8 @@ export type RequestTables = {
     provider_action_id: number
     state: StepState
     order_id: string | null
+    /** The number that it was about, once that is known. */
+    e164: string | null
     error: string | null
   }
   readonly request_orders: { order_id: string; request_id: number; sequence_number: number }

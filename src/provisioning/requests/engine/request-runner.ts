@@ -1,0 +1,235 @@
+import { sql } from 'kysely'
+import type { Clock } from '../../../core/clock.ts'
+import { isGatewayError, GatewayError } from '../../../core/errors.ts'
+import type { Logger } from '../../../core/logger.ts'
+import { Loop } from '../../../core/loop.ts'
+import type { Service } from '../../../core/service.ts'
+import { Waker } from '../../../core/waker.ts'
+import type { Ordering } from '../../engine/ordering.ts'
+import type { ProvisioningDatabase, Queries } from '../../store/database.ts'
+import type { Order } from '../../store/orders.ts'
+import { REQUEST_STATUS } from '../model/status.ts'
+import { claimRequests, lockClaimed, type RequestClaim } from '../store/request-rows.ts'
+import { setStep } from '../store/request-steps.ts'
+import { advanceRequest, failStep, type RequestMove } from './request-advance.ts'
+import { enterStatus } from './request-state.ts'
+import { isAllowed } from './safeguarding.ts'
+import type { ReadGlobals } from './step-values.ts'
+
+export type RequestRunnerOptions = {
+  readonly database: ProvisioningDatabase
+  readonly ordering: Pick<Ordering, 'place' | 'cancel'>
+  readonly readGlobals: ReadGlobals
+  readonly clock: Pick<Clock, 'wait' | 'monotonic'>
+  readonly log: Logger
+  /** Apps may have to be told something. */
+  readonly onEvent?: () => void
+  /** Requests at once. */
+  readonly atOnceMax?: number
+  /** How long a request stays with a process that has died. */
+  readonly leaseMs?: number
+  /** How often to look for what is due, if nothing wakes it. */
+  readonly pollMs?: number
+  /** How soon to look at an order whose end was not noticed. */
+  readonly recheckMs?: number
+}
+
+/** More moves than that in one go are not made: the rest when it is claimed again. */
+const MOVES_MAX = 100
+
+type Placing = Extract<RequestMove, { kind: 'place' }>
+
+/**
+ * Runs provisioning requests: claims those that are due, places an order for each step, and goes on when the order has
+ * ended. Any number of instances work on the same tables; each request is one's at a time, by a lease with a token. It
+ * may die at any moment: an order is placed in the transaction that writes down whose step it is, so that a step has
+ * its order or has none, and whoever ends the order makes the request due.
+ */
+export class RequestRunner implements Service {
+  readonly name = 'request-runner'
+  readonly #options: RequestRunnerOptions
+  readonly #waker: Waker
+  readonly #loop = new Loop()
+  readonly #working = new Set<Promise<void>>()
+
+  constructor(options: RequestRunnerOptions) {
+    this.#options = options
+    this.#waker = new Waker(options.clock)
+  }
+
+  start(): Promise<void> {
+    this.#loop.start((signal) => this.#run(signal))
+    return Promise.resolve()
+  }
+
+  /** Lets the transactions under way end: they wait for nothing but the database. */
+  async stop(): Promise<void> {
+    this.#waker.wake()
+    await this.#loop.stop()
+    await Promise.all(this.#working)
+  }
+
+  /** Something may have become due. */
+  wake(): void {
+    this.#waker.wake()
+  }
+
+  /** Works on everything that is due now, and waits for it. Resolves with how many requests that were. */
+  async runDue(): Promise<number> {
+    const claimed = await this.#claimAll()
+    await Promise.all(this.#working)
+    return claimed
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    const { log, pollMs = 1_000 } = this.#options
+    while (!signal.aborted) {
+      try {
+        await this.#claimAll()
+      } catch (error) {
+        log.warn({ err: error }, 'provisioning requests that are due could not be claimed')
+      }
+      await this.#waker.wait(pollMs, signal)
+    }
+  }
+
+  async #claimAll(): Promise<number> {
+    const { database, atOnceMax = 8, leaseMs = 30_000 } = this.#options
+    const limit = atOnceMax - this.#working.size
+    if (limit <= 0) return 0
+    const claims = await database.query((db) => claimRequests(db, { limit, leaseMs }))
+    for (const claim of claims) {
+      const task = this.#attend(claim).finally(() => {
+        this.#working.delete(task)
+        // There is room for the next one.
+        this.#waker.wake()
+      })
+      this.#working.add(task)
+    }
+    return claims.length
+  }
+
+  /** Never rejects: what fails for want of the store is found by its lease. */
+  async #attend(claim: RequestClaim): Promise<void> {
+    const { log, onEvent } = this.#options
+    const fields = { provisioning_request_id: claim.requestId }
+    try {
+      await this.#work(claim)
+    } catch (error) {
+      if (isGatewayError(error, 'store_unavailable')) {
+        log.warn({ ...fields, err: error }, 'a provisioning request waits for the store')
+        return
+      }
+      log.error({ ...fields, err: error }, 'a provisioning request failed for a mistake of our own')
+      await this.#giveUp(claim).catch((again: unknown) => {
+        log.warn({ ...fields, err: again }, 'a provisioning request stays as it is until its lease has run out')
+      })
+    }
+    onEvent?.()
+  }
+
+  async #work(claim: RequestClaim): Promise<void> {
+    const { database, readGlobals, recheckMs = 60_000 } = this.#options
+    let hasCancelled = false
+    for (let move = 0; move < MOVES_MAX; move += 1) {
+      const advancing = { claim, readGlobals, recheckMs, hasCancelled }
+      const next = await database.transaction((tx) => advanceRequest(tx, advancing))
+      if (next.kind === 'rest') return
+      if (next.kind === 'cancel') {
+        await this.#cancel(next)
+        hasCancelled = true
+      } else {
+        await this.#place(claim, next)
+      }
+    }
+  }
+
+  /** The order and whose it is become true together. What cannot be ordered ends the run of the request. */
+  async #place(claim: RequestClaim, { step, order, number }: Placing): Promise<void> {
+    const { database, ordering, log, recheckMs = 60_000 } = this.#options
+    const { requestId } = claim
+    try {
+      const placed = await ordering.place(order, {
+        before: (tx) => mustHold(tx, claim),
+        inTransaction: (tx, made) => recordOrder(tx, { claim, step, made, number, recheckMs }),
+      })
+      log.info(
+        { provisioning_request_id: requestId, step: step.sequence_number, order_id: placed.orderId },
+        'a step of a provisioning request was ordered',
+      )
+    } catch (error) {
+      if (!isGatewayError(error) || (error.status >= 500 && error.code !== 'fenced')) throw error
+      // Changed by somebody else meanwhile: looked at again.
+      if (error.code === 'fenced') return
+      const reason = `${error.code}: ${error.detail ?? error.title}`
+      await database.transaction(async (tx) => {
+        const request = await lockClaimed(tx, claim)
+        if (request !== undefined) await failStep(tx, { request, step, reason })
+      })
+    }
+  }
+
+  async #cancel({ orderId, customerId }: Extract<RequestMove, { kind: 'cancel' }>): Promise<void> {
+    try {
+      await this.#options.ordering.cancel({ customerId, orderId, actor: 'engine' })
+    } catch (error) {
+      // It goes its own way, and is heard of when it ends.
+      if (!isGatewayError(error, 'order_not_cancellable')) throw error
+    }
+  }
+
+  async #giveUp(claim: RequestClaim): Promise<void> {
+    await this.#options.database.transaction(async (tx) => {
+      const request = await lockClaimed(tx, claim)
+      if (request === undefined) return
+      const mayFail = request.status_id === REQUEST_STATUS.submitted || request.status_id === REQUEST_STATUS.inProgress
+      if (!mayFail) return
+      const note = `The gateway made a mistake; its log has more of it, as request ${claim.requestId}.`
+      await enterStatus(tx, request, { to: REQUEST_STATUS.inError, actor: 'engine', note })
+    })
+  }
+}
+
+/** The claim still holds, and the safeguard lets the request through. Rejects with `fenced`. */
+async function mustHold(tx: Queries, claim: RequestClaim): Promise<void> {
+  const request = await lockClaimed(tx, claim)
+  const mayGo = request?.status_id === REQUEST_STATUS.inProgress && (await isAllowed(tx, request))
+  if (!mayGo) throw new GatewayError('fenced')
+}
+
+async function recordOrder(
+  tx: Queries,
+  {
+    claim,
+    step,
+    made,
+    number,
+    recheckMs,
+  }: {
+    readonly claim: RequestClaim
+    readonly step: Placing['step']
+    readonly made: Order
+    readonly number: string | undefined
+    readonly recheckMs: number
+  },
+): Promise<void> {
+  const { requestId } = claim
+  const sequenceNumber = step.sequence_number
+  await tx
+    .insertInto('request_orders')
+    .values({ order_id: made.orderId, request_id: requestId, sequence_number: sequenceNumber })
+    .execute()
+  await setStep(
+    tx,
+    { requestId, sequenceNumber },
+    { state: 'running', order_id: made.orderId, e164: number ?? made.items[0]?.number ?? null, error: null },
+  )
+  await tx
+    .updateTable('provisioning_requests')
+    .set({
+      customer_id: made.customerId,
+      due_at: sql<Date>`now() + ${recheckMs}::double precision * interval '1 millisecond'`,
+    })
+    .where('request_id', '=', requestId)
+    .execute()
+}
