@@ -1,4 +1,7 @@
 import type { Logger } from '../core/logger.ts'
+import { RequestChanges } from '../provisioning/requests/engine/request-changes.ts'
+import { RequestItems } from '../provisioning/requests/engine/request-items.ts'
+import { Submission } from '../provisioning/requests/engine/submission.ts'
 import { AuxiliaryData } from '../provisioning/requests/store/auxiliary-data.ts'
 import { DefinitionSearch } from '../provisioning/requests/store/definition-search.ts'
 import { Definitions } from '../provisioning/requests/store/definitions.ts'
@@ -13,6 +16,8 @@ import { Variables } from '../provisioning/requests/store/variables.ts'
 import { ProfileDefinitions } from '../provisioning/requests/store/profile-definitions.ts'
 import { Profiles } from '../provisioning/requests/store/profiles.ts'
 import { Scenarios } from '../provisioning/requests/store/scenarios.ts'
+import { CallDetails } from '../provisioning/requests/store/call-details.ts'
+import { Requests } from '../provisioning/requests/store/requests.ts'
 import { Safeguards } from '../provisioning/requests/store/safeguards.ts'
 import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
 import type { Cipher } from '../records/cipher.ts'
@@ -45,6 +50,11 @@ export function buildIdi({ database, cipher, adapters, environments, onRequestsD
     safeguards: new Safeguards(parts, onRequestsDue),
     linkTypes: new LinkTypes(parts),
     objects: new ProvisionedObjects(parts),
+    requests: new Requests(parts),
+    submission: new Submission({ database, wake: onRequestsDue }),
+    requestChanges: new RequestChanges({ database, wake: onRequestsDue }),
+    requestItems: new RequestItems(parts),
+    callDetails: new CallDetails(parts),
     log,
   }
 }

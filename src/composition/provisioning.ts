@@ -3,18 +3,20 @@ import type { AppRepository } from '../core/app.ts'
 import { systemClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { OperatorEventRepository } from '../core/operator-event.ts'
+import type { Service } from '../core/service.ts'
 import { seedCatalogue } from '../provisioning/adapters/sandbox/seed-catalogue.ts'
 import { EligibilityJudge } from '../provisioning/eligibility/judge.ts'
 import { ExpirySweeper } from '../provisioning/engine/expiry-sweeper.ts'
 import { Fulfiller } from '../provisioning/engine/fulfiller.ts'
 import { FulfilmentMetrics } from '../provisioning/engine/fulfilment-metrics.ts'
 import { Ordering } from '../provisioning/engine/ordering.ts'
-import { toProvisioningDatabase } from '../provisioning/store/database.ts'
+import { toProvisioningDatabase, type ProvisioningDatabase } from '../provisioning/store/database.ts'
 import { ProvisioningKeys } from '../provisioning/store/keys.ts'
 import { LineTypes } from '../provisioning/store/line-types.ts'
 import { recordQuestion } from '../provisioning/store/provider-calls.ts'
 import type { Records } from '../records/connection.ts'
 import { buildFaces } from './faces.ts'
+import { buildRequestRunner } from './request-runner.ts'
 import { buildProviders, buildRegistryService, type ProviderConfig } from './providers.ts'
 
 /** What provisioning is built on. */
@@ -46,13 +48,22 @@ export function buildProvisioning(base: ProvisioningBase) {
     clock,
     random: Math.random,
     log: log.child({ component: 'fulfiller' }),
+    onProgress: () => runner.wake(),
   })
   const sweeper = new ExpirySweeper({ database, clock, log: log.child({ component: 'expiry-sweeper' }), registry })
   const wake = () => {
     fulfiller.wake()
+    runner.wake()
     onOrder?.()
   }
   const ordering = new Ordering({ database, settings, clock, wake })
+  const runner = buildRequestRunner({
+    database,
+    ordering,
+    cipher: records.cipher,
+    log,
+    ...(onOrder !== undefined && { onEvent: onOrder }),
+  })
   const lineTypes = new LineTypes(database)
   const judge = new EligibilityJudge({
     database,
@@ -75,21 +86,30 @@ export function buildProvisioning(base: ProvisioningBase) {
     zipwhipAlwaysOk: config.provisioning.zipwhipAlwaysOk,
     log: log.child({ component: 'provisioning' }),
   })
-  const seed = {
-    name: 'sandbox-catalogue',
-    start: async () => {
-      if (config.provisioning.seedsSandbox && (await seedCatalogue(database)))
-        log.info({}, 'an invented catalogue was made')
-    },
-    stop: () => Promise.resolve(),
-  }
   return {
     keys,
     faces,
     /** For every process that serves these APIs or carries orders out. */
     clients,
-    services: [seed, buildRegistryService(providers, database), ...providerServices, sweeper, fulfiller],
+    services: [
+      buildSeed(base, database),
+      buildRegistryService(providers, database),
+      ...providerServices,
+      sweeper,
+      fulfiller,
+      runner,
+    ],
   }
 }
 
 export type ProvisioningParts = ReturnType<typeof buildProvisioning>
+
+/** Fills an empty catalogue, if that is wanted. */
+const buildSeed = ({ config, log }: ProvisioningBase, database: ProvisioningDatabase): Service => ({
+  name: 'sandbox-catalogue',
+  start: async () => {
+    if (config.provisioning.seedsSandbox && (await seedCatalogue(database)))
+      log.info({}, 'an invented catalogue was made')
+  },
+  stop: () => Promise.resolve(),
+})

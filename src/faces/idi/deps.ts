@@ -10,6 +10,11 @@ import type { Profiles } from '../../provisioning/requests/store/profiles.ts'
 import type { Providers } from '../../provisioning/requests/store/providers.ts'
 import type { Safeguards } from '../../provisioning/requests/store/safeguards.ts'
 import type { Scenarios } from '../../provisioning/requests/store/scenarios.ts'
+import type { RequestChanges } from '../../provisioning/requests/engine/request-changes.ts'
+import type { RequestItems } from '../../provisioning/requests/engine/request-items.ts'
+import type { Submission } from '../../provisioning/requests/engine/submission.ts'
+import type { CallDetails } from '../../provisioning/requests/store/call-details.ts'
+import type { Requests } from '../../provisioning/requests/store/requests.ts'
 import type { Environments } from '../../provisioning/requests/store/environments.ts'
 import type { Variables } from '../../provisioning/requests/store/variables.ts'
 import type { ProvisionedObjects } from '../../provisioning/requests/store/provisioned-objects.ts'
@@ -30,5 +35,10 @@ export type IdiDeps = {
   readonly installations: Installations
   readonly linkTypes: LinkTypes
   readonly objects: ProvisionedObjects
+  readonly requests: Requests
+  readonly submission: Submission
+  readonly requestChanges: RequestChanges
+  readonly requestItems: RequestItems
+  readonly callDetails: CallDetails
   readonly log: Logger
 }

@@ -15,6 +15,8 @@ import { addProviderRoutes } from './routes/providers.ts'
 import { addScenarioRoutes } from './routes/scenarios.ts'
 import { addObjectRoutes } from './routes/objects.ts'
 import { addSafeguardRoutes } from './routes/safeguards.ts'
+import { addRequestDetailRoutes } from './routes/request-details.ts'
+import { addRequestRoutes } from './routes/requests.ts'
 
 /** The IDI Provisioning Management API: 61 operations and a health check, see `IDI_ROUTES`. */
 export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: IdiDeps): void {
@@ -31,4 +33,6 @@ export function addIdiFace(app: Hono<HttpEnv>, define: DefineOperation, deps: Id
   addProviderRoutes(add, deps)
   addObjectRoutes(add, deps)
   addSafeguardRoutes(add, deps)
+  addRequestRoutes(add, deps)
+  addRequestDetailRoutes(add, deps)
 }

@@ -1,0 +1,187 @@
+import * as v from 'valibot'
+import type { NewRequest } from '../../../provisioning/requests/model/new-request.ts'
+import {
+  idField,
+  listField,
+  nameField,
+  optionalField,
+  valueField,
+} from '../../../provisioning/requests/model/fields.ts'
+import type { ProvisioningRequest } from '../../../provisioning/requests/store/requests.ts'
+import { authorship, id, idInPath, timestamp, toAuthorship } from './fields.ts'
+
+export const RequestParams = v.strictObject({
+  provisioningRequestId: idInPath('provisioning request', Number.MAX_SAFE_INTEGER),
+})
+export const BatchParams = v.strictObject({
+  provisioningBatchId: idInPath('batch', Number.MAX_SAFE_INTEGER),
+})
+
+/** Of what there may be more of than fits into 31 bits. */
+const longIdField = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
+/** With an offset, or without one in UTC; in milliseconds since 1970. */
+export const timeField = v.pipe(
+  v.string(),
+  v.maxLength(40),
+  v.regex(
+    /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2})?)?$/,
+    'must be an ISO 8601 time',
+  ),
+  v.transform((text) => Date.parse(/T.*(?:Z|[+-]\d{2}:\d{2})$|^[^T]*$/.test(text) ? text : `${text}Z`)),
+  v.number('must be a time that there is'),
+)
+
+const LinkBody = v.strictObject({
+  linkTypeID: idField,
+  linkType: v.pipe(optionalField(v.string()), v.description('Its name; the id decides')),
+  linkValue: valueField,
+})
+
+/** A request to be made and submitted. */
+export const RequestBody = v.pipe(
+  v.strictObject({
+    accountInformation: v.strictObject({
+      accountNumber: optionalField(longIdField),
+      name: optionalField(v.pipe(v.string(), v.maxLength(200))),
+    }),
+    extendedInformationItems: optionalField(listField(v.strictObject({ keyName: nameField, value: valueField }))),
+    isReadOnly: optionalField(v.boolean()),
+    profileID: idField,
+    provisionedObjectCode: optionalField(nameField),
+    provisionedObjectEndDate: optionalField(timeField),
+    provisionedObjectInternalID: optionalField(nameField),
+    provisionedObjectStartDate: optionalField(timeField),
+    provisionedObjectStatusID: optionalField(idField),
+    provisionedObjectTransitionID: optionalField(idField),
+    provisioningRequestBatchID: optionalField(longIdField),
+    provisioningRequestBatchTotalObjectCount: optionalField(idField),
+    provisioningRequestLinks: optionalField(listField(LinkBody)),
+    provisioningRequestVariableOutcomes: optionalField(
+      listField(v.strictObject({ OutcomeCode: nameField, VariableCode: nameField })),
+    ),
+    regeneratedFromProvisioningRequestID: optionalField(longIdField),
+    workItemInstanceID: optionalField(longIdField),
+  }),
+  v.metadata({ ref: 'IdiNewProvisioningRequest', title: 'A provisioning request to submit' }),
+)
+
+export const toNewRequest = (body: v.InferOutput<typeof RequestBody>): NewRequest => ({
+  account: body.accountInformation,
+  items: body.extendedInformationItems ?? [],
+  isReadOnly: body.isReadOnly ?? false,
+  profileId: body.profileID,
+  objectCode: body.provisionedObjectCode,
+  internalId: body.provisionedObjectInternalID,
+  objectStartsAt: body.provisionedObjectStartDate,
+  objectEndsAt: body.provisionedObjectEndDate,
+  objectStatusId: body.provisionedObjectStatusID,
+  transitionId: body.provisionedObjectTransitionID,
+  batchId: body.provisioningRequestBatchID,
+  batchTotal: body.provisioningRequestBatchTotalObjectCount,
+  links: (body.provisioningRequestLinks ?? []).map(({ linkTypeID, linkValue }) => ({
+    linkTypeId: linkTypeID,
+    linkValue,
+  })),
+  outcomes: (body.provisioningRequestVariableOutcomes ?? []).map(({ OutcomeCode, VariableCode }) => ({
+    outcomeCode: OutcomeCode,
+    variableCode: VariableCode,
+  })),
+  regeneratedFromId: body.regeneratedFromProvisioningRequestID,
+  workItemInstanceId: body.workItemInstanceID,
+})
+
+/** A provisioning request, with everything but its items. */
+export const RequestItem = v.object({
+  accountInformation: v.object({ accountNumber: v.optional(id), name: v.optional(v.string()) }),
+  completeDate: v.optional(timestamp),
+  ...authorship,
+  isReadOnly: v.boolean(),
+  profile: v.object({ ...authorship, description: v.optional(v.string()), name: v.string(), profileID: id }),
+  profileID: id,
+  provisionedObjectCode: v.optional(v.string()),
+  provisionedObjectEndDate: v.optional(timestamp),
+  provisionedObjectInternalID: v.optional(v.string()),
+  provisionedObjectStartDate: v.optional(timestamp),
+  provisionedObjectStatus: v.optional(v.string()),
+  provisionedObjectStatusID: v.optional(id),
+  provisionedObjectTransition: v.optional(v.string()),
+  provisionedObjectTransitionID: v.optional(id),
+  provisioningRequestBatchID: v.optional(id),
+  provisioningRequestBatchTotalObjectCount: v.optional(id),
+  provisioningRequestID: id,
+  provisioningRequestLinks: v.array(v.object({ linkTypeID: id, linkType: v.string(), linkValue: v.string() })),
+  regeneratedFromProvisioningRequestID: v.optional(id),
+  regenerationCount: id,
+  reprocessing: v.pipe(v.boolean(), v.description('It was resubmitted, and runs again')),
+  rootRegeneratedFromProvisioningRequestID: v.optional(id),
+  status: v.string(),
+  statusID: id,
+  statusNote: v.optional(v.string()),
+  wasForced: v.boolean(),
+  wasRegenerated: v.boolean(),
+  workItemInstanceID: v.optional(id),
+})
+
+export const toRequestItem = (row: ProvisioningRequest): v.InferOutput<typeof RequestItem> => ({
+  accountInformation: present({ accountNumber: row.account_number, name: row.account_name }),
+  ...present({ completeDate: iso(row.completed_at) }),
+  ...toAuthorship(row),
+  isReadOnly: row.is_read_only,
+  profile: toProfile(row),
+  profileID: row.profile_id,
+  ...present({
+    provisionedObjectCode: row.object_code,
+    provisionedObjectEndDate: iso(row.object_ends_at),
+    provisionedObjectInternalID: row.internal_id,
+    provisionedObjectStartDate: iso(row.object_starts_at),
+    provisionedObjectStatus: row.object_status,
+    provisionedObjectStatusID: row.object_status_id,
+    provisionedObjectTransition: row.transition,
+    provisionedObjectTransitionID: row.transition_id,
+    provisioningRequestBatchID: row.batch_id,
+    provisioningRequestBatchTotalObjectCount: row.total_object_count,
+    regeneratedFromProvisioningRequestID: row.regenerated_from_id,
+    rootRegeneratedFromProvisioningRequestID: row.root_regenerated_from_id,
+    statusNote: row.status_note,
+    workItemInstanceID: row.work_item_instance_id,
+  }),
+  provisioningRequestID: row.request_id,
+  provisioningRequestLinks: [...row.links],
+  regenerationCount: row.regeneration_count,
+  reprocessing: row.reprocessing,
+  status: row.status,
+  statusID: row.status_id,
+  wasForced: row.was_forced,
+  wasRegenerated: row.was_regenerated,
+})
+
+const toProfile = (row: ProvisioningRequest) => ({
+  ...toAuthorship({
+    created_at: row.profile_created_at,
+    created_by: row.profile_created_by,
+    modified_at: row.profile_modified_at,
+    modified_by: row.profile_modified_by,
+  }),
+  ...present({ description: row.profile_description }),
+  name: row.profile_name,
+  profileID: row.profile_id,
+})
+
+const iso = (date: Date | null): string | null => date?.toISOString() ?? null
+
+type Present<Value> = { [Key in keyof Value]?: Exclude<Value[Key], null> }
+/** Without what is null. */
+export const present = <Value extends object>(value: Value): Present<Value> =>
+  // Object.entries knows no keys of its own type.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null)) as Present<Value>
+
+/** Whether a batch was and is open, when it was to be completed. */
+export const BatchAnswer = v.object({ isOpen: v.boolean(), wasOpen: v.boolean() })
+
+const note = optionalField(valueField)
+export const CompleteBody = v.strictObject({
+  force: v.pipe(optionalField(v.boolean()), v.description('Whatever is left to do')),
+  statusNote: note,
+})
+export const FailBody = v.strictObject({ statusNote: note })
