@@ -78,6 +78,11 @@ describe('the OpenAPI document', () => {
       '/admin/networks/{network_id}/channels/restart',
       '/admin/provisioning/audit',
       '/admin/provisioning/cities/{cityId}',
+      '/admin/provisioning/environments',
+      '/admin/provisioning/environments/{environment}',
+      '/admin/provisioning/environments/{environment}/accounts',
+      '/admin/provisioning/environments/{environment}/accounts/{accountNumber}',
+      '/admin/provisioning/environments/{environment}/link-types/{linkTypeId}',
       '/admin/provisioning/held-orders',
       '/admin/provisioning/held-orders/{orderId}/resume',
       '/admin/provisioning/line-credentials/verify',
@@ -203,15 +208,14 @@ describe('the OpenAPI document', () => {
     expect(missing).toEqual([])
   })
 
-  it('says which key each operation needs, and that errors are problem documents but for the envelope of the Zipwhip API', () => {
+  it('says which key each operation needs, and that errors are problem documents but for the envelopes of the Zipwhip and IDI APIs', () => {
     for (const { name, operation } of operations) {
       const keys = operation.security?.flatMap((requirement) => Object.keys(requirement))
       const expected = keysFor(name.slice(name.indexOf(' ') + 1))
       expect([name, keys]).toEqual([name, expected])
       for (const [status, response] of Object.entries(operation.responses)) {
         if (status < '400' || name === 'GET /readyz') continue
-        const isZipwhip = name.includes(' /api/20140925/')
-        const [type, schema] = isZipwhip ? ['json', 'ZipwhipError'] : ['problem+json', 'Problem']
+        const [type, schema] = errorOf(name)
         const content = { [`application/${type}`]: { schema: { $ref: `#/components/schemas/${schema}` } } }
         expect([name, status, response['content']]).toEqual([name, status, content])
       }
@@ -245,7 +249,13 @@ describe('the OpenAPI document', () => {
 })
 
 /** The paths of the documents that Callhalf did not write; their own tests list them. */
-const PROVISIONING = /^\/(?:customers|products|countries|numbers|api)(?:\/|$)/
+const PROVISIONING = /^\/(?:customers|products|countries|numbers|api|ProvisioningManagement)(?:\/|$)/
+
+function errorOf(name: string): readonly [string, string] {
+  if (name.includes(' /api/20140925/')) return ['json', 'ZipwhipError']
+  if (name.includes(' /ProvisioningManagement/')) return ['json', 'IdiErrors']
+  return ['problem+json', 'Problem']
+}
 
 function keysFor(path: string): readonly string[] {
   if (path.startsWith('/admin/')) return ['adminKey']

@@ -18,6 +18,9 @@ has nothing else: all fields, errors, pages and headers of them are ours. They t
 The Zipwhip operations have the paths, parameters and answers of Zipwhip's document "Provision Phone Numbers", errors
 in its envelope included; what of them is ours is in their descriptions and in the provisioning guide.
 
+The IDI operations have the fields, samples and errors of IDI's Provisioning Management API document, in its spelling;
+each says whether its path is printed there or inferred.
+
 App routes take \`Authorization: Bearer <api key>\`, admin routes the admin key, which app routes accept
 too. An app sees its own subscribers only; anything else does not exist for it (404). Ids in paths are
 percent-encoded. Bodies are JSON of at most 64 kB (256 kB for a webhook's settings), and unknown fields
@@ -42,6 +45,19 @@ const TAGS = [
   { name: 'Orders', description: 'Zilkr Provisioning API: new service, and changes of service' },
   { name: 'Numbers and reservations', description: 'Zilkr Provisioning API: what is free, and holding it' },
   { name: 'Zipwhip', description: 'Zipwhip, Provision Phone Numbers: text enablement of single numbers' },
+  { name: 'IDI: auxiliary data', description: 'IDI Provisioning Management API: lookups, and whether it is there' },
+  { name: 'IDI: global information', description: 'IDI Provisioning Management API: values that scenarios share' },
+  { name: 'IDI: installations', description: 'IDI Provisioning Management API: versions of providers' },
+  { name: 'IDI: link types', description: 'IDI Provisioning Management API: what requests are linked to' },
+  { name: 'IDI: profiles', description: 'IDI Provisioning Management API: what requests have done' },
+  { name: 'IDI: providers', description: 'IDI Provisioning Management API: who does it, and what they can do' },
+  { name: 'IDI: provisioned objects', description: 'IDI Provisioning Management API: what is known of objects' },
+  {
+    name: 'IDI: provisionable object definitions',
+    description: 'IDI Provisioning Management API: what objects are like',
+  },
+  { name: 'IDI: safeguards', description: 'IDI Provisioning Management API: what keeps requests from providers' },
+  { name: 'IDI: variables', description: 'IDI Provisioning Management API: values with names' },
   { name: 'Provisioning administration', description: 'Keys, catalogue, numbers and what only the operator decides' },
   { name: 'Operation', description: 'Health, metrics, what the operator should hear of, and this description' },
 ]

@@ -69,6 +69,8 @@ type OperationSpec<Params extends ObjectSchema, Query extends ObjectSchema, Body
    * thrown, which may be no GatewayError.
    */
   readonly answerError?: (error: unknown, c: HttpContext) => Reply
+  /** The body of those answers. */
+  readonly errorSchema?: v.GenericSchema
   /** Parameters that the handler reads by itself, from the query or from a form; here they are only described. */
   readonly described?: { readonly parameters: ObjectSchema; readonly place: 'query' | 'form' }
 }
@@ -213,10 +215,7 @@ function describe(spec: AnySpec): DescribeRouteOptions {
         content: { 'application/json': { schema: resolver(body) } },
       },
     }),
-    responses: {
-      ...describeResponses(spec.responses),
-      ...(spec.answerError === undefined && describeProblems(errorsOf(spec))),
-    },
+    responses: { ...describeErrors(spec), ...describeResponses(spec.responses) },
   }
 }
 
@@ -245,12 +244,19 @@ function describeResponses(responses: Readonly<Record<number, DocumentedResponse
   return Object.fromEntries(entries)
 }
 
-function describeProblems(codes: ReadonlySet<ErrorCode>) {
+/** Not of an operation that answers errors in a form of its own and does not say which. */
+function describeErrors(spec: AnySpec) {
+  if (spec.answerError !== undefined && spec.errorSchema === undefined) return {}
+  const codes = errorsOf(spec)
+  const content =
+    spec.errorSchema === undefined
+      ? { 'application/problem+json': { schema: resolver(ProblemSchema) } }
+      : { 'application/json': { schema: resolver(spec.errorSchema) } }
   const statuses = new Set([...codes].map((code) => ERRORS[code].status))
   const entries = [...statuses].map((status) => {
     const meant = [...codes].filter((code) => ERRORS[code].status === status)
     const description = meant.map((code) => `\`${code}\`: ${ERRORS[code].title}.`).join(' ')
-    return [status, { description, content: { 'application/problem+json': { schema: resolver(ProblemSchema) } } }]
+    return [status, { description, content }] as const
   })
   return Object.fromEntries(entries)
 }

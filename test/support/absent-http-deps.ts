@@ -4,6 +4,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import { ShardSchema } from '../../src/core/ids.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import { addAdminProvisioning } from '../../src/faces/admin-provisioning/face.ts'
+import { addIdiFace } from '../../src/faces/idi/face.ts'
 import { addZilkrFace } from '../../src/faces/zilkr/face.ts'
 import { addZipwhipFace } from '../../src/faces/zipwhip/face.ts'
 import type { HttpDeps } from '../../src/http/app.ts'
@@ -37,7 +38,7 @@ export function absentHttpDeps(): HttpDeps {
     verifier: absent,
     operatorEvents: absent,
     streams: { hub: absent, authenticator: absent, tokens: absent },
-    faces: [addZilkrFace, addZipwhipFace, addAdminProvisioning].map((addFace) => ({
+    faces: [addZilkrFace, addZipwhipFace, addIdiFace, addAdminProvisioning].map((addFace) => ({
       addRoutes: (app, define) => addFace(app, define, noDeps),
     })),
     readiness: absent,

@@ -1,5 +1,6 @@
 import type { Hono } from 'hono'
 import * as v from 'valibot'
+import { ERRORS } from '../../src/core/errors.ts'
 import { ErrorsAnswer } from '../../src/faces/idi/errors.ts'
 import { ErrorAnswer } from '../../src/faces/zipwhip/schemas.ts'
 import type { HttpEnv } from '../../src/http/context.ts'
@@ -27,7 +28,8 @@ const ENVELOPES = [
 
 /**
  * Sends requests to the app and holds every answer against its documentation: the status must be one
- * that the operation documents, the body must fit its schema, and every error must be a problem document.
+ * that the operation documents, the body must fit its schema, and every error must be a problem
+ * document, or fit the operation's own schema of errors.
  */
 export function checkedRequest(
   app: Hono<HttpEnv>,
@@ -77,6 +79,13 @@ function check(
     return
   }
   if (answer.status < 400) throw new Error(`${answer.method} ${answer.path} answered an undocumented ${answer.status}`)
+  if (operation?.errorSchema !== undefined) {
+    const statuses: readonly number[] = [...errorsOf(operation)].map((code) => ERRORS[code].status)
+    if (!statuses.includes(answer.status)) throw new Error(`${operation.operationId} answered ${answer.status}`)
+    if (answer.type !== 'application/json') throw new Error(`an error as ${answer.type}`)
+    v.parse(operation.errorSchema, answer.body)
+    return
+  }
   if (answer.type !== 'application/problem+json') throw new Error(`an error as ${answer.type}`)
   const problem = v.parse(ProblemSchema, answer.body)
   const isDocumented = operation === undefined || [...errorsOf(operation)].some((code) => code === problem.code)

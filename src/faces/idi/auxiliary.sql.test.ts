@@ -57,6 +57,22 @@ describe.each(STORES)('what is the same in every environment, on %s', (store) =>
     expect(answer).toMatchObject({ status: 404, body: { errors: [{ loggingNumber: 500_032 }] } })
   })
 
+  test('what every operation can refuse is in the envelope of the document, too', async () => {
+    const path = `/ProvisioningManagement/2X/${environment.name}/api/safeguard/allowedInternalID`
+    const { key } = environment
+    const { request } = rig.provisioning
+    const answers = [
+      await request('GET', path),
+      await request('POST', path, { key, body: '[{' }),
+      await request('POST', path, { key, body: '[]', headers: { 'content-type': 'text/plain' } }),
+      await request('POST', path, { key, body: `["${'x'.repeat(1_100_000)}"]` }),
+    ]
+    expect(answers.map(({ status }) => status)).toEqual([401, 400, 415, 413])
+    expect(answers.map(({ body }) => body)).toMatchObject(
+      [500_401, 500_002, 500_415, 500_413].map((loggingNumber) => ({ errors: [{ field: '', loggingNumber }] })),
+    )
+  })
+
   test('a field that there is not is a 400 which names the option', async () => {
     const answer = await rig.send(environment, 'GET', 'dataTypes?$filter=colour eq 1')
     expect(answer).toMatchObject({ status: 400, body: { errors: [{ field: '$filter', loggingNumber: 500_002 }] } })

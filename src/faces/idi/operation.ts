@@ -70,6 +70,7 @@ export function idiAdder(app: Hono<HttpEnv>, define: DefineOperation, { environm
         [status]: { description: 'Done', ...(spec.schema !== undefined && { schema: spec.schema }) },
         ...ERROR_RESPONSES,
       },
+      errorSchema: ErrorsAnswer,
       answerError: (error: unknown, c: HttpContext) => answerIdiError(error, c, log),
     }
     for (const [index, { method, path }] of [route, ...(route.aliases ?? [])].entries()) {
