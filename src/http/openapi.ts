@@ -56,6 +56,11 @@ const TAGS = [
     name: 'IDI: provisionable object definitions',
     description: 'IDI Provisioning Management API: what objects are like',
   },
+  { name: 'IDI: batches', description: 'IDI Provisioning Management API: requests that belong together' },
+  {
+    name: 'IDI: provisioning requests',
+    description: 'IDI Provisioning Management API: what is to be done, and its state',
+  },
   { name: 'IDI: safeguards', description: 'IDI Provisioning Management API: what keeps requests from providers' },
   { name: 'IDI: variables', description: 'IDI Provisioning Management API: values with names' },
   { name: 'Provisioning administration', description: 'Keys, catalogue, numbers and what only the operator decides' },
