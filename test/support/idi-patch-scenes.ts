@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { expect } from 'vitest'
 import type { PatchedResource } from '../conformance/idi-patch-tables.ts'
 import type { IdiRig, RigEnvironment } from './idi-rig.ts'
 
@@ -13,16 +14,23 @@ export type PatchView = {
 
 /** One kind of resource that can be patched. */
 export type PatchScene = {
-  /** The list in it whose elements have ids. */
+  /** The list in it that has ids. */
   readonly list: string
   /** Makes one: with two elements and everything set, or with all left out that may be; resolves to its path. */
   readonly make: (whole: 'full' | 'bare') => Promise<string>
   readonly view: (path: string) => Promise<PatchView>
   /** What each property may be set to, by its path in the document's table; none is what it is. */
   readonly values: Json
+  /** Of properties that are none of the resource itself: a value for one, and what then becomes of the resource. */
+  readonly effects?: Readonly<
+    Record<string, (before: PatchView) => { readonly value: unknown; readonly after: object }>
+  >
   /** Paths that are not in the document's table, nor there at all. */
   readonly otherPaths: readonly string[]
 }
+
+/** Of an element that a patch added. */
+export const NEW_ID: unknown = expect.any(Number)
 
 const OTHER_PATHS = [
   '',
@@ -61,7 +69,7 @@ const elementPaths = (list: string, ...names: readonly string[]) => [
 export async function patchScenes(
   rig: IdiRig,
   environment: RigEnvironment,
-): Promise<Readonly<Record<ScenicResource, PatchScene>>> {
+): Promise<Readonly<Record<PatchedResource, PatchScene>>> {
   let made = 0
   const client: Client = {
     get: async (path) => (await rig.send(environment, 'GET', path)).body,
@@ -71,15 +79,72 @@ export async function patchScenes(
     },
     unique: () => `unique ${(made += 1)}`,
   }
-  return { definition: await definitionScene(client), variable: variableScene(client) }
+  return {
+    profile: await profileScene(client),
+    definition: await definitionScene(client),
+    variable: variableScene(client),
+  }
 }
-export type ScenicResource = Exclude<PatchedResource, 'profile'>
-
 type Client = {
   readonly get: (path: string) => Promise<unknown>
   readonly post: (path: string, idName: string, body: Json) => Promise<number>
   /** A code or name that nothing has. */
   readonly unique: () => string
+}
+
+const ActionsBody = v.object({ value: v.array(v.object({ providerActionID: v.number() })) })
+const ScenariosBody = v.object({ value: v.array(v.object({ providerActionID: v.number(), scenarioID: v.number() })) })
+const ProfileBody = v.object({ name: v.string(), description: v.optional(v.string()) })
+
+/** Its scenarios are no property of it: they are seen elsewhere, and a patch adds to them and takes from them. */
+async function profileScene({ get, post, unique }: Client): Promise<PatchScene> {
+  const providers = v.parse(v.object({ value: v.array(v.object({ providerID: v.number() })) }), await get('provider'))
+  const { value: actions } = v.parse(ActionsBody, await get(`provider/${providers.value[0]?.providerID}/action`))
+  const [first, second] = actions.map(({ providerActionID }) => ({ providerActionID }))
+  const values = {
+    '/name': unique(),
+    '/description': 'patched',
+    '/addProfileScenarios': [second],
+    '/removeProfileScenarios': [],
+  }
+  return {
+    list: 'scenarios',
+    make: async (whole) => {
+      const body = { name: unique(), scenarios: [first, second], ...(whole === 'full' && { description: 'of all' }) }
+      return `profile/${await post('profile', 'profileID', body)}`
+    },
+    view: async (path) => {
+      const { value } = v.parse(ScenariosBody, await get(`${path}/scenario`))
+      return {
+        document: { ...v.parse(ProfileBody, await get(path)), scenarios: value.map((item) => item.providerActionID) },
+        ids: value.map(({ scenarioID }) => scenarioID),
+      }
+    },
+    values,
+    effects: {
+      '/addProfileScenarios': ({ document, ids }) => ({
+        value: values['/addProfileScenarios'],
+        after: {
+          document: { ...document, scenarios: [first, second, second].map((item) => item?.providerActionID) },
+          ids: [...ids, NEW_ID],
+        },
+      }),
+      '/removeProfileScenarios': ({ document, ids }) => ({
+        value: [ids[0]],
+        after: { document: { ...document, scenarios: [second?.providerActionID] }, ids: ids.slice(1) },
+      }),
+    },
+    otherPaths: [
+      ...OTHER_PATHS,
+      '/code',
+      '/profileID',
+      '/scenarios',
+      '/scenarios/0',
+      '/addProfileScenarios/0',
+      '/addProfileScenarios/-',
+      '/removeProfileScenarios/-',
+    ],
+  }
 }
 
 const DefinitionBody = v.object({ code: v.string(), name: v.string(), description: v.optional(v.string()) })
