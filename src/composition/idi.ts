@@ -19,6 +19,7 @@ import { Scenarios } from '../provisioning/requests/store/scenarios.ts'
 import { CallDetails } from '../provisioning/requests/store/call-details.ts'
 import { Requests } from '../provisioning/requests/store/requests.ts'
 import { Safeguards } from '../provisioning/requests/store/safeguards.ts'
+import { RequestLog } from '../provisioning/store/idempotency.ts'
 import type { ProvisioningDatabase } from '../provisioning/store/database.ts'
 import type { Cipher } from '../records/cipher.ts'
 
@@ -55,6 +56,7 @@ export function buildIdi({ database, cipher, adapters, environments, onRequestsD
     requestChanges: new RequestChanges({ database, wake: onRequestsDue }),
     requestItems: new RequestItems(parts),
     callDetails: new CallDetails(parts),
+    repetitions: new RequestLog(database),
     log,
   }
 }

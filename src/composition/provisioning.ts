@@ -62,6 +62,7 @@ export function buildProvisioning(base: ProvisioningBase) {
     ordering,
     cipher: records.cipher,
     log,
+    registry,
     ...(onOrder !== undefined && { onEvent: onOrder }),
   })
   const lineTypes = new LineTypes(database)

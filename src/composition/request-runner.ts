@@ -1,3 +1,4 @@
+import type { Registry } from 'prom-client'
 import { systemClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Ordering } from '../provisioning/engine/ordering.ts'
@@ -12,10 +13,11 @@ export function buildRequestRunner(base: {
   readonly ordering: Ordering
   readonly cipher: Cipher
   readonly log: Logger
+  readonly registry: Registry
   /** Apps are to be told something. */
   readonly onEvent?: () => void
 }): RequestRunner {
-  const { database, ordering, cipher, log, onEvent } = base
+  const { database, ordering, cipher, log, registry, onEvent } = base
   const globals = new GlobalInformation({ database, secret: cipher.hash('OData skip tokens') }, cipher)
   return new RequestRunner({
     database,
@@ -23,6 +25,7 @@ export function buildRequestRunner(base: {
     readGlobals: (queries, environmentId, names) => globals.valuesOf(queries, environmentId, names),
     clock: systemClock,
     log: log.child({ component: 'request-runner' }),
+    registry,
     ...(onEvent !== undefined && { onEvent }),
   })
 }

@@ -184,8 +184,8 @@ describe.each(STORES)('a line that is ordered by the IDI API alone, on %s', (sto
     const items = `provisioningRequest/${String(thirdId)}/computedExtendedInformationItem`
     await post(`${items}/snapshot`)
     expect(await list(`${items}/snapshot?$select=keyName,value`)).toEqual([
-      { keyName: 'Label', value: 'Line +12065550143' },
       { keyName: 'TN', value: '+12065550143' },
+      { keyName: 'Label', value: 'Line +12065550143' },
     ])
 
     // The objects are known, and the other API has the same lines.

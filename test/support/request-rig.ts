@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { Registry } from 'prom-client'
 import { systemClock } from '../../src/core/clock.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import type { ProviderAction } from '../../src/provisioning/model/provider.ts'
@@ -77,6 +78,7 @@ export class RequestOffice {
       readGlobals: () => Promise.resolve(new Map([['Site', 'Berlin']])),
       clock: systemClock,
       log: silentLogger,
+      registry: new Registry(),
       ...options,
     })
   }

@@ -14,6 +14,7 @@ import type { RequestChanges } from '../../provisioning/requests/engine/request-
 import type { RequestItems } from '../../provisioning/requests/engine/request-items.ts'
 import type { Submission } from '../../provisioning/requests/engine/submission.ts'
 import type { CallDetails } from '../../provisioning/requests/store/call-details.ts'
+import type { RequestLog } from '../../provisioning/store/idempotency.ts'
 import type { Requests } from '../../provisioning/requests/store/requests.ts'
 import type { Environments } from '../../provisioning/requests/store/environments.ts'
 import type { Variables } from '../../provisioning/requests/store/variables.ts'
@@ -40,5 +41,7 @@ export type IdiDeps = {
   readonly requestChanges: RequestChanges
   readonly requestItems: RequestItems
   readonly callDetails: CallDetails
+  /** What was answered to requests that may come again. */
+  readonly repetitions: RequestLog
   readonly log: Logger
 }

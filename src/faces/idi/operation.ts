@@ -5,6 +5,8 @@ import type { HttpContext, HttpEnv } from '../../http/context.ts'
 import type { DefineOperation, Reply } from '../../http/operation.ts'
 import { parseQuery, type ODataQuery } from '../../provisioning/odata/query.ts'
 import type { Environment } from '../../provisioning/requests/store/environments.ts'
+import type { Queries } from '../../provisioning/store/database.ts'
+import { answerOnce, IDEMPOTENCY_HEADER, type KeepAnswer } from '../answer-once.ts'
 import { scopeOf } from '../scope-of.ts'
 import type { IdiDeps } from './deps.ts'
 import { answerIdiError, ErrorsAnswer } from './errors.ts'
@@ -23,6 +25,8 @@ export type IdiCall<Params, Body> = {
   /** Of the operations that search; otherwise as if nothing was asked for. */
   readonly query: ODataQuery
   readonly c: HttpContext
+  /** Of an operation that is answered once: keeps the body of its answer in the transaction of what it tells. */
+  readonly keep: (tx: Queries, json: unknown) => Promise<void>
 }
 
 type Spec<Params extends ObjectSchema, Body extends v.GenericSchema> = {
@@ -34,6 +38,8 @@ type Spec<Params extends ObjectSchema, Body extends v.GenericSchema> = {
   readonly isBodyOptional?: true
   /** Whether it takes the seven search parameters. */
   readonly isSearch?: boolean
+  /** Whether a repetition with the same Idempotency-Key is answered like the first and does nothing. */
+  readonly isOnce?: true
   /** Of the answer; without one it is 204 and empty. */
   readonly schema?: v.GenericSchema
   /** Of success, if not 200 (with a schema) or 204. */
@@ -53,7 +59,11 @@ const EnvironmentParams = { environment: v.pipe(v.string(), v.maxLength(64), v.d
 const BODY_BYTES_MAX = 1_024 * 1_024
 
 /** Adds operations at their path and their aliases; of the aliases the OpenAPI document does not tell. */
-export function idiAdder(app: Hono<HttpEnv>, define: DefineOperation, { environments, log }: IdiDeps): AddIdi {
+export function idiAdder(
+  app: Hono<HttpEnv>,
+  define: DefineOperation,
+  { environments, repetitions, log }: IdiDeps,
+): AddIdi {
   return (name, spec, handle) => {
     const route: IdiRoute = IDI_ROUTES[name]
     const status = spec.status ?? (spec.schema === undefined ? 204 : 200)
@@ -65,10 +75,12 @@ export function idiAdder(app: Hono<HttpEnv>, define: DefineOperation, { environm
       params: v.strictObject({ ...EnvironmentParams, ...spec.params?.entries }),
       ...(spec.body !== undefined && { body: spec.body, bodyBytesMax: BODY_BYTES_MAX }),
       ...(spec.isBodyOptional === true && { isBodyOptional: true as const }),
+      ...(spec.isOnce === true && { headers: [IDEMPOTENCY_HEADER] }),
       ...(spec.isSearch === true && { described: { parameters: SearchParameters, place: 'query' as const } }),
       responses: {
         [status]: { description: 'Done', ...(spec.schema !== undefined && { schema: spec.schema }) },
         ...ERROR_RESPONSES,
+        ...(spec.isOnce === true && MISMATCH_RESPONSE),
       },
       errorSchema: ErrorsAnswer,
       answerError: (error: unknown, c: HttpContext) => answerIdiError(error, c, log),
@@ -82,15 +94,21 @@ export function idiAdder(app: Hono<HttpEnv>, define: DefineOperation, { environm
           async ({ params, body, scope, c }): Promise<Reply> => {
             const { environment: environmentName, ...others } = params
             const environment = await environments.find(scopeOf(scope), environmentName)
-            const json = await handle({
-              environment,
-              actor: actorOf(scopeOf(scope)),
-              params: others,
-              body,
-              query: parseQuery(spec.isSearch === true ? c.req.query() : {}),
-              c,
-            })
-            return { status, ...(spec.schema !== undefined && { json }) }
+            const answer = async (keep: KeepAnswer): Promise<Reply> => {
+              const json = await handle({
+                environment,
+                actor: actorOf(scopeOf(scope)),
+                params: others,
+                body,
+                query: parseQuery(spec.isSearch === true ? c.req.query() : {}),
+                c,
+                keep: (tx, kept) => keep(tx, { status, json: kept }),
+              })
+              return { status, ...(spec.schema !== undefined && { json }) }
+            }
+            if (spec.isOnce !== true) return answer(() => Promise.resolve())
+            const once = { c, scope: scopeOf(scope), route: `idi ${environment.environmentId} ${name}`, body }
+            return answerOnce(repetitions, once, answer)
           },
         ),
       )
@@ -102,6 +120,10 @@ const toHonoPath = (path: string): string => path.replaceAll(/\{(\w+)\}/g, ':$1'
 
 const describe = ({ source }: IdiRoute, description = ''): string =>
   `${description} ${source === 'printed' ? 'The path is in the IDI document.' : 'The path is inferred from the IDI document.'}`.trim()
+
+const MISMATCH_RESPONSE = {
+  422: { description: 'The Idempotency-Key was used for another request', schema: ErrorsAnswer },
+}
 
 /** By status; whatever goes wrong is told in the document's envelope. */
 const ERROR_RESPONSES = Object.fromEntries(

@@ -89,6 +89,12 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
     expect(answer).toMatchObject({ status: 201 })
     return shown(answer)
   }
+  const submitOnce = (body: object) =>
+    rig.provisioning.request('POST', `/ProvisioningManagement/2X/${environment.name}/api/provisioningRequest`, {
+      key: environment.key,
+      body: { ...SAMPLE, profileID, ...body },
+      headers: { 'idempotency-key': 'order-81' },
+    })
   const read = async (id: number) => shown(await send('GET', `provisioningRequest/${id}`))
   const reach = (id: number, status: string) =>
     until(`request ${id} to be ${status}`, async () => ((await read(id)).status === status ? true : undefined))
@@ -210,6 +216,15 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
       message: "Value for argument 'extendedInformationItems' is not valid: Reason is required.",
     })
     expect(valuesOf(await send('GET', 'provisioningRequest'))).toEqual([])
+  })
+
+  test('a repetition with the same key is answered like the first and submits nothing', async () => {
+    const first = await submitOnce({})
+    const again = await submitOnce({})
+    expect([first.status, again.status, again.headers.get('idempotency-replayed')]).toEqual([201, 201, 'true'])
+    expect(again.body).toEqual(first.body)
+    expect((await submitOnce({ provisionedObjectInternalID: 'ID002' })).status).toBe(422)
+    expect(valuesOf(await send('GET', 'provisioningRequest'))).toHaveLength(1)
   })
 
   test('a profile that names definitions is for these alone', async () => {
@@ -349,8 +364,6 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
     const { provisioningRequestID: id } = await submit()
     const path = `provisioningRequest/${id}/computedExtendedInformationItem`
     const computed = [
-      { computationType: 'State', isComputed: true, isRequired: true, keyName: 'Label', value: '3 lines' },
-      { computationType: 'State', isComputed: true, isRequired: false, keyName: 'Lines', value: '3' },
       {
         computationType: 'Request',
         isComputed: false,
@@ -358,7 +371,9 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
         keyName: 'Metaswitch Technical Contact',
         value: 'Bob Smith',
       },
+      { computationType: 'State', isComputed: true, isRequired: false, keyName: 'Lines', value: '3' },
       { computationType: 'Default', isComputed: true, isRequired: false, keyName: 'Reason' },
+      { computationType: 'State', isComputed: true, isRequired: true, keyName: 'Label', value: '3 lines' },
     ]
     expect(valuesOf(await send('GET', path))).toEqual(computed)
     const filtered = await send(

@@ -5,7 +5,8 @@
  * Ids are integers, as in the document. Statuses, transitions and data types are tables, so that searches can name
  * them. Of these, status 1 "Active", transition 1 "Activate", request status 1 "Submitted" and data type 3 "Text" are
  * the document's; the other ids are ours. A data type's strict expression is for literal values; the other one
- * also lets through what is computed later, `@[key]` and `#[expression]`.
+ * also lets through what is computed later, `@[key]` and `#[expression]`. Times of requests are as exact as they are
+ * shown, so that one which was read finds its row by an index.
  *
  * Whoever ends an order of a request makes the request due in the same transaction (`request_order_ended`), so that it
  * goes on although nobody is there at this moment; the order engine does not know of requests.
@@ -284,8 +285,8 @@ create table provisioning_requests (
   profile_id integer not null references profiles,
   object_code text collate "C",
   internal_id text collate "C",
-  object_starts_at timestamptz,
-  object_ends_at timestamptz,
+  object_starts_at timestamptz(3),
+  object_ends_at timestamptz(3),
   object_status_id integer references object_statuses,
   transition_id integer references object_transitions,
   batch_id bigint references request_batches,
@@ -301,11 +302,11 @@ create table provisioning_requests (
   work_item_instance_id bigint,
   order_item_id text collate "C" unique references order_items,
   snapshot_at timestamptz,
-  created_at timestamptz not null default now(),
+  created_at timestamptz(3) not null default now(),
   created_by text not null,
-  modified_at timestamptz not null default now(),
+  modified_at timestamptz(3) not null default now(),
   modified_by text not null,
-  completed_at timestamptz,
+  completed_at timestamptz(3),
   due_at timestamptz,
   lease_token bigint not null default 0,
   leased_until timestamptz
@@ -314,6 +315,7 @@ create index provisioning_requests_in_order on provisioning_requests (environmen
 create index provisioning_requests_by_status on provisioning_requests (environment_id, status_id, request_id);
 create index provisioning_requests_by_internal_id on provisioning_requests (environment_id, internal_id, request_id);
 create index provisioning_requests_by_account on provisioning_requests (environment_id, account_number, request_id);
+create index provisioning_requests_by_change on provisioning_requests (environment_id, modified_at, request_id);
 create index provisioning_requests_of_batch on provisioning_requests (batch_id) where batch_id is not null;
 create index provisioning_requests_due on provisioning_requests (due_at) where due_at is not null;
 create index provisioning_requests_held on provisioning_requests (environment_id, internal_id) where status_id = 6;
@@ -332,6 +334,7 @@ create table request_links (
   link_value text not null,
   primary key (request_id, sequence_number)
 );
+create index request_links_by_value on request_links using hash (link_value);
 create table request_variable_outcomes (
   request_id bigint not null references provisioning_requests,
   variable_code text collate "C" not null,

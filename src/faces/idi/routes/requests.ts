@@ -38,11 +38,19 @@ export function addRequestRoutes(add: AddIdi, deps: Deps): void {
       description:
         'The scenarios of the profile are carried out afterwards, one after the other; see docs/provisioning.md.',
       body: RequestBody,
+      isOnce: true,
       schema: RequestItem,
       status: 201,
     },
-    async ({ environment, actor, body }) =>
-      toRequestItem(await deps.submission.submit({ environment, actor, request: toNewRequest(body) })),
+    async ({ environment, actor, body, keep }) =>
+      toRequestItem(
+        await deps.submission.submit({
+          environment,
+          actor,
+          request: toNewRequest(body),
+          inTransaction: (tx, made) => keep(tx, toRequestItem(made)),
+        }),
+      ),
   )
   add(
     'getRequest',

@@ -11,10 +11,13 @@ import { holdRequest, isAllowed } from './safeguarding.ts'
 import { planStep } from './step-plan.ts'
 import type { ReadGlobals } from './step-values.ts'
 
+/** What a run comes to, for metrics and the log. */
+export type RequestOutcome = 'complete' | 'in_error' | 'held'
+
 /** What is to be done with a claimed request outside the transaction that looked at it. */
 export type RequestMove =
-  /** Nothing: it ended, waits, or is somebody else's. */
-  | { readonly kind: 'rest' }
+  /** Nothing: it waits, or is somebody else's, or its run is over with this outcome. */
+  | { readonly kind: 'rest'; readonly outcome?: RequestOutcome }
   | { readonly kind: 'place'; readonly step: RequestStep; readonly order: PlaceOrder; readonly number?: string }
   /** An order of a request that is in error; to be cancelled if it can be. */
   | { readonly kind: 'cancel'; readonly orderId: string; readonly customerId: string }
@@ -30,6 +33,7 @@ export type Advancing = {
 
 const ENGINE = 'engine'
 const REST: RequestMove = { kind: 'rest' }
+const restAs = (outcome: RequestOutcome): RequestMove => ({ kind: 'rest', outcome })
 
 /**
  * Moves a claimed request as far as it goes without an order: holds it or lets it begin, takes the end of its order
@@ -76,7 +80,7 @@ async function begin(tx: Queries, request: RequestRow, advancing: Advancing): Pr
   const steps = await makeSteps(tx, request)
   if (!(await isAllowed(tx, request))) {
     await holdRequest(tx, { request, steps, readGlobals: advancing.readGlobals })
-    return REST
+    return restAs('held')
   }
   return goOn(tx, { request: await enter(tx, request, REQUEST_STATUS.inProgress), steps, advancing })
 }
@@ -100,7 +104,7 @@ async function goOn(tx: Queries, { request, steps, advancing }: Going): Promise<
     }
     if (!(await isAllowed(tx, request))) {
       await holdRequest(tx, { request, steps: steps.slice(done.length), readGlobals: advancing.readGlobals })
-      return REST
+      return restAs('held')
     }
     const plan = await planStep(tx, { request, step, earlier: done, readGlobals: advancing.readGlobals })
     if (plan.kind === 'order') return { ...plan, kind: 'place', step }
@@ -142,10 +146,10 @@ async function complete(tx: Queries, request: RequestRow): Promise<RequestMove> 
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error
     await enterStatus(tx, request, { to: REQUEST_STATUS.inError, actor: ENGINE, note: error.message })
-    return REST
+    return restAs('in_error')
   }
   await enterStatus(tx, request, { to: REQUEST_STATUS.complete, actor: ENGINE })
-  return REST
+  return restAs('complete')
 }
 
 /** A step that cannot be done ends the run of its request; the caller has its lock. Call it last in the transaction. */
@@ -157,7 +161,7 @@ export async function failStep(
   await setStep(tx, { requestId: request.request_id, sequenceNumber }, { state: 'failed', error: reason })
   const note = `Step ${sequenceNumber}, ${step.action_code}: ${reason}`
   await enterStatus(tx, request, { to: REQUEST_STATUS.inError, actor: ENGINE, note: note.slice(0, NOTE_LENGTH_MAX) })
-  return REST
+  return restAs('in_error')
 }
 
 const NOTE_LENGTH_MAX = 4_000

@@ -1,7 +1,8 @@
-import { sql } from 'kysely'
+import { sql, type RawBuilder } from 'kysely'
 import { GatewayError } from '../../../core/errors.ts'
 import { invalidRequest } from '../../../core/parse-input.ts'
 import type { ODataQuery } from '../../odata/query.ts'
+import type { SearchField } from '../../odata/registry.ts'
 import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
@@ -24,15 +25,29 @@ export type ComputedRow = {
 /** Which outcome a request has of a variable. */
 export type OutcomeRow = { readonly variable_code: string; readonly outcome_code: string }
 
+/** The order of items unless another is asked for: that of the request, or of the definitions. No caller can name it. */
+const POSITION = '#position'
+const position = (value: RawBuilder<unknown>): SearchField => ({
+  value,
+  type: 'integer',
+  isFilterable: false,
+  isSortable: true,
+})
+
 const givenSource = (requestId: number): SearchSource => ({
   from: sql`from request_items i where i.request_id = ${requestId}`,
   columns: sql`i.key_name, i.value`,
-  key: 'keyName',
-  fields: { keyName: textColumn(sql`i.key_name`), value: textColumn(sql`i.value`) },
+  key: POSITION,
+  fields: {
+    [POSITION]: position(sql`i.sequence_number`),
+    keyName: textColumn(sql`i.key_name`),
+    value: textColumn(sql`i.value`),
+  },
 })
 
 const COMPUTED_COLUMNS = sql`i.key_name, i.value, i.is_required, i.computation_type`
 const COMPUTED_FIELDS: SearchSource['fields'] = {
+  [POSITION]: position(sql`i.sequence_number`),
   keyName: textColumn(sql`i.key_name`),
   value: nullable(textColumn(sql`i.value`)),
   isRequired: booleanColumn(sql`i.is_required`),
@@ -45,16 +60,16 @@ const computedSource = (items: readonly ComputedItem[]): SearchSource => ({
   from: sql`from unnest(${items.map((item) => item.keyName)}::text[],
       ${items.map((item) => item.value ?? null)}::text[], ${items.map((item) => item.isRequired)}::boolean[],
       ${items.map((item) => item.computationType)}::text[])
-    as i (key_name, value, is_required, computation_type) where true`,
+    with ordinality as i (key_name, value, is_required, computation_type, sequence_number) where true`,
   columns: COMPUTED_COLUMNS,
-  key: 'keyName',
+  key: POSITION,
   fields: COMPUTED_FIELDS,
 })
 
 const snapshotSource = (requestId: number): SearchSource => ({
   from: sql`from request_snapshot_items i where i.request_id = ${requestId}`,
   columns: COMPUTED_COLUMNS,
-  key: 'keyName',
+  key: POSITION,
   fields: COMPUTED_FIELDS,
 })
 

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { Counter, type Registry } from 'prom-client'
 import type { Clock } from '../../../core/clock.ts'
 import { isGatewayError, GatewayError } from '../../../core/errors.ts'
 import type { Logger } from '../../../core/logger.ts'
@@ -11,7 +12,7 @@ import type { Order } from '../../store/orders.ts'
 import { REQUEST_STATUS } from '../model/status.ts'
 import { claimRequests, lockClaimed, type RequestClaim } from '../store/request-rows.ts'
 import { setStep } from '../store/request-steps.ts'
-import { advanceRequest, failStep, type RequestMove } from './request-advance.ts'
+import { advanceRequest, failStep, type RequestMove, type RequestOutcome } from './request-advance.ts'
 import { enterStatus } from './request-state.ts'
 import { isAllowed } from './safeguarding.ts'
 import type { ReadGlobals } from './step-values.ts'
@@ -22,6 +23,7 @@ export type RequestRunnerOptions = {
   readonly readGlobals: ReadGlobals
   readonly clock: Pick<Clock, 'wait' | 'monotonic'>
   readonly log: Logger
+  readonly registry: Registry
   /** Apps may have to be told something. */
   readonly onEvent?: () => void
   /** Requests at once. */
@@ -36,6 +38,8 @@ export type RequestRunnerOptions = {
 
 /** More moves than that in one go are not made: the rest when it is claimed again. */
 const MOVES_MAX = 100
+/** Whoever ends an order makes its request due; this is only in case that nobody did. */
+const RECHECK_MS = 600_000
 
 type Placing = Extract<RequestMove, { kind: 'place' }>
 
@@ -51,10 +55,17 @@ export class RequestRunner implements Service {
   readonly #waker: Waker
   readonly #loop = new Loop()
   readonly #working = new Set<Promise<void>>()
+  readonly #ended: Counter<'outcome'>
 
   constructor(options: RequestRunnerOptions) {
     this.#options = options
     this.#waker = new Waker(options.clock)
+    this.#ended = new Counter({
+      name: 'callhalf_provisioning_requests_total',
+      help: 'Runs of provisioning requests that this instance has brought to an end',
+      labelNames: ['outcome'],
+      registers: [options.registry],
+    })
   }
 
   start(): Promise<void> {
@@ -129,12 +140,12 @@ export class RequestRunner implements Service {
   }
 
   async #work(claim: RequestClaim): Promise<void> {
-    const { database, readGlobals, recheckMs = 60_000 } = this.#options
+    const { database, readGlobals, recheckMs = RECHECK_MS } = this.#options
     let hasCancelled = false
     for (let move = 0; move < MOVES_MAX; move += 1) {
       const advancing = { claim, readGlobals, recheckMs, hasCancelled }
       const next = await database.transaction((tx) => advanceRequest(tx, advancing))
-      if (next.kind === 'rest') return
+      if (next.kind === 'rest') return this.#note(claim, next.outcome)
       if (next.kind === 'cancel') {
         await this.#cancel(next)
         hasCancelled = true
@@ -146,7 +157,7 @@ export class RequestRunner implements Service {
 
   /** The order and whose it is become true together. What cannot be ordered ends the run of the request. */
   async #place(claim: RequestClaim, { step, order, number }: Placing): Promise<void> {
-    const { database, ordering, log, recheckMs = 60_000 } = this.#options
+    const { database, ordering, log, recheckMs = RECHECK_MS } = this.#options
     const { requestId } = claim
     try {
       const placed = await ordering.place(order, {
@@ -166,7 +177,15 @@ export class RequestRunner implements Service {
         const request = await lockClaimed(tx, claim)
         if (request !== undefined) await failStep(tx, { request, step, reason })
       })
+      this.#note(claim, 'in_error')
     }
+  }
+
+  /** One line for each run that is over. */
+  #note({ requestId }: RequestClaim, outcome: RequestOutcome | undefined): void {
+    if (outcome === undefined) return
+    this.#ended.inc({ outcome })
+    this.#options.log.info({ provisioning_request_id: requestId, outcome }, 'a run of a provisioning request is over')
   }
 
   async #cancel({ orderId, customerId }: Extract<RequestMove, { kind: 'cancel' }>): Promise<void> {

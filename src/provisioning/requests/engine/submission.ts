@@ -21,7 +21,13 @@ export type SubmissionOptions = {
   readonly wake: () => void
 }
 
-type Submitted = { readonly environment: Environment; readonly actor: string; readonly request: NewRequest }
+type Submitted = {
+  readonly environment: Environment
+  readonly actor: string
+  readonly request: NewRequest
+  /** What else belongs into the transaction, such as the answer to be repeated. */
+  readonly inTransaction?: (tx: Queries, made: ProvisioningRequest) => Promise<void>
+}
 
 /** Takes provisioning requests; `RequestRunner` runs them. */
 export class Submission {
@@ -40,7 +46,9 @@ export class Submission {
     const { database, wake } = this.#options
     const made = await database.transaction(async (tx) => {
       const requestId = await submitIn(tx, submitted)
-      return readRequest(tx, { environmentId: submitted.environment.environmentId, requestId })
+      const read = await readRequest(tx, { environmentId: submitted.environment.environmentId, requestId })
+      await submitted.inTransaction?.(tx, read)
+      return read
     })
     wake()
     return made

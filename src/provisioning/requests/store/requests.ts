@@ -1,11 +1,12 @@
 import { sql } from 'kysely'
 import type { ODataQuery } from '../../odata/query.ts'
+import type { SearchField } from '../../odata/registry.ts'
 import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
 import type { Queries } from '../../store/database.ts'
 import { noAccess } from '../model/refusal.ts'
 import type { SearchParts } from './auxiliary-data.ts'
 import type { RequestRef } from './request-rows.ts'
-import { authorshipColumns, booleanColumn, integerColumn, nullable, textColumn, timeColumn } from './search-fields.ts'
+import { booleanColumn, integerColumn, millisecondColumn, nullable, textColumn } from './search-fields.ts'
 
 type Authorship = {
   readonly created_at: Date
@@ -79,8 +80,9 @@ const sourceOf = (environmentId: number): SearchSource => ({
   fields: FIELDS,
   collections: {
     provisioningRequestLinks: {
-      source: sql`from request_links l join link_types t on t.environment_id = r.environment_id
-        and t.link_type_id = l.link_type_id where l.request_id = r.request_id`,
+      // As a plain product: only so can it be read by the links instead of by the requests.
+      source: sql`from request_links l, link_types t where l.request_id = r.request_id
+        and t.link_type_id = l.link_type_id and t.environment_id = r.environment_id`,
       fields: {
         linkTypeID: integerColumn(sql`l.link_type_id`),
         linkType: textColumn(sql`t.name`),
@@ -90,33 +92,37 @@ const sourceOf = (environmentId: number): SearchSource => ({
   },
 })
 
+const indexed = (column: SearchField): SearchField => ({ ...column, isIndexed: true })
 const FIELDS: SearchSource['fields'] = {
-  'accountInformation/accountNumber': nullable(integerColumn(sql`r.account_number`)),
+  'accountInformation/accountNumber': indexed(nullable(integerColumn(sql`r.account_number`))),
   'accountInformation/name': nullable(textColumn(sql`r.account_name`)),
-  completeDate: nullable(timeColumn(sql`r.completed_at`)),
-  ...authorshipColumns('r'),
+  completeDate: nullable(millisecondColumn(sql`r.completed_at`)),
+  createDate: millisecondColumn(sql`r.created_at`),
+  createUser: textColumn(sql`r.created_by`),
+  lastModifiedDate: indexed(millisecondColumn(sql`r.modified_at`)),
+  lastModifiedUser: textColumn(sql`r.modified_by`),
   isReadOnly: booleanColumn(sql`r.is_read_only`),
   profileID: integerColumn(sql`r.profile_id`),
   'profile/profileID': integerColumn(sql`r.profile_id`),
   'profile/name': textColumn(sql`p.name`),
   'profile/description': nullable(textColumn(sql`p.description`)),
   provisionedObjectCode: nullable(textColumn(sql`r.object_code`)),
-  provisionedObjectEndDate: nullable(timeColumn(sql`r.object_ends_at`)),
-  provisionedObjectInternalID: nullable(textColumn(sql`r.internal_id`)),
-  provisionedObjectStartDate: nullable(timeColumn(sql`r.object_starts_at`)),
+  provisionedObjectEndDate: nullable(millisecondColumn(sql`r.object_ends_at`)),
+  provisionedObjectInternalID: indexed(nullable(textColumn(sql`r.internal_id`))),
+  provisionedObjectStartDate: nullable(millisecondColumn(sql`r.object_starts_at`)),
   provisionedObjectStatus: nullable(textColumn(sql`os.name`)),
   provisionedObjectStatusID: nullable(integerColumn(sql`r.object_status_id`)),
   provisionedObjectTransition: nullable(textColumn(sql`ot.name`)),
   provisionedObjectTransitionID: nullable(integerColumn(sql`r.transition_id`)),
-  provisioningRequestBatchID: nullable(integerColumn(sql`r.batch_id`)),
+  provisioningRequestBatchID: indexed(nullable(integerColumn(sql`r.batch_id`))),
   provisioningRequestBatchTotalObjectCount: nullable(integerColumn(sql`b.total_object_count`)),
-  provisioningRequestID: integerColumn(sql`r.request_id`),
+  provisioningRequestID: indexed(integerColumn(sql`r.request_id`)),
   regeneratedFromProvisioningRequestID: nullable(integerColumn(sql`r.regenerated_from_id`)),
   regenerationCount: integerColumn(sql`r.regeneration_count`),
   reprocessing: booleanColumn(sql`r.reprocessing`),
   rootRegeneratedFromProvisioningRequestID: nullable(integerColumn(sql`r.root_regenerated_from_id`)),
   status: textColumn(sql`rs.name`),
-  statusID: integerColumn(sql`r.status_id`),
+  statusID: indexed(integerColumn(sql`r.status_id`)),
   statusNote: nullable(textColumn(sql`r.status_note`)),
   wasForced: booleanColumn(sql`r.was_forced`),
   wasRegenerated: booleanColumn(sql`r.was_regenerated`),

@@ -13,8 +13,12 @@ export const textColumn = (value: RawBuilder<unknown>): SearchField => field(val
 export const integerColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'integer')
 export const booleanColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'boolean')
 /** As exact as times are shown, so that a time which was read finds its row. */
-export const timeColumn = (value: RawBuilder<unknown>): SearchField =>
-  field(sql`date_trunc('milliseconds', ${value})`, 'time')
+export const timeColumn = (value: RawBuilder<unknown>): SearchField => ({
+  ...field(sql`date_trunc('milliseconds', ${value})`, 'time'),
+  isComputed: true,
+})
+/** The same of a column that has no more than milliseconds. */
+export const millisecondColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'time')
 export const nullable = (column: SearchField): SearchField => ({ ...column, isNullable: true })
 
 /** Who made and who last changed what a table (by its alias) has. */
