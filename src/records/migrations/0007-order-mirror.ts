@@ -5,9 +5,11 @@
  * environment they end after one look into `environment_accounts`.
  *
  * The `mirror_…` functions take ids, so that linking a customer can show what there is already: with `p_is_past` they
- * add what is missing and change nothing that a trigger has written since. They are planned to follow indexes only:
- * plans are kept with a session, and some are made while tables are empty. Triggers, which compare two sets of rows
- * that nothing indexes, hash them.
+ * add what is missing and change nothing that a trigger has written since.
+ *
+ * Their plans are kept with a session and may have been made while tables were empty, so there is only one way to
+ * carry them out: from the ids by indexes, one step after the other, which is what `lateral` and `offset 0` say.
+ * Triggers, which compare two sets of rows that nothing indexes, hash them.
  *
  * `mirrored_keys` are the items that an object has of its service.
  */
@@ -25,7 +27,9 @@ create view mirrored_services as
   select services.service_id, accounts.environment_id, accounts.account_number, services.product_id, services.e164,
     case services.state when 'active' then 1 when 'suspended' then 2 else 3 end as status_id,
     services.activated_at, services.ended_at
-  from services join environment_accounts as accounts using (customer_id);
+  from services, lateral (
+    select environment_id, account_number from environment_accounts as linked
+    where linked.customer_id = services.customer_id offset 0) as accounts;
 create view mirrored_service_items as
   select services.service_id, items.key_name, items.value
   from services, lateral (values ('Number', services.e164), ('Product', services.product_id),
@@ -36,25 +40,27 @@ create view mirrored_service_items as
     ('Features', (select string_agg(feature, ',') from jsonb_array_elements_text(services.features) as feature))
   ) as items (key_name, value);
 create view mirrored_items as
-  select items.item_id, items.order_id, items.e164, items.product_id, orders.created_at, orders.requested_date,
-    accounts.environment_id, accounts.account_number, customers.customer_id, customers.name as account_name,
-    profiles.profile_id, meaning.transition_id, standing.status_id,
+  select items.item_id, items.order_id, items.e164, items.product_id, placed.created_at, placed.requested_date,
+    accounts.environment_id, accounts.account_number, accounts.customer_id, accounts.account_name, accounts.profile_id,
+    meaning.transition_id, meaning.object_status_id, standing.status_id,
     case when items.error_code is not null then items.error_code || ': ' || coalesce(items.error_message, '') end as note,
     case when standing.status_id in (3, 4, 5) then greatest(items.updated_at,
-      case when standing.status_id = 3 and not meaning.stands_alone then orders.completed_at end) end as over_at
-  from order_items as items
-    join orders using (order_id)
-    join environment_accounts as accounts on accounts.customer_id = orders.customer_id
-    join customers on customers.customer_id = orders.customer_id
-    join profiles on profiles.environment_id = accounts.environment_id and profiles.is_of_orders,
-    lateral (select case when orders.action in ('delete', 'deleteAll') then 3
-      when orders.action in ('move', 'change') then 5 else 1 end as transition_id,
-      orders.partial_allowed or orders.action in ('delete', 'deleteAll') as stands_alone) as meaning,
+      case when standing.status_id = 3 and not placed.stands_alone then placed.completed_at end) end as over_at
+  from order_items as items,
+    lateral (select orders.*, orders.partial_allowed or orders.action in ('delete', 'deleteAll') as stands_alone
+      from orders where orders.order_id = items.order_id and orders.face <> 'idi' offset 0) as placed,
+    lateral (select linked.environment_id, linked.account_number, linked.customer_id,
+        (select customers.name from customers where customers.customer_id = linked.customer_id) as account_name,
+        (select profiles.profile_id from profiles
+          where profiles.environment_id = linked.environment_id and profiles.is_of_orders) as profile_id
+      from environment_accounts as linked where linked.customer_id = placed.customer_id offset 0) as accounts,
+    lateral (select case when placed.action in ('delete', 'deleteAll') then 3
+        when placed.action in ('move', 'change') then 5 else 1 end as transition_id,
+      case when placed.action in ('delete', 'deleteAll') then 3 else 1 end as object_status_id) as meaning,
     lateral (select case items.state when 'acknowledged' then 1 when 'failed' then 4 when 'cancelled' then 5
       when 'held' then 6
-      when 'completed' then case when meaning.stands_alone or orders.completed_at is not null then 3 else 2 end
-      else 2 end as status_id) as standing
-  where orders.face <> 'idi';
+      when 'completed' then case when placed.stands_alone or placed.completed_at is not null then 3 else 2 end
+      else 2 end as status_id) as standing;
 
 create function ensure_definitions(p_environments integer[], p_products text[]) returns void language plpgsql as $$
   declare
@@ -101,7 +107,7 @@ create trigger products_added after insert on products referencing new table as 
   for each statement execute function products_added();
 
 create function mirror_services(p_services text[], p_is_past boolean) returns void language plpgsql
-  set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+  set enable_seqscan = off set jit = off as $$
   declare
     undefined_environments integer[];
     undefined_products text[];
@@ -110,16 +116,20 @@ create function mirror_services(p_services text[], p_is_past boolean) returns vo
     select array_agg(distinct seen.environment_id), array_agg(distinct seen.product_id)
       into undefined_environments, undefined_products
       from mirrored_services as seen where seen.service_id = any(p_services)
-        and not exists (select from object_definitions as known where known.environment_id = seen.environment_id
-          and known.code = seen.product_id and known.product_id is not null);
+        and (select known.product_id from object_definitions as known
+          where known.environment_id = seen.environment_id and known.code = seen.product_id) is null;
     if undefined_environments is not null then
       perform ensure_definitions(undefined_environments, undefined_products);
     end if;
-    delete from provisioned_object_items as items using mirrored_services as seen, provisioned_objects as objects
-      where seen.service_id = any(p_services) and seen.status_id <> 3
-        and objects.environment_id = seen.environment_id and objects.code = seen.product_id
-        and objects.internal_id = seen.e164 and objects.service_id <> seen.service_id
-        and objects.account_number <> seen.account_number and items.object_id = objects.object_id;
+    delete from provisioned_object_items where item_id = any(array(
+      select items.item_id from mirrored_services as seen,
+        lateral (select object_id from provisioned_objects as known
+          where known.environment_id = seen.environment_id and known.code = seen.product_id
+            and known.internal_id = seen.e164 and known.service_id <> seen.service_id
+            and known.account_number <> seen.account_number offset 0) as objects,
+        lateral (select item_id from provisioned_object_items as known
+          where known.object_id = objects.object_id offset 0) as items
+      where seen.service_id = any(p_services) and seen.status_id <> 3));
     with newest as (
       select distinct on (environment_id, product_id, e164) * from mirrored_services where service_id = any(p_services)
       order by environment_id, product_id, e164, (status_id = 3), service_id desc),
@@ -136,15 +146,22 @@ create function mirror_services(p_services text[], p_is_past boolean) returns vo
             or (known.status_id = 3 and known.service_id < excluded.service_id) end
         returning object_id)
     select array_agg(object_id) into put from written;
-    delete from provisioned_object_items as items using provisioned_objects as objects, mirrored_service_items as seen
-      where objects.object_id = any(put) and seen.service_id = objects.service_id and seen.value is null
-        and items.object_id = objects.object_id and items.key_name = seen.key_name;
+    delete from provisioned_object_items where item_id = any(array(
+      select items.item_id from unnest(put) as named (object_id),
+        lateral (select object_id, service_id from provisioned_objects as known
+          where known.object_id = named.object_id offset 0) as objects,
+        lateral (select key_name from mirrored_service_items as seen
+          where seen.service_id = objects.service_id and seen.value is null offset 0) as absent,
+        lateral (select item_id from provisioned_object_items as known
+          where known.object_id = objects.object_id and known.key_name = absent.key_name offset 0) as items));
     insert into provisioned_object_items as known (object_id, environment_id, code, internal_id, key_name, value)
-      select objects.object_id, objects.environment_id, objects.code, objects.internal_id, seen.key_name, seen.value
-      from provisioned_objects as objects join mirrored_service_items as seen using (service_id)
-      where objects.object_id = any(put) and seen.value is not null
-        and not exists (select from provisioned_object_items as same where same.object_id = objects.object_id
-          and same.key_name = seen.key_name and same.value = seen.value)
+      select objects.object_id, objects.environment_id, objects.code, objects.internal_id, items.key_name, items.value
+      from unnest(put) as named (object_id),
+        lateral (select * from provisioned_objects as known where known.object_id = named.object_id offset 0) as objects,
+        lateral (select key_name, value from mirrored_service_items as seen
+          where seen.service_id = objects.service_id and seen.value is not null offset 0) as items
+      where items.value is distinct from (select same.value from provisioned_object_items as same
+        where same.object_id = objects.object_id and same.key_name = items.key_name)
       on conflict (object_id, key_name) do update set value = excluded.value;
   end $$;
 create function services_mirrored() returns trigger language plpgsql
@@ -164,24 +181,30 @@ create trigger services_mirrored_when_changed after update on services referenci
   for each statement execute function services_mirrored();
 
 create function mirror_items(p_items text[], p_is_past boolean) returns void language plpgsql
-  set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+  set enable_seqscan = off set jit = off as $$
   begin
     insert into request_batches (environment_id, total_object_count, is_open, order_id, created_at, completed_at)
       select accounts.environment_id,
-        (select count(*) from order_items as items where items.order_id = orders.order_id),
-        orders.completed_at is null, orders.order_id, orders.created_at, orders.completed_at
-      from (select distinct order_id from order_items where item_id = any(p_items)) as named
-        join orders using (order_id) join environment_accounts as accounts using (customer_id)
-      where orders.face <> 'idi'
-        and not exists (select from request_batches as known where known.order_id = orders.order_id)
-      order by orders.order_id
+        (select count(*) from order_items as items where items.order_id = placed.order_id),
+        placed.completed_at is null, placed.order_id, placed.created_at, placed.completed_at
+      from (select distinct order_id from order_items where item_id = any(p_items)) as named,
+        lateral (select * from orders where orders.order_id = named.order_id and orders.face <> 'idi' offset 0) as placed,
+        lateral (select environment_id from environment_accounts as linked
+          where linked.customer_id = placed.customer_id offset 0) as accounts
+      where (select known.batch_id from request_batches as known where known.order_id = placed.order_id) is null
+      order by placed.order_id
       on conflict (order_id) do nothing;
     if not p_is_past then
-      update provisioning_requests as known set status_id = seen.status_id, status_note = seen.note,
-          completed_at = seen.over_at, modified_at = now(), modified_by = 'order'
-        from mirrored_items as seen
-        where seen.item_id = any(p_items) and known.order_item_id = seen.item_id
-          and (known.status_id <> seen.status_id or known.status_note is distinct from seen.note);
+      update provisioning_requests as known set
+          (status_id, status_note, completed_at) = (select seen.status_id, seen.note, seen.over_at
+            from mirrored_items as seen where seen.item_id = known.order_item_id),
+          modified_at = now(), modified_by = 'order'
+        where known.request_id = any(array(
+          select requests.request_id from mirrored_items as seen,
+            lateral (select * from provisioning_requests as mirrored
+              where mirrored.order_item_id = seen.item_id offset 0) as requests
+          where seen.item_id = any(p_items) and (requests.status_id <> seen.status_id
+            or requests.status_note is distinct from seen.note)));
     end if;
     with added as (
       insert into provisioning_requests as known (environment_id, account_number, account_name, customer_id, profile_id,
@@ -189,21 +212,20 @@ create function mirror_items(p_items text[], p_is_past boolean) returns void lan
           status_id, status_note, is_read_only, order_item_id, created_at, created_by, modified_by, completed_at)
         select seen.environment_id, seen.account_number, seen.account_name, seen.customer_id, seen.profile_id,
           seen.product_id, seen.e164, case seen.transition_id when 1 then seen.requested_date end,
-          case seen.transition_id when 3 then seen.requested_date end, transitions.status_id, seen.transition_id,
-          batches.batch_id, seen.status_id, seen.note, true, seen.item_id, seen.created_at, 'order', 'order', seen.over_at
+          case seen.transition_id when 3 then seen.requested_date end, seen.object_status_id, seen.transition_id,
+          (select batches.batch_id from request_batches as batches where batches.order_id = seen.order_id),
+          seen.status_id, seen.note, true, seen.item_id, seen.created_at, 'order', 'order', seen.over_at
         from mirrored_items as seen
-          join object_transitions as transitions using (transition_id)
-          join request_batches as batches using (order_id)
-        where seen.item_id = any(p_items)
-          and not exists (select from provisioning_requests as there where there.order_item_id = seen.item_id)
+        where seen.item_id = any(p_items) and (select there.request_id from provisioning_requests as there
+          where there.order_item_id = seen.item_id) is null
         order by seen.order_id, seen.e164
         on conflict (order_item_id) do update set status_id = excluded.status_id, status_note = excluded.status_note,
           completed_at = excluded.completed_at, modified_at = now() where not p_is_past
         returning request_id, order_item_id)
     insert into request_links (request_id, sequence_number, link_type_id, link_value)
-      select added.request_id, 1, 1, items.order_id
-      from added join order_items as items on items.item_id = added.order_item_id
-      on conflict do nothing;
+      select added.request_id, 1, 1,
+        (select items.order_id from order_items as items where items.item_id = added.order_item_id)
+      from added on conflict do nothing;
   end $$;
 create function order_items_mirrored() returns trigger language plpgsql
   set enable_seqscan = off set enable_nestloop = off set enable_mergejoin = off set jit = off as $$
@@ -243,8 +265,9 @@ create function orders_mirrored() returns trigger language plpgsql
       where new_rows.customer_id = any(linked) and new_rows.completed_at is not null and old_rows.completed_at is null);
     if cardinality(ended) = 0 then return null; end if;
     perform mirror_items(array(select item_id from order_items where order_id = any(ended)), false);
-    update request_batches as batches set is_open = false, completed_at = new_rows.completed_at
-      from new_rows where new_rows.order_id = batches.order_id and batches.order_id = any(ended);
+    update request_batches as batches set is_open = false, completed_at = (
+        select new_rows.completed_at from new_rows where new_rows.order_id = batches.order_id)
+      where batches.order_id = any(ended);
     return null;
   end $$;
 create trigger orders_mirrored_when_changed after update on orders
@@ -252,38 +275,44 @@ create trigger orders_mirrored_when_changed after update on orders
   for each statement execute function orders_mirrored();
 
 create function mirror_calls(p_calls bigint[]) returns void language plpgsql
-  set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+  set enable_seqscan = off set jit = off as $$
   begin
     insert into call_details
         (request_id, call_id, provider_action_id, is_response, correlation_id, action_correlation_id, at)
       select concerned.request_id, calls.call_id, (
           select actions.provider_action_id
           from action_providers as providers join provider_actions as actions using (provider_id)
-          where providers.code = calls.provider and actions.operation in (calls.action, fulfilments.action)
+          where providers.code = calls.provider and actions.operation in (calls.action, work.action)
           order by actions.operation <> calls.action limit 1),
-        calls.is_response, calls.correlation_id, fulfilments.provider_ref, calls.at
-      from provider_calls as calls join fulfilments using (fulfilment_id), lateral (
-          select requests.request_id from order_items as items
-            join provisioning_requests as requests on requests.order_item_id = items.item_id
+        calls.is_response, calls.correlation_id, work.provider_ref, calls.at
+      from provider_calls as calls,
+        lateral (select action, provider_ref from fulfilments
+          where fulfilments.fulfilment_id = calls.fulfilment_id offset 0) as work,
+        lateral (
+          select requests.request_id from order_items as items, lateral (
+              select request_id from provisioning_requests as mirrored
+              where mirrored.order_item_id = items.item_id offset 0) as requests
             where items.fulfilment_id = calls.fulfilment_id
           union
-          select links.request_id from request_orders as links where links.order_id = calls.order_id) as concerned
+          select placed.request_id from request_orders as placed where placed.order_id = calls.order_id) as concerned
       where calls.call_id = any(p_calls) and not (calls.action = 'poll' and calls.content is not distinct from (
           select earlier.content from provider_calls as earlier
           where earlier.order_id = calls.order_id and earlier.call_id < calls.call_id
             and earlier.fulfilment_id = calls.fulfilment_id and earlier.action = calls.action
             and earlier.is_response = calls.is_response
-          order by earlier.call_id desc limit 1))
+          order by earlier.order_id desc, earlier.call_id desc limit 1))
       order by calls.call_id, concerned.request_id
       on conflict (request_id, call_id) do nothing;
   end $$;
 create function provider_calls_mirrored() returns trigger language plpgsql
-  set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+  set enable_seqscan = off set jit = off as $$
   declare
     named bigint[];
   begin
-    named := array(select new_rows.call_id from new_rows join orders using (order_id)
-      join environment_accounts using (customer_id));
+    named := array(select new_rows.call_id from new_rows,
+      lateral (select customer_id from orders where orders.order_id = new_rows.order_id offset 0) as placed,
+      lateral (select environment_id from environment_accounts as linked
+        where linked.customer_id = placed.customer_id offset 0) as accounts);
     if cardinality(named) > 0 then perform mirror_calls(named); end if;
     return null;
   end $$;

@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import { GatewayError } from '../../../core/errors.ts'
 import { invalidRequest, type FieldError } from '../../../core/parse-input.ts'
-import type { Expression } from '../../odata/expression.ts'
 import type { ODataQuery } from '../../odata/query.ts'
+import type { SearchField } from '../../odata/registry.ts'
 import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
@@ -31,43 +31,40 @@ export type ExpandedItemRow = ObjectItemRow & {
   readonly sequence_number: number | null
 }
 
-/**
- * The order of every search, behind what is asked for. Callers cannot name it, nor the beginning of a value, which
- * is what the index of values has: whole ones would be too long for it.
- */
+/** The order of every search, behind what is asked for; no caller can name it. */
 const ITEM_KEY = '#item'
-const VALUE_START = '#valueStart'
-const VALUE_START_LENGTH = 200
 
-const text = (value: SearchSource['from'], isNullable = false) =>
-  ({ value, type: 'text', isFilterable: true, isSortable: true, isNullable }) as const
-
+const text = (value: SearchSource['from'], more: Partial<SearchField> = {}): SearchField => ({
+  value,
+  type: 'text',
+  isFilterable: true,
+  isSortable: true,
+  ...more,
+})
 const ITEM_FIELDS = {
   [ITEM_KEY]: { value: sql`i.item_id`, type: 'integer', isFilterable: false, isSortable: true },
-  [VALUE_START]: {
-    value: sql`left(i.value, ${sql.lit(VALUE_START_LENGTH)})`,
-    type: 'text',
-    isFilterable: true,
-    isSortable: false,
-  },
   code: text(sql`i.code`),
-  internalID: text(sql`i.internal_id`),
-  value: text(sql`i.value`),
+  internalID: text(sql`i.internal_id`, { isIndexed: true }),
+  value: text(sql`i.value`, { indexedPrefix: { value: sql`left(i.value, 200)`, length: 200 } }),
 } as const satisfies SearchSource['fields']
 
-const nullable = (value: SearchSource['from'], type: 'text' | 'integer' | 'boolean') =>
-  ({ value, type, isFilterable: true, isSortable: true, isNullable: true }) as const
-
+const defined = (value: SearchSource['from'], type: SearchField['type']): SearchField => ({
+  value,
+  type,
+  isFilterable: true,
+  isSortable: true,
+  isNullable: true,
+})
 const EXPANDED_FIELDS = {
   ...ITEM_FIELDS,
-  name: text(sql`i.key_name`),
-  dataType: nullable(sql`t.name`, 'text'),
-  dataTypeID: nullable(sql`d.data_type_id`, 'integer'),
-  defaultValue: nullable(sql`d.default_value`, 'text'),
-  isRequired: nullable(sql`d.is_required`, 'boolean'),
-  isVisible: nullable(sql`d.is_visible`, 'boolean'),
-  listID: nullable(sql`d.list_id`, 'integer'),
-  sequenceNumber: nullable(sql`d.sequence_number`, 'integer'),
+  name: text(sql`i.key_name`, { isIndexed: true }),
+  dataType: defined(sql`t.name`, 'text'),
+  dataTypeID: defined(sql`d.data_type_id`, 'integer'),
+  defaultValue: defined(sql`d.default_value`, 'text'),
+  isRequired: defined(sql`d.is_required`, 'boolean'),
+  isVisible: defined(sql`d.is_visible`, 'boolean'),
+  listID: defined(sql`d.list_id`, 'integer'),
+  sequenceNumber: defined(sql`d.sequence_number`, 'integer'),
 } as const satisfies SearchSource['fields']
 
 /** What is provisioned in environments, and what is known of it: services of customers, and what callers add. */
@@ -140,34 +137,9 @@ export class ProvisionedObjects {
 
   #search<Row extends object>(query: ODataQuery, source: SearchSource): Promise<SearchPage<Row>> {
     const { database, secret } = this.#parts
-    const filter = query.filter === undefined ? undefined : withValueStart(query.filter)
-    const indexed = { ...query, ...(filter !== undefined && { filter }) }
-    return database.query((db) => searchRows<Row>(db, { source, query: indexed, secret }))
+    return database.query((db) => searchRows<Row>(db, { source, query, secret }))
   }
 }
-
-/** The same filter, which says of each value that is asked for how it begins, too: that is what the index has. */
-function withValueStart(filter: Expression): Expression {
-  if (filter.kind === 'and' || filter.kind === 'or') {
-    return { ...filter, left: withValueStart(filter.left), right: withValueStart(filter.right) }
-  }
-  if (filter.kind === 'not') return { ...filter, operand: withValueStart(filter.operand) }
-  if (filter.kind !== 'compare' || filter.operator !== 'eq') return filter
-  const { left, right } = filter
-  const isOfValue = left.kind === 'field' && left.path === 'value'
-  if (!isOfValue || right.kind !== 'literal' || right.literal.type !== 'text') return filter
-  const literal = { ...right.literal, value: startOf(right.literal.value) }
-  const begins: Expression = {
-    ...filter,
-    left: { kind: 'field', path: VALUE_START },
-    right: { kind: 'literal', literal },
-  }
-  return { kind: 'and', left: begins, right: filter }
-}
-
-/** As PostgreSQL counts: code points, not halves of surrogate pairs. */
-const startOf = (value: string): string => VALUE_START_PATTERN.exec(value)?.[0] ?? ''
-const VALUE_START_PATTERN = new RegExp(`^[\\s\\S]{0,${VALUE_START_LENGTH}}`, 'u')
 
 type Known = {
   readonly code: string
