@@ -52,13 +52,15 @@ describe.each(STORES)('what the IDI API costs on %s', (store) => {
   ] as const
   const LOOKED_UP = ['services', 'orders', 'environment_accounts', 'fulfilments'] as const
 
+  /** What is read for each number of an order because its customer is in an environment. */
+  async function perNumber(size: number): Promise<readonly number[]> {
+    const [plain, linked] = [await readsOfOrder(size, false), await readsOfOrder(size, true)]
+    // One look for a statement, which finds nothing.
+    for (const table of [...MIRROR, 'environment_accounts']) expect([table, plain.read(table)]).toEqual([table, 0])
+    return [...MIRROR, ...LOOKED_UP].map((table) => (linked.read(table) - plain.read(table)) / size)
+  }
+
   test('an order costs as much for each of its numbers, however large it is', { timeout: 240_000 }, async () => {
-    const perNumber = async (size: number) => {
-      const [plain, linked] = [await readsOfOrder(size, false), await readsOfOrder(size, true)]
-      // One look for a statement, which finds nothing.
-      for (const table of [...MIRROR, 'environment_accounts']) expect([table, plain.read(table)]).toEqual([table, 0])
-      return [...MIRROR, ...LOOKED_UP].map((table) => (linked.read(table) - plain.read(table)) / size)
-    }
     const small = await perNumber(1_000)
     const large = await perNumber(5_000)
     // One row more or less for each, as the plan has it; where something is read anew for each part of the order, it

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { disagreements } from '../../../../test/support/compared-faces.ts'
 import { createEngine, openShop, orderOf, workOff, type OrderShop } from '../../../../test/support/order-rig.ts'
 import { startTestProvisioning, type TestProvisioning } from '../../../../test/support/provisioning.ts'
 import { STORES } from '../../../../test/support/records.ts'
@@ -280,6 +281,39 @@ describe.each(STORES)('what the IDI API sees of orders on %s', (store) => {
       where environment_id = ${environmentId} order by created_at`)
     return { requests, objects, batches }
   }
+
+  test(
+    'a customer that is linked while its orders are carried out is seen as it is',
+    { timeout: 120_000 },
+    async () => {
+      for (let round = 0; round < 5; round += 1) {
+        const scene = await open({ script: ['told twice', 'throttle', 'accepted', 'some rejected'], isLinked: false })
+        const { shop, first } = scene
+        const numbers = Array.from({ length: 24 }, (_, index) => `+${BigInt(first.slice(1)) + BigInt(index)}`)
+        const compared = {
+          environmentId: scene.environmentId,
+          customerIds: [shop.customerId],
+          numbers,
+          numberProduct: shop.numbers,
+          textProduct: shop.messaging,
+        }
+        const begin = (index: number) =>
+          scene.place(
+            { action: 'range', start: numbers[index * 4] ?? '', size: 4 },
+            { partialAllowed: index % 2 === 0 },
+          )
+        const orders = [await begin(0), await begin(1), await begin(2)]
+        const work = (async () => {
+          for (const { orderId } of orders) await scene.workOff(orderId)
+          for (const { orderId } of [await begin(3), await begin(4)]) await scene.workOff(orderId)
+        })()
+        await scene.link()
+        expect(await disagreements(rig.database, compared)).toEqual([])
+        await work
+        expect(await disagreements(rig.database, compared)).toEqual([])
+      }
+    },
+  )
 
   test('a number that goes to another account takes nothing along, and its old service is no more', async () => {
     const scene = await open()
