@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { ProvisioningDatabase } from '../../store/database.ts'
+import type { ProvisioningDatabase, Queries } from '../../store/database.ts'
 
 /** The tables whose triggers look for the customer's account. */
 const MIRRORED_TABLES = ['orders', 'order_items', 'services', 'provider_calls'] as const
@@ -13,7 +13,7 @@ const CALLS_AT_ONCE = 20
 
 /**
  * Shows in its environment what a customer had before its account was linked, which must be committed: orders, what
- * providers were sent for them, and services. Nothing is locked while it works. What changes from the linking on is
+ * providers were sent for them, and services. Nothing is locked for longer than a statement. What changes from the linking on is
  * shown by the triggers of migration 0007, and what they have written is left alone, so each row is as it was
  * before the linking or as it is. It is done in many statements of a bounded size, and may be repeated. Rejects with
  * `store_unavailable` when transactions that began before the linking do not end within a statement's time.
@@ -43,11 +43,10 @@ async function awaitOlderWriters(database: ProvisioningDatabase): Promise<void> 
 async function mirrorOrders(database: ProvisioningDatabase, orderIds: readonly string[]): Promise<void> {
   const named = sql`order_id = any(${[...orderIds]}::text[])`
   const items = await database.query((db) =>
-    sql<{ item_id: string }>`select item_id from order_items where ${named} order by order_id, e164`.execute(db),
+    sql<Item>`select item_id, order_id from order_items where ${named} order by order_id, e164`.execute(db),
   )
-  for (const ids of chunks(items.rows, ITEMS_AT_ONCE)) {
-    const itemIds = ids.map((row) => row.item_id)
-    await database.query((db) => sql`select mirror_items(${itemIds}::text[], true)`.execute(db))
+  for (const chunk of chunks(items.rows, ITEMS_AT_ONCE)) {
+    await database.transaction((tx) => mirrorItems(tx, chunk))
   }
   const calls = await database.query((db) =>
     sql<{ call_id: number }>`select call_id from provider_calls where ${named} order by call_id`.execute(db),
@@ -56,6 +55,19 @@ async function mirrorOrders(database: ProvisioningDatabase, orderIds: readonly s
     const callIds = ids.map((row) => row.call_id)
     await database.query((db) => sql`select mirror_calls(${callIds}::bigint[])`.execute(db))
   }
+}
+
+type Item = { readonly item_id: string; readonly order_id: string }
+
+/**
+ * A batch refers to its order, so the order is locked sooner or later; whoever moves the order on has it locked
+ * already, and waits for the batch. Locked first, it is waited for with nothing in hand.
+ */
+async function mirrorItems(tx: Queries, items: readonly Item[]): Promise<void> {
+  const orderIds = [...new Set(items.map((item) => item.order_id))]
+  const itemIds = items.map((item) => item.item_id)
+  await sql`select from orders where order_id = any(${orderIds}::text[]) order by order_id for key share`.execute(tx)
+  await sql`select mirror_items(${itemIds}::text[], true)`.execute(tx)
 }
 
 /** The ids that follow the last one, of the customer's rows. */
