@@ -1,6 +1,7 @@
 import { sql, type Transaction } from 'kysely'
 import { parseQuery } from '../../src/provisioning/odata/query.ts'
 import type { ItemState } from '../../src/provisioning/model/order.ts'
+import { Requests } from '../../src/provisioning/requests/store/requests.ts'
 import { ProvisionedObjects } from '../../src/provisioning/requests/store/provisioned-objects.ts'
 import type { ProvisioningDatabase } from '../../src/provisioning/store/database.ts'
 import { Lines, type LineState } from '../../src/provisioning/store/lines.ts'
@@ -41,7 +42,13 @@ export function disagreements(database: ProvisioningDatabase, scene: ComparedSce
       .setIsolationLevel('repeatable read')
       .execute(async (tx) => {
         const seen = await look(tx, scene)
-        return [...compareServices(seen, scene), ...compareLines(seen, scene), ...compareOrders(seen)]
+        return [
+          ...compareServices(seen, scene),
+          ...compareLines(seen, scene),
+          ...compareOrders(seen),
+          ...compareOwnRequests(seen),
+          ...compareOwnRequests(seen),
+        ]
       }),
   )
 }
@@ -77,7 +84,7 @@ async function look(tx: Snapshot, scene: ComparedScene) {
     lines,
     states,
     objects: await readObjects(database, scene),
-    requests: await readRequests(tx, scene),
+    requests: await readRequests(tx, database, scene),
     untold: await countUntold(tx, scene),
   }
 }
@@ -101,21 +108,36 @@ async function readObjects(
   return { expanded: toMap(expanded.rows), items: toMap(items.rows) }
 }
 
-type Request = {
-  readonly item_id: string
-  readonly status: string
-  readonly is_open: boolean
-  readonly total: number
-  readonly members: number
-}
+type Request = { readonly status: string; readonly isOpen: boolean; readonly total: number }
+type RequestOfItem = Request & { readonly members: number }
 
-async function readRequests(tx: Snapshot, { environmentId }: ComparedScene): Promise<ReadonlyMap<string, Request>> {
-  const { rows } = await sql<Request>`
-    select r.order_item_id as item_id, s.name as status, b.is_open, b.total_object_count as total,
-      (select count(*) from provisioning_requests m where m.batch_id = b.batch_id) as members
-    from provisioning_requests r join request_statuses s using (status_id) join request_batches b using (batch_id)
-    where r.environment_id = ${environmentId} and r.order_item_id is not null`.execute(tx)
-  return new Map(rows.map((row) => [row.item_id, row]))
+/** By order and number, as the search shows them; callers' own requests by their ids. */
+async function readRequests(tx: Snapshot, database: ProvisioningDatabase, { environmentId }: ComparedScene) {
+  const requests = new Requests({ database, secret: Buffer.alloc(32, 7) })
+  const { rows } = await requests.search(environmentId, parseQuery({ $top: '500' }))
+  const batches = new Map(
+    (
+      await tx
+        .selectFrom('request_batches')
+        .select(['batch_id', 'is_open'])
+        .where('environment_id', '=', environmentId)
+        .execute()
+    ).map((batch) => [batch.batch_id, batch.is_open]),
+  )
+  const mirrored = rows.filter((row) => row.created_by === 'order')
+  const members = Map.groupBy(mirrored, (row) => row.batch_id)
+  const ofItems = new Map<string, RequestOfItem>()
+  for (const row of mirrored) {
+    const [link] = row.links
+    ofItems.set(keyOf(link?.linkValue ?? '', row.internal_id ?? ''), {
+      status: row.status,
+      isOpen: batches.get(row.batch_id ?? 0) ?? false,
+      total: row.total_object_count ?? 0,
+      members: members.get(row.batch_id)?.length ?? 0,
+    })
+  }
+  const own = rows.filter((row) => row.created_by !== 'order')
+  return { ofItems, count: mirrored.length, own: new Map(own.map((row) => [row.request_id, row.status])) }
 }
 
 /** How often a provider was sent something about an item, or answered, of which its request has no detail. */
@@ -182,22 +204,41 @@ function compareLines(seen: Seen, { customerIds, numbers, textProduct }: Compare
 function compareOrders({ orders, requests, untold }: Seen): readonly string[] {
   const mirrored = orders.filter((order) => order.face !== 'idi')
   const items = mirrored.flatMap((order) => order.items.map((item) => ({ ...item, order })))
-  const wrong = items.flatMap(({ itemId, state, order }) => {
-    const request = requests.get(itemId)
+  const wrong = items.flatMap(({ number, state, order }) => {
+    const request = requests.ofItems.get(keyOf(order.orderId, number))
     const isFinal = order.completedAt !== undefined
     const standsAlone = order.partialAllowed || order.action === 'delete' || order.action === 'deleteAll'
     const isDone = state !== 'completed' || isFinal || standsAlone
-    const expected = { status: isDone ? NAMES[state].idi : 'In Progress', isOpen: !isFinal, count: order.items.length }
-    const isEqual =
-      request?.status === expected.status &&
-      request.is_open === expected.isOpen &&
-      request.total === expected.count &&
-      request.members === expected.count
-    return isEqual ? [] : [`${itemId} is ${JSON.stringify(expected)}, and its request ${JSON.stringify(request)}`]
+    const count = order.items.length
+    const expected: RequestOfItem = {
+      status: isDone ? NAMES[state].idi : 'In Progress',
+      isOpen: !isFinal,
+      total: count,
+      members: count,
+    }
+    return JSON.stringify(request) === JSON.stringify(expected)
+      ? []
+      : [`${number} of ${order.orderId} is ${JSON.stringify(expected)}, and its request ${JSON.stringify(request)}`]
   })
   return [
     ...wrong,
-    ...(requests.size === items.length ? [] : [`there are ${items.length} items and ${requests.size} requests`]),
+    ...(requests.count === items.length ? [] : [`there are ${items.length} items and ${requests.count} requests`]),
     ...(untold === 0 ? [] : [`${untold} calls of providers are not in the details of requests`]),
   ]
 }
+
+/**
+ * A request that a caller made looks at its order when that has ended: it is not ahead of it, and in error only when
+ * the order is not, or no longer, on its way.
+ */
+function compareOwnRequests({ orders, requests }: Seen): readonly string[] {
+  return orders
+    .filter((order) => order.face === 'idi')
+    .flatMap((order) => {
+      const status = requests.own.get(Number(order.metadata['provisioningRequestID']))
+      const expected = order.completedAt === undefined ? ['In Progress'] : ['In Progress', ENDS[order.state]]
+      return expected.includes(status) ? [] : [`order ${order.orderId} is ${order.state}, and its request ${status}`]
+    })
+}
+
+const ENDS: Readonly<Record<string, string>> = { completed: 'Complete', failed: 'In Error', cancelled: 'In Error' }

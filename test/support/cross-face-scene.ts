@@ -1,11 +1,6 @@
 import * as v from 'valibot'
-import { systemClock } from '../../src/core/clock.ts'
-import { isGatewayError } from '../../src/core/errors.ts'
-import { Ordering } from '../../src/provisioning/engine/ordering.ts'
-import type { OrderTerms } from '../../src/provisioning/model/order-terms.ts'
 import { disagreements, type ComparedScene } from './compared-faces.ts'
 import { IdiRig, type RigEnvironment } from './idi-rig.ts'
-import { ScriptedProvider } from './scripted-provider.ts'
 import type { StoreName } from './records.ts'
 import { until } from './until.ts'
 
@@ -72,8 +67,33 @@ export class CrossFaceStage {
         .where('name', '=', environment.name)
         .executeTakeFirstOrThrow(),
     )
-    return new CrossFaceScene(rig, { environment, environmentId: row.environment_id, customers, prefix })
+    const profiles = await makeProfiles(rig, environment)
+    return new CrossFaceScene(rig, { environment, environmentId: row.environment_id, customers, profiles, prefix })
   }
+}
+
+const ACTIONS = { begin: 'BeginService', enable: 'EnableService', end: 'EndService' } as const
+type Profiles = Readonly<Record<keyof typeof ACTIONS, number>>
+const ActionPage = v.object({ value: v.array(v.looseObject({ name: v.string(), providerActionID: v.number() })) })
+const ProviderPage = v.object({ value: v.tuple([v.looseObject({ providerID: v.number() })]) })
+
+/** A profile for each of these actions of the sandbox; with nothing in its way. */
+async function makeProfiles(rig: IdiRig, environment: RigEnvironment): Promise<Profiles> {
+  const send = async (method: string, path: string, body?: unknown) => {
+    const answer = await rig.send(environment, method, path, body)
+    if (answer.status >= 300) throw new Error(`${path} was answered with ${answer.status}`)
+    return answer.body
+  }
+  await send('POST', 'safeguard/disable')
+  const providers = v.parse(ProviderPage, await send('GET', "provider?$filter=name eq 'Sandbox carrier'"))
+  const actions = v.parse(ActionPage, await send('GET', `provider/${providers.value[0].providerID}/action`))
+  const make = async (action: keyof typeof ACTIONS): Promise<number> => {
+    const known = actions.value.find(({ name }) => name === ACTIONS[action])
+    const scenarios = [{ providerActionID: known?.providerActionID }]
+    const made = await send('POST', 'profile', { name: action, scenarios })
+    return v.parse(v.looseObject({ profileID: v.number() }), made).profileID
+  }
+  return { begin: await make('begin'), enable: await make('enable'), end: await make('end') }
 }
 
 type Customer = { readonly customerId: string; readonly key: string }
@@ -85,7 +105,7 @@ export class CrossFaceScene {
   readonly #environment: RigEnvironment
   readonly #customers: readonly Customer[]
   readonly #prefix: string
-  readonly #ordering: Ordering
+  readonly #profiles: Profiles
 
   constructor(
     rig: IdiRig,
@@ -93,6 +113,7 @@ export class CrossFaceScene {
       readonly environment: RigEnvironment
       readonly environmentId: number
       readonly customers: readonly Customer[]
+      readonly profiles: Profiles
       readonly prefix: string
     },
   ) {
@@ -100,7 +121,7 @@ export class CrossFaceScene {
     this.#environment = scene.environment
     this.#customers = scene.customers
     this.#prefix = scene.prefix
-    const { database } = rig.provisioning
+    this.#profiles = scene.profiles
     this.compared = {
       environmentId: scene.environmentId,
       customerIds: scene.customers.map(({ customerId }) => customerId),
@@ -108,10 +129,6 @@ export class CrossFaceScene {
       numberProduct: NUMBER_PRODUCT,
       textProduct: TEXT_PRODUCT,
     }
-    // Only places orders: the gateway's own engine carries them out.
-    const sandbox = new ScriptedProvider('sandbox', [], { batchMax: 500 })
-    const settings = { providers: new Map([[sandbox.id, sandbox]]), agingDays: 90 }
-    this.#ordering = new Ordering({ database, settings, clock: systemClock, wake: () => undefined })
   }
 
   /** In what the APIs disagree now. */
@@ -131,8 +148,9 @@ export class CrossFaceScene {
     const found: string[] = []
     await until('all orders to be final', async () => {
       found.push(...(await this.disagreements()))
-      const open = await this.#openOrders()
-      return found.length > 0 || open.every(({ requestedDate }) => requestedDate !== undefined) || undefined
+      const isWaiting = (await this.#openOrders()).every(({ requestedDate }) => requestedDate !== undefined)
+      const isRunning = (await this.statuses()).some((status) => status === 'Submitted' || status === 'In Progress')
+      return found.length > 0 || (isWaiting && !isRunning) || undefined
     })
     return found
   }
@@ -179,6 +197,14 @@ export class CrossFaceScene {
       zipwhip: zipwhip.toSorted(),
       idi: idi.map((item) => `${item.value} ${idOf(item)}`).toSorted(),
     }
+  }
+
+  /** Those of requests that were made by the IDI API. */
+  async statuses(): Promise<readonly string[]> {
+    const path = `provisioningRequest?$top=500&$filter=${encodeURIComponent('isReadOnly eq false')}`
+    const { body } = await this.#rig.send(this.#environment, 'GET', path)
+    const { value } = v.parse(v.object({ value: v.array(v.looseObject({ status: v.string() })) }), body)
+    return value.map(({ status }) => status)
   }
 
   async #send(operation: Operation): Promise<string> {
@@ -273,29 +299,16 @@ export class CrossFaceScene {
     return answer.status_code
   }
 
+  /** A request about the number itself, whose profile does the one thing. */
   async #idi({ by, number, action }: Extract<Operation, { kind: 'idi' }>): Promise<string> {
-    const e164 = action === 'end' ? await this.#served({ by, number }) : this.#number({ number })
-    const terms: Record<typeof action, OrderTerms> = {
-      begin: { action: 'range', start: e164, size: 1 },
-      enable: { action: 'add', numbers: [e164] },
-      end: { action: 'delete', numbers: [e164], reason: 'requested' },
-    }
-    const placed = this.#ordering.place({
-      customerId: this.#customer(by).customerId,
-      actor: 'key:idi',
-      face: 'idi',
-      productId: action === 'enable' ? TEXT_PRODUCT : NUMBER_PRODUCT,
-      partialAllowed: false,
-      metadata: {},
-      terms: terms[action],
+    const answer = await this.#rig.send(this.#environment, 'POST', 'provisioningRequest', {
+      accountInformation: { accountNumber: (by % this.#customers.length) + 1 },
+      profileID: this.#profiles[action],
+      provisionedObjectCode: action === 'enable' ? TEXT_PRODUCT : NUMBER_PRODUCT,
+      provisionedObjectInternalID: action === 'end' ? await this.#served({ by, number }) : this.#number({ number }),
+      provisionedObjectTransitionID: action === 'end' ? 3 : 1,
     })
-    return placed.then(
-      () => '201',
-      (error: unknown) => {
-        if (isGatewayError(error)) return String(error.status)
-        throw error
-      },
-    )
+    return String(answer.status)
   }
 
   async #zipwhip(key: string, path: string, parameters: Readonly<Record<string, string>>) {

@@ -7,13 +7,13 @@ import { computeRequest } from './computation.ts'
 /**
  * Makes true of the provisioned object what a request is about that has been completed: its status, its dates, and
  * what the items of the request come to. What an object has of a service, its status included, is the service's, and
- * stays. A request that does not say which object it is about changes none. Throws a ComputationError.
+ * stays; a service that there is not has no items, whatever the request says. A request that does not say which object it is about changes none. Throws a ComputationError.
  */
 export async function updateProvisionedObject(tx: Queries, request: RequestRow): Promise<void> {
   const { environment_id: environmentId, object_code: code, internal_id: internalId } = request
   if (code === null || internalId === null) return
   const items = await computeRequest(tx, request)
-  const { rows } = await sql<{ object_id: number; service_id: string | null }>`
+  const { rows } = await sql<{ object_id: number }>`
     insert into provisioned_objects as object
       (environment_id, code, internal_id, status_id, account_number, started_at, ended_at)
     values (${environmentId}, ${code}, ${internalId}, ${request.object_status_id ?? OBJECT_STATUS.active},
@@ -21,11 +21,11 @@ export async function updateProvisionedObject(tx: Queries, request: RequestRow):
     on conflict (environment_id, code, internal_id) do update set
       status_id = case when object.service_id is null and ${request.object_status_id !== null}::boolean
         then excluded.status_id else object.status_id end,
-      account_number = coalesce(excluded.account_number, object.account_number),
-      started_at = coalesce(excluded.started_at, object.started_at),
-      ended_at = coalesce(excluded.ended_at, object.ended_at),
+      account_number = coalesce(case when object.service_id is null then excluded.account_number end, object.account_number),
+      started_at = coalesce(case when object.service_id is null then excluded.started_at end, object.started_at),
+      ended_at = coalesce(case when object.service_id is null then excluded.ended_at end, object.ended_at),
       updated_at = now()
-    returning object_id, service_id`.execute(tx)
+    returning object_id`.execute(tx)
   const [row] = rows
   const valued = items.filter((item) => item.value !== undefined)
   if (row === undefined || valued.length === 0) return
@@ -34,6 +34,7 @@ export async function updateProvisionedObject(tx: Queries, request: RequestRow):
     select ${row.object_id}, ${environmentId}, ${code}, ${internalId}, key_name, value
     from unnest(${valued.map((item) => item.keyName)}::text[], ${valued.map((item) => item.value)}::text[])
       as computed (key_name, value)
-    where ${row.service_id === null}::boolean or key_name not in (select name from mirrored_keys)
+    where not exists (select from object_definitions o join data_definitions d using (definition_id)
+      where o.environment_id = ${environmentId} and o.code = ${code} and d.name = computed.key_name and d.is_built_in)
     on conflict (object_id, key_name) do update set value = excluded.value`.execute(tx)
 }

@@ -113,6 +113,7 @@ async function joinBatch(
   const field = 'provisioningRequestBatchID'
   const batch = await lockBatch(tx, batchId)
   if (batch?.environment_id !== environmentId) throw noAccess('provisioning request batch', batchId, field)
+  if (batch.order_id !== null) throw refuseState(field, batchId, 'is that of an order')
   if (!batch.is_open) throw refuseState(field, batchId, 'is closed')
   const { members } = await countMembers(tx, batchId)
   if (members >= batch.total_object_count) throw refuseState(field, batchId, 'has all its members')

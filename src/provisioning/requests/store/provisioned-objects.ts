@@ -8,7 +8,10 @@ import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import { OBJECT_STATUS } from '../model/status.ts'
 import type { SearchParts } from './auxiliary-data.ts'
+import type { DataTypeRules } from '../model/data-type-rules.ts'
+import { readDataTypeRules } from './data-type-rules.ts'
 import { auditChainOf } from './environments.ts'
+import { booleanColumn, integerColumn, nullable, textColumn } from './search-fields.ts'
 
 /** Which object, within an environment: the code of its definition, and the caller's own id of it. */
 export type ObjectKey = { readonly code: string; readonly internalId: string }
@@ -34,37 +37,24 @@ export type ExpandedItemRow = ObjectItemRow & {
 /** The order of every search, behind what is asked for; no caller can name it. */
 const ITEM_KEY = '#item'
 
-const text = (value: SearchSource['from'], more: Partial<SearchField> = {}): SearchField => ({
-  value,
-  type: 'text',
-  isFilterable: true,
-  isSortable: true,
-  ...more,
-})
+const indexed = (column: SearchField): SearchField => ({ ...column, isIndexed: true })
 const ITEM_FIELDS = {
   [ITEM_KEY]: { value: sql`i.item_id`, type: 'integer', isFilterable: false, isSortable: true },
-  code: text(sql`i.code`),
-  internalID: text(sql`i.internal_id`, { isIndexed: true }),
-  value: text(sql`i.value`, { indexedPrefix: { value: sql`left(i.value, 200)`, length: 200 } }),
+  code: textColumn(sql`i.code`),
+  internalID: indexed(textColumn(sql`i.internal_id`)),
+  value: { ...textColumn(sql`i.value`), indexedPrefix: { value: sql`left(i.value, 200)`, length: 200 } },
 } as const satisfies SearchSource['fields']
 
-const defined = (value: SearchSource['from'], type: SearchField['type']): SearchField => ({
-  value,
-  type,
-  isFilterable: true,
-  isSortable: true,
-  isNullable: true,
-})
 const EXPANDED_FIELDS = {
   ...ITEM_FIELDS,
-  name: text(sql`i.key_name`, { isIndexed: true }),
-  dataType: defined(sql`t.name`, 'text'),
-  dataTypeID: defined(sql`d.data_type_id`, 'integer'),
-  defaultValue: defined(sql`d.default_value`, 'text'),
-  isRequired: defined(sql`d.is_required`, 'boolean'),
-  isVisible: defined(sql`d.is_visible`, 'boolean'),
-  listID: defined(sql`d.list_id`, 'integer'),
-  sequenceNumber: defined(sql`d.sequence_number`, 'integer'),
+  name: indexed(textColumn(sql`i.key_name`)),
+  dataType: nullable(textColumn(sql`t.name`)),
+  dataTypeID: nullable(integerColumn(sql`d.data_type_id`)),
+  defaultValue: nullable(textColumn(sql`d.default_value`)),
+  isRequired: nullable(booleanColumn(sql`d.is_required`)),
+  isVisible: nullable(booleanColumn(sql`d.is_visible`)),
+  listID: nullable(integerColumn(sql`d.list_id`)),
+  sequenceNumber: nullable(integerColumn(sql`d.sequence_number`)),
 } as const satisfies SearchSource['fields']
 
 /** What is provisioned in environments, and what is known of it: services of customers, and what callers add. */
@@ -89,7 +79,7 @@ export class ProvisionedObjects {
           lateral (select item_id from provisioned_object_items as item where item.environment_id = ${environmentId}
             and item.internal_id = named.internal_id and item.code = named.code) as found))`,
       columns: sql`i.code, i.internal_id, i.key_name, i.value`,
-      fields: { ...ITEM_FIELDS, keyName: text(sql`i.key_name`) },
+      fields: { ...ITEM_FIELDS, keyName: textColumn(sql`i.key_name`) },
       key: ITEM_KEY,
     })
   }
@@ -145,15 +135,14 @@ type Known = {
   readonly code: string
   readonly name: string | null
   readonly is_built_in: boolean | null
-  readonly pattern: string | null
-  readonly validation: string | null
+  readonly data_type_id: number | null
 }
 
 async function checkItems(tx: Queries, environmentId: number, items: readonly ObjectItem[]): Promise<void> {
   const codes = [...new Set(items.map(({ code }) => code))]
   const { rows } = await sql<Known>`
-    select o.code, d.name, d.is_built_in, t.validation_regex_strict as pattern, t.validation
-    from object_definitions o left join data_definitions d using (definition_id) left join data_types t using (data_type_id)
+    select o.code, d.name, d.is_built_in, d.data_type_id
+    from object_definitions o left join data_definitions d using (definition_id)
     where o.environment_id = ${environmentId} and o.code = any(${codes}::text[])`.execute(tx)
   const keysOf = Map.groupBy(rows, ({ code }) => code)
   const unknown = items.findIndex(({ code }) => !keysOf.has(code))
@@ -161,12 +150,10 @@ async function checkItems(tx: Queries, environmentId: number, items: readonly Ob
     const detail = 'You do not have access to the code or it does not exist.'
     throw new GatewayError('resource_not_found', { detail, fields: { field: `${unknown}.code` } })
   }
+  const rules = await readDataTypeRules(tx)
   const seen = new Set<string>()
   const errors = items.flatMap((item, index): FieldError[] => {
-    const wrong = problemOf(
-      item,
-      keysOf.get(item.code)?.find(({ name }) => name === item.keyName),
-    )
+    const wrong = problemOf(item, { rules, known: keysOf.get(item.code)?.find(({ name }) => name === item.keyName) })
     const place = JSON.stringify([item.code, item.internalId, item.keyName])
     const isRepeated = seen.has(place)
     seen.add(place)
@@ -176,11 +163,14 @@ async function checkItems(tx: Queries, environmentId: number, items: readonly Ob
   if (errors.length > 0) throw invalidRequest(errors)
 }
 
-function problemOf({ value }: ObjectItem, known: Known | undefined): FieldError | undefined {
+function problemOf(
+  { value }: ObjectItem,
+  { rules, known }: { readonly rules: DataTypeRules; readonly known: Known | undefined },
+): FieldError | undefined {
   if (known === undefined) return { field: 'keyName', message: "must be one of the definition's data definitions" }
   if (known.is_built_in === true) return { field: 'keyName', message: 'is kept from the service' }
-  if (known.pattern === null || new RegExp(known.pattern).test(value)) return undefined
-  return { field: 'value', message: known.validation ?? '' }
+  const problem = rules.problemOf(known.data_type_id ?? 0, value)
+  return problem === undefined ? undefined : { field: 'value', message: problem }
 }
 
 async function writeItems(tx: Queries, environmentId: number, items: readonly ObjectItem[]): Promise<void> {
