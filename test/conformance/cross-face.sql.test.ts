@@ -68,6 +68,16 @@ const BY_IDI: readonly Operation[] = [
   { kind: 'idi', by: 0, number: 3, action: 'begin' },
 ]
 
+async function play(scene: CrossFaceScene): Promise<readonly string[]> {
+  const found: string[] = []
+  for (const each of STORY) {
+    if (each.kind === 'settle') found.push(...(await scene.settle()))
+    else await scene.do(each)
+    if (found.length > 0) return found
+  }
+  return found
+}
+
 describe.each(STORES)('the three provisioning APIs over %s', (store) => {
   let stage: CrossFaceStage
   beforeAll(async () => {
@@ -97,16 +107,6 @@ describe.each(STORES)('the three provisioning APIs over %s', (store) => {
     const all = ['any 201', 'add 100', 'remove 100', 'change 201', 'delete 201', 'idi 201', 'Complete', 'In Error']
     expect(all.filter((done) => !counts.has(done))).toEqual([])
   })
-
-  async function play(scene: CrossFaceScene): Promise<readonly string[]> {
-    const found: string[] = []
-    for (const each of STORY) {
-      if (each.kind === 'settle') found.push(...(await scene.settle()))
-      else await scene.do(each)
-      if (found.length > 0) return found
-    }
-    return found
-  }
 
   test.each([
     ['services', 'services_mirrored_when_added'],

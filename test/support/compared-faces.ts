@@ -154,8 +154,8 @@ async function countUntold(tx: Snapshot, { environmentId }: ComparedScene): Prom
 /** Whose each number and each line is, by each API. */
 function compareServices(seen: Seen, scene: ComparedScene): readonly string[] {
   const { numbers, customerIds, numberProduct, textProduct } = scene
-  return numbers.flatMap((number) => [
-    ...[numberProduct, textProduct].flatMap((product) => {
+  return numbers.flatMap((number) =>
+    [numberProduct, textProduct].flatMap((product) => {
       const zilkr = seen.services.find((service) => service.number === number && service.productId === product)
       const { expanded, items } = seen.objects
       const state = expanded.get(keyOf(product, number, 'State'))
@@ -163,20 +163,18 @@ function compareServices(seen: Seen, scene: ComparedScene): readonly string[] {
       const isSame = ['State', 'Customer'].every(
         (key) => expanded.get(keyOf(product, number, key)) === items.get(keyOf(product, number, key)),
       )
-      const others = [
-        ...(product === textProduct
-          ? [customerIds.find((id) => seen.lines.get(keyOf(id, number))?.state === 'active')]
-          : [seen.states.find((row) => row.e164 === number && row.state === 'in_service')?.customer_id ?? undefined]),
-        idi,
-      ]
+      const other =
+        product === textProduct
+          ? customerIds.find((id) => seen.lines.get(keyOf(id, number))?.state === 'active')
+          : (seen.states.find((row) => row.e164 === number && row.state === 'in_service')?.customer_id ?? undefined)
       return [
-        ...others
+        ...[other, idi]
           .filter((customer) => customer !== zilkr?.customerId)
           .map((customer) => `${product} on ${number} is of ${zilkr?.customerId}, and elsewhere of ${customer}`),
         ...(isSame ? [] : [`${product} on ${number} is not the same by both IDI searches`]),
       ]
     }),
-  ])
+  )
 }
 
 /** How lines that have not begun stand with Zipwhip, and their requests with IDI. */

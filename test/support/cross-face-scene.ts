@@ -4,8 +4,8 @@ import { IdiRig, type RigEnvironment } from './idi-rig.ts'
 import type { StoreName } from './records.ts'
 import { until } from './until.ts'
 
-export const NUMBER_PRODUCT = 'prd_us-local'
-export const TEXT_PRODUCT = 'prd_text-enablement'
+const NUMBER_PRODUCT = 'prd_us-local'
+const TEXT_PRODUCT = 'prd_text-enablement'
 export const NUMBERS = 4
 
 /** Blocks of ten numbers that the sandbox has and does nothing odd with. */
@@ -313,7 +313,7 @@ export class CrossFaceScene {
 
   async #zipwhip(key: string, path: string, parameters: Readonly<Record<string, string>>) {
     const query = new URLSearchParams({ api_key: key, ...parameters })
-    const { body } = await this.#rig.provisioning.request('GET', `/api/20140925/${path}?${query}`)
+    const { body } = await this.#rig.provisioning.request('GET', `/api/20140925/${path}?${query.toString()}`)
     return v.parse(ZipwhipBody, body)
   }
 

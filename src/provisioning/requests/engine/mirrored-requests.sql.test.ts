@@ -5,6 +5,10 @@ import { startTestProvisioning, type TestProvisioning } from '../../../../test/s
 import { STORES } from '../../../../test/support/records.ts'
 import { RequestOffice } from '../../../../test/support/request-rig.ts'
 
+/** Orders the first of the office's numbers through another API. */
+const begin = (office: RequestOffice, size: number) =>
+  office.engine.ordering.place(orderOf(office.shop, { action: 'range', start: office.first, size }))
+
 describe.each(STORES)('requests beside orders of other APIs on %s', (store) => {
   let rig: TestProvisioning
   let offices = 0
@@ -20,10 +24,6 @@ describe.each(STORES)('requests beside orders of other APIs on %s', (store) => {
   }
   const rows = async <Row>(statement: ReturnType<typeof sql<Row>>): Promise<readonly Row[]> =>
     (await rig.database.query((db) => statement.execute(db))).rows
-  const begin = async (office: RequestOffice, size: number) => {
-    const terms = { action: 'range' as const, start: office.first, size }
-    return office.engine.ordering.place(orderOf(office.shop, terms))
-  }
   const actor = 'key:test'
 
   test('no request joins the batch of an order, or changes one of its requests', async () => {
