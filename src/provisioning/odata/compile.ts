@@ -4,8 +4,19 @@ import { callFunction } from './functions.ts'
 import { isColumnInteger } from './literal.ts'
 import type { FieldType, SearchField, SearchRegistry, Value, ValueType } from './registry.ts'
 
-type Scope = { readonly registry: SearchRegistry; readonly variable?: string; readonly fields?: Fields }
+type Scope = CompileOptions & {
+  readonly registry: SearchRegistry
+  readonly variable?: string
+  readonly fields?: Fields
+}
 type Fields = Readonly<Record<string, SearchField>>
+type CompileOptions = {
+  /**
+   * Whether what belongs to a row is looked up for that row alone, and not for all of them beforehand: `offset 0` keeps
+   * the planner from it, which expects to be asked for every row there is.
+   */
+  readonly isLookedUpByRow?: boolean
+}
 
 /**
  * A filter as SQL that is true for the rows it wants. Comparisons know true and false only: a null is equal to
@@ -13,8 +24,11 @@ type Fields = Readonly<Record<string, SearchField>>
  * that null, so such a row is not returned either way (OData 4.01, URL conventions, 5.1.1). `not` is carried down
  * to the comparisons, which keeps the others fit for an index. Throws an ODataError.
  */
-export const compileFilter = (expression: Expression, registry: SearchRegistry): RawBuilder<SqlBool> =>
-  condition(expression, { registry }, true)
+export const compileFilter = (
+  expression: Expression,
+  registry: SearchRegistry,
+  options: CompileOptions = {},
+): RawBuilder<SqlBool> => condition(expression, { ...options, registry }, true)
 
 /** SQL that is true where the expression is (or, unless `isWanted`, where it is false). */
 function condition(expression: Expression, scope: Scope, isWanted: boolean): RawBuilder<SqlBool> {
@@ -125,13 +139,14 @@ function lambda(
   const { kind, path, variable, condition: inner } = expression
   const collection = own(scope.registry.collections ?? {}, path)
   if (collection === undefined || scope.variable !== undefined) throw new ODataError(`has no collection ${path}`)
+  const byRow = scope.isLookedUpByRow === true ? sql` offset 0` : sql``
   if (inner === undefined) {
-    const exists = sql<SqlBool>`exists (select ${collection.source})`
+    const exists = sql<SqlBool>`exists (select ${collection.source}${byRow})`
     return isWanted ? exists : sql`(not ${exists})`
   }
   const inside = { ...scope, variable, fields: collection.fields }
   // All of them: there is none that is not so.
-  const found = sql<SqlBool>`exists (select ${collection.source} and ${condition(inner, inside, kind === 'any')})`
+  const found = sql<SqlBool>`exists (select ${collection.source} and ${condition(inner, inside, kind === 'any')}${byRow})`
   return (kind === 'any') === isWanted ? found : sql`(not ${found})`
 }
 

@@ -10,6 +10,8 @@ export type Plan = {
   readonly costWithoutLimit: number
   /** How many rows there would be without the limit. */
   readonly rows: number
+  /** Of the most expensive part that is worked out by itself, once, whatever the limit. */
+  readonly costOfPartMax: number
   /** Whether rows are read and thrown away: then the limit may be far. */
   readonly isFiltered: boolean
 }
@@ -19,6 +21,8 @@ type PlanNode = {
   readonly 'Plan Rows': number
   readonly Filter?: string | undefined
   readonly 'Join Filter'?: string | undefined
+  /** Of a part that is worked out for an expression. */
+  readonly 'Subplan Name'?: string | undefined
   readonly Plans?: readonly PlanNode[] | undefined
 }
 const NODE: v.GenericSchema<unknown, PlanNode> = v.object({
@@ -26,6 +30,7 @@ const NODE: v.GenericSchema<unknown, PlanNode> = v.object({
   'Plan Rows': v.number(),
   Filter: v.optional(v.string()),
   'Join Filter': v.optional(v.string()),
+  'Subplan Name': v.optional(v.string()),
   Plans: v.optional(v.array(v.lazy(() => NODE))),
 })
 const EXPLAINED = v.object({ 'QUERY PLAN': v.tuple([v.object({ Plan: NODE })]) })
@@ -39,9 +44,13 @@ export async function explain(queries: Queries, statement: RawBuilder<unknown>):
     cost: root['Total Cost'],
     costWithoutLimit: unlimited['Total Cost'],
     rows: unlimited['Plan Rows'],
+    costOfPartMax: Math.max(0, ...partsOf(root).map((part) => part['Total Cost'])),
     isFiltered: isFiltered(root),
   }
 }
 
 const isFiltered = (node: PlanNode): boolean =>
   node.Filter !== undefined || node['Join Filter'] !== undefined || (node.Plans ?? []).some(isFiltered)
+
+const partsOf = (node: PlanNode): readonly PlanNode[] =>
+  (node.Plans ?? []).flatMap((inner) => [...(inner['Subplan Name'] === undefined ? [] : [inner]), ...partsOf(inner)])
