@@ -423,3 +423,24 @@ test('records that are not written at all hold up nothing', async () => {
   for (let i = 0; i < 8; i += 1) await scene.append('a', 'call.held')
   expect(labels(await scene.inLane(endpoint, 'a', 8))).toEqual(['1', '2', '3', '4', '5', '6', '7', '8'])
 })
+
+test('an endpoint whose place the store has lost goes on at once from where it was seen', async () => {
+  const scene = new Scene()
+  const endpoint = scene.add()
+  await scene.follow()
+  await scene.append('a', 'call.ringing')
+  await scene.inLane(endpoint, 'a', 1)
+  await redis.connect().del(`ch:{wh}:cursors:${scene.book.app.appId}`)
+  await scene.append('a', 'call.held')
+  expect(labels(await scene.inLane(endpoint, 'a', 2))).toEqual(['1', '2'])
+})
+
+test('of two followers of a log each event is taken by one', async () => {
+  const scene = new Scene()
+  const endpoint = scene.add()
+  await scene.follow()
+  await scene.follow()
+  for (let i = 0; i < 50; i += 1) await scene.append('a', 'call.held')
+  expect(labels(await scene.inLane(endpoint, 'a', 50))).toEqual(Array.from({ length: 50 }, (_none, i) => String(i + 1)))
+  expect(await scene.pendingOf(endpoint)).toBe(50)
+})

@@ -60,7 +60,7 @@ return is_behind()
  *       then per endpoint: endpoint id, its four rules, number of wanted entries, and per wanted entry its
  *       place (from 1), token and expiry, in log order
  * Returns {wake-ups as endpoint id, order key, time (0: now), …}, {endpoint ids with a full backlog},
- * {endpoint id, reopen, …}, whether the records are behind (see BEHIND)}.
+ * {endpoint id, reopen, …}, whether the records are behind (see BEHIND), {endpoint id, its cursor or '', …}}.
  */
 export const TAKE = `${PRELUDE}${INTAKE}${IS_BEHIND}
 local app, epoch, last = ARGV[7], ARGV[8], tonumber(ARGV[9])
@@ -72,7 +72,7 @@ for i = 1, tonumber(ARGV[10]) do
   }
   at = at + 6
 end
-local wakes, full, reopens = {}, {}, {}
+local wakes, full, reopens, cursors = {}, {}, {}, {}
 
 local function wake(ep, order_key, time)
   wakes[#wakes + 1] = ep
@@ -83,7 +83,8 @@ end
 while at <= #ARGV do
   local ep, rules, n = ARGV[at], rules_at(at + 1), tonumber(ARGV[at + 5])
   at = at + 6
-  local cursor_epoch, cursor_offset = string.match(redis.call('HGET', KEYS[1], ep) or '', '^(%w+):(%d+)$')
+  local cursor = redis.call('HGET', KEYS[1], ep) or ''
+  local cursor_epoch, cursor_offset = string.match(cursor, '^(%w+):(%d+)$')
   cursor_offset = tonumber(cursor_offset)
   if cursor_epoch == epoch and cursor_offset < last then
     local count, taken, up_to = tonumber(redis.call('HGET', P .. 'counts', ep) or '0'), 0, ARGV[9]
@@ -123,8 +124,11 @@ while at <= #ARGV do
       redis.call('HINCRBY', P .. 'counts', ep, taken)
       prolong(ep)
     end
-    redis.call('HSET', KEYS[1], ep, epoch .. ':' .. up_to)
+    cursor = epoch .. ':' .. up_to
+    redis.call('HSET', KEYS[1], ep, cursor)
   end
+  cursors[#cursors + 1] = ep
+  cursors[#cursors + 1] = cursor
   at = at + 3 * n
 end
 for _, entry in ipairs(entries) do
@@ -133,7 +137,7 @@ for _, entry in ipairs(entries) do
       'at', now, 'payload', entry.payload, 'to', table.concat(entry.takers, '\\n'))
   end
 end
-return { wakes, full, reopens, is_behind() }
+return { wakes, full, reopens, is_behind(), cursors }
 `
 
 /**
