@@ -72,6 +72,7 @@ describe.each(STORES)('records on %s', (store) => {
       { name: '0003-subscriber-departures', applied_at: expect.any(Date) },
       { name: '0004-provisioning', applied_at: expect.any(Date) },
       { name: '0005-provisioning-orders', applied_at: expect.any(Date) },
+      { name: '0008-first-attempts', applied_at: expect.any(Date) },
     ])
     expect(await opened.records.query((db) => migrate(db, () => 0))).toEqual([])
     expect(await opened.records.query((db) => db.selectFrom('migrations').selectAll().execute())).toEqual(before)
@@ -84,6 +85,7 @@ describe.each(STORES)('records on %s', (store) => {
       { name: '0003-subscriber-departures', statements: '' },
       { name: '0004-provisioning', statements: '' },
       { name: '0005-provisioning-orders', statements: '' },
+      { name: '0008-first-attempts', statements: '' },
       { name: '0006-broken', statements: 'create table half (n int);\ncreate table half (n int);\n' },
     ]
     await expect(opened.records.query((db) => migrate(db, () => 0, broken))).rejects.toMatchObject({ code: 'internal' })
@@ -190,6 +192,7 @@ describe('records on PostgreSQL', () => {
       { name: '0003-subscriber-departures' },
       { name: '0004-provisioning' },
       { name: '0005-provisioning-orders' },
+      { name: '0008-first-attempts' },
     ])
     await Promise.all(all.map((records) => records.stop(deadline())))
   })

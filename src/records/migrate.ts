@@ -5,6 +5,7 @@ import { webhookDelivery } from './migrations/0002-webhook-delivery.ts'
 import { subscriberDepartures } from './migrations/0003-subscriber-departures.ts'
 import { provisioning } from './migrations/0004-provisioning.ts'
 import { provisioningOrders } from './migrations/0005-provisioning-orders.ts'
+import { firstAttempts } from './migrations/0008-first-attempts.ts'
 import type { Schema } from './schema.ts'
 
 /** One step of the schema: SQL statements, run in one transaction. A released step is never edited. */
@@ -17,6 +18,7 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0003-subscriber-departures', statements: subscriberDepartures },
   { name: '0004-provisioning', statements: provisioning },
   { name: '0005-provisioning-orders', statements: provisioningOrders },
+  { name: '0008-first-attempts', statements: firstAttempts },
 ]
 
 /** Names our advisory lock among those of other programs in the same database. */
