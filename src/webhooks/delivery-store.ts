@@ -127,7 +127,7 @@ export class DeliveryStore {
 
   /** Puts entries into the lanes of those endpoints whose cursor is before them, and moves the cursors. */
   async take({ appId, events, last, endpoints }: Batch, now: number) {
-    const args: (string | number)[] = [...this.#common(now), appId, last.epoch, last.offset, events.length]
+    const args: (string | number)[] = [...this.#common(now), last.epoch, last.offset, events.length]
     for (const { position, eventId, type, orderKey, about, payload } of events) {
       args.push(position.offset, eventId, type, orderKey, JSON.stringify(about), payload)
     }

@@ -234,8 +234,12 @@ local function settle(ep, rules, order_key, token, status, owner, first, last)
     return { 'lost', wakes, reopen, begin(ep, rules, order_key, owner, false, {}) }
   end
   redis.call('LPOP', pending)
-  record_attempts(first, last, { 'ep', ep, 'token', token, 'at', now, 'status', status })
-  take_away(ep, token)
+  if first > last then
+    conclude(ep, token, status)
+  else
+    record_attempts(first, last, token, status)
+    take_away(ep, token)
+  end
   local left = ahead[2] ~= nil
   if status == 'delivered' then
     redis.call('DEL', P .. 'skipped:' .. ep .. ':' .. order_key)
