@@ -34,6 +34,14 @@ export type SandboxOptions = {
 }
 
 const BATCH_MAX = 500
+export const SANDBOX_CAPABILITIES: ProviderCapabilities = {
+  actions: new Set(PROVIDER_ACTIONS),
+  isIdempotent: true,
+  canFind: true,
+  canCancel: true,
+  judgesEligibility: true,
+  batchMax: BATCH_MAX,
+}
 const NOTICES_AT_ONCE = 50
 /** Another instance's request may be due earlier than what is known here, or be at work on what is due. */
 const LOOK_MS = 2_000
@@ -48,14 +56,7 @@ const LOOK_MIN_MS = 20
 export class SandboxProvider implements NumberProvider, Service {
   readonly id = 'sandbox'
   readonly name = 'sandbox-carrier'
-  readonly capabilities: ProviderCapabilities = {
-    actions: new Set(PROVIDER_ACTIONS),
-    isIdempotent: true,
-    canFind: true,
-    canCancel: true,
-    judgesEligibility: true,
-    batchMax: BATCH_MAX,
-  }
+  readonly capabilities = SANDBOX_CAPABILITIES
   readonly #options: SandboxOptions
   readonly #account: string
   readonly #listeners = new Set<(notice: ProviderNotice) => Promise<boolean>>()

@@ -20,6 +20,14 @@ export type ZipwhipOptions = ZipwhipClientOptions & {
   readonly pollMs?: number
 }
 
+export const ZIPWHIP_CAPABILITIES: ProviderCapabilities = {
+  actions: new Set(['enable', 'change', 'end']),
+  isIdempotent: false,
+  canFind: true,
+  canCancel: false,
+  judgesEligibility: true,
+  batchMax: 1,
+}
 const POLL_MS = 15_000
 const VENDOR_ID_MAX = 100
 const REASON_MAX = 255
@@ -33,14 +41,7 @@ const REASON_MAX = 255
 export class ZipwhipProvider implements NumberProvider, Service {
   readonly id: string
   readonly name: string
-  readonly capabilities: ProviderCapabilities = {
-    actions: new Set(['enable', 'change', 'end']),
-    isIdempotent: false,
-    canFind: true,
-    canCancel: false,
-    judgesEligibility: true,
-    batchMax: 1,
-  }
+  readonly capabilities = ZIPWHIP_CAPABILITIES
   readonly #client: ZipwhipClient
   readonly #pollMs: number
 
