@@ -7,7 +7,7 @@ import { textField } from '../support/checked-request.ts'
 import { resolve } from '../support/documented-body.ts'
 import { dumpProvisioning } from '../support/provisioning-dump.ts'
 import { STORES } from '../support/records.ts'
-import { CUSTOMER, LOCAL, ZilkrRig } from '../support/zilkr-rig.ts'
+import { CUSTOMER, LOCAL, PORTED, ZilkrRig } from '../support/zilkr-rig.ts'
 
 const PRODUCT = {
   name: 'Geneva numbers',
@@ -277,6 +277,28 @@ describe.each(STORES)('the administration of provisioning on %s', (store) => {
     expect((await resume('continue')).body).toMatchObject({ status: 409, code: 'order_not_held' })
     const nobody = await admin('POST', '/admin/provisioning/held-orders/ord_x/resume', { resumption: 'done' })
     expect(nobody.body).toMatchObject({ code: 'order_not_found' })
+  })
+
+  test('the largest order of the dearest product has a price, and dearer ones are refused', async () => {
+    const product = (oneTime: string) =>
+      admin('PUT', '/admin/provisioning/products/prd_us-dear', {
+        name: 'Dear',
+        kind: 'number',
+        numberType: 'local',
+        provider: 'sandbox',
+        orderVerbs: ['port'],
+        countries: ['US'],
+        prices: [{ currency: 'USD', oneTime, monthly: '1' }],
+      })
+    expect((await product('1000000000')).body).toMatchObject({ status: 400, code: 'invalid_request' })
+    expect((await product('999999999.999999')).status).toBe(204)
+    const numbers = Array.from({ length: 5_000 }, (_, at) => `+1646556${String(at).padStart(4, '0')}`)
+    const placed = await rig.as(key)('POST', `/customers/${customerId}/orders/prd_us-dear/numbers/port`, {
+      ...PORTED,
+      numbers,
+      requestedDate: new Date(Date.now() + 3_600_000).toISOString(),
+    })
+    expect(placed.body).toMatchObject({ oneTime: { amount: '4999999999999.995', currency: 'USD' } })
   })
 
   test('the audit trail tells who did what, in pages, and that it is intact', async () => {
