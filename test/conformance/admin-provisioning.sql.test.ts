@@ -19,10 +19,27 @@ const PRODUCT = {
   countries: ['CH'],
   prices: [{ currency: 'USD', oneTime: '1.10', monthly: '0.333333' }],
 }
+const dearProduct = (oneTime: string) => ({
+  name: 'Dear',
+  kind: 'number',
+  numberType: 'local',
+  provider: 'sandbox',
+  orderVerbs: ['port'],
+  countries: ['US'],
+  prices: [{ currency: 'USD', oneTime, monthly: '1' }],
+})
 const CITY = { countryCode: 'CH', name: 'Genève', areaCodes: ['22'], products: ['prd_ch-local'] }
 const Listed = v.array(v.looseObject({ id: v.string() }))
 const Audit = v.looseObject({
-  entries: v.array(v.looseObject({ seq: v.number(), actor: v.string(), entity: v.string(), action: v.string() })),
+  entries: v.array(
+    v.looseObject({
+      seq: v.number(),
+      actor: v.string(),
+      entity: v.string(),
+      action: v.string(),
+      hash: v.string(),
+    }),
+  ),
   cursor: v.optional(v.string()),
   length: v.number(),
   isIntact: v.boolean(),
@@ -280,18 +297,10 @@ describe.each(STORES)('the administration of provisioning on %s', (store) => {
   })
 
   test('the largest order of the dearest product has a price, and dearer ones are refused', async () => {
-    const product = (oneTime: string) =>
-      admin('PUT', '/admin/provisioning/products/prd_us-dear', {
-        name: 'Dear',
-        kind: 'number',
-        numberType: 'local',
-        provider: 'sandbox',
-        orderVerbs: ['port'],
-        countries: ['US'],
-        prices: [{ currency: 'USD', oneTime, monthly: '1' }],
-      })
-    expect((await product('1000000000')).body).toMatchObject({ status: 400, code: 'invalid_request' })
-    expect((await product('999999999.999999')).status).toBe(204)
+    const path = '/admin/provisioning/products/prd_us-dear'
+    const refused = await admin('PUT', path, dearProduct('1000000000'))
+    expect(refused.body).toMatchObject({ status: 400, code: 'invalid_request' })
+    expect((await admin('PUT', path, dearProduct('999999999.999999'))).status).toBe(204)
     const numbers = Array.from({ length: 5_000 }, (_, at) => `+1646556${String(at).padStart(4, '0')}`)
     const placed = await rig.as(key)('POST', `/customers/${customerId}/orders/prd_us-dear/numbers/port`, {
       ...PORTED,
@@ -306,6 +315,8 @@ describe.each(STORES)('the administration of provisioning on %s', (store) => {
     expect(first).toMatchObject({ isIntact: true, cursor: '3' })
     expect(first.entries[0]).toMatchObject({ seq: 1, entity: 'customer', action: 'create' })
     expect(first.entries[0]?.actor).toMatch(/^key:pky_/)
+    for (const { hash } of first.entries) expect(hash).toMatch(/^[0-9a-f]{64}$/)
+    expect(new Set(first.entries.map(({ hash }) => hash)).size).toBe(3)
     const second = await readAudit(`chain=${customerId}&limit=3&cursor=3`)
     expect(second.entries[0]?.seq).toBe(4)
     const seen = await readAudit('chain=installation&limit=200')
