@@ -39,6 +39,8 @@ type Group = { readonly from: Position; readonly endpoints: readonly EndpointSum
 /** Wake-ups may be lost: what was appended is found at the next look. */
 const POLL_MS = 1_000
 const ENTRIES_PER_READ = 100
+/** How long nobody else must have been in the way before we take it that we are alone. */
+const SHARED_MS = 10_000
 
 /**
  * Takes an app's log for its endpoints. Each endpoint has a cursor of its own in the store, which moves in
@@ -53,6 +55,8 @@ export class Follower {
   #seen: ReadonlyMap<EndpointId, Position> = new Map()
   /** Since when it is known that each was there, in monotonic milliseconds. */
   #seenAt = -Infinity
+  /** Until then others are taken to follow this log, too. */
+  #sharedUntil = -Infinity
   /** Endpoints with a full backlog, to say so once. */
   readonly #full = new Set<EndpointId>()
   #listed = ''
@@ -109,13 +113,14 @@ export class Follower {
   }
 
   /**
-   * What was seen lately will do: a cursor that somebody else has moved on since refuses what it has had, and tells
-   * where it is.
+   * What was seen lately will do: a cursor that somebody else has moved on since refuses what it has had. But to read
+   * and send that for nothing costs more than to ask, so where others follow the log it is asked for each time.
    */
   #whereAre(
     endpoints: readonly EndpointSummary[],
   ): ReadonlyMap<EndpointId, Position> | Promise<ReadonlyMap<EndpointId, Position>> {
-    const isFresh = this.#options.clock.monotonic() - this.#seenAt < POLL_MS
+    const now = this.#options.clock.monotonic()
+    const isFresh = now >= this.#sharedUntil && now - this.#seenAt < POLL_MS
     return isFresh && endpoints.every(({ endpointId }) => this.#seen.has(endpointId))
       ? this.#seen
       : this.#locate(endpoints)
@@ -155,7 +160,8 @@ export class Follower {
     const { app, store, wake, reopen, brake, clock } = this.#options
     const now = clock.now()
     const batch = composeBatch({ appId: app.appId, endpoints, entries, last }, now)
-    const { wakes, full, reopens, recordsAreBehind, cursors } = await store.take(batch, now)
+    const { wakes, full, reopens, recordsAreBehind, cursors, isShared } = await store.take(batch, now)
+    if (isShared) this.#sharedUntil = clock.monotonic() + SHARED_MS
     const isLost = endpoints.some(({ endpointId }) => !cursors.has(endpointId))
     if (isLost) this.#seenAt = -Infinity
     else this.#seen = new Map([...this.#seen].map(([id, seen]) => [id, cursors.get(id) ?? seen]))

@@ -142,7 +142,7 @@ export function readSettled(lane: Lane, reply: unknown): Omit<Settled, 'turn'> &
 
 /** What came of taking entries of an app's log. */
 export function readTaken(appId: AppId, reply: unknown) {
-  const [wakes, full, reopens, isBehind, cursors] = listOf(reply)
+  const [wakes, full, reopens, isBehind, cursors, isShared] = listOf(reply)
   return {
     wakes: inGroups(wakes, 3).map(([id, orderKey, at]) =>
       toWakeUp({ appId, endpointId: toEndpointId(String(id)), orderKey: String(orderKey) }, Number(at)),
@@ -156,6 +156,8 @@ export function readTaken(appId: AppId, reply: unknown) {
     recordsAreBehind: isBehind === 1,
     /** Where the endpoints are now; one that has not started, or was removed, is nowhere. */
     cursors: toCursors(inGroups(cursors, 2)),
+    /** Some of it had been taken by somebody else. */
+    isShared: isShared === 1,
   }
 }
 

@@ -60,7 +60,8 @@ return is_behind()
  *       then per endpoint: endpoint id, its four rules, number of wanted entries, and per wanted entry its
  *       place (from 1), token and expiry, in log order
  * Returns {wake-ups as endpoint id, order key, time (0: now), …}, {endpoint ids with a full backlog},
- * {endpoint id, reopen, …}, whether the records are behind (see BEHIND), {endpoint id, its cursor or '', …}}.
+ * {endpoint id, reopen, …}, whether the records are behind (see BEHIND), {endpoint id, its cursor or '', …},
+ * whether somebody else had taken some of it}.
  */
 export const TAKE = `${PRELUDE}${INTAKE}${IS_BEHIND}
 local epoch, last = ARGV[7], tonumber(ARGV[8])
@@ -72,7 +73,7 @@ for i = 1, tonumber(ARGV[9]) do
   }
   at = at + 6
 end
-local wakes, full, reopens, cursors = {}, {}, {}, {}
+local wakes, full, reopens, cursors, is_shared = {}, {}, {}, {}, 0
 
 local function wake(ep, order_key, time)
   wakes[#wakes + 1] = ep
@@ -86,6 +87,7 @@ while at <= #ARGV do
   local cursor = redis.call('HGET', KEYS[1], ep) or ''
   local cursor_epoch, cursor_offset = string.match(cursor, '^(%w+):(%d+)$')
   cursor_offset = tonumber(cursor_offset)
+  if cursor_epoch == epoch and n > 0 and entries[tonumber(ARGV[at])].offset <= cursor_offset then is_shared = 1 end
   if cursor_epoch == epoch and cursor_offset < last then
     local count, taken, up_to = tonumber(redis.call('HGET', P .. 'counts', ep) or '0'), 0, ARGV[8]
     local free, reopen
@@ -138,7 +140,7 @@ for _, entry in ipairs(entries) do
       'payload', entry.payload, 'to', table.concat(entry.takers, '\\n'))
   end
 end
-return { wakes, full, reopens, is_behind(), cursors }
+return { wakes, full, reopens, is_behind(), cursors, is_shared }
 `
 
 /**
