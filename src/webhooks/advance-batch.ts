@@ -12,7 +12,7 @@ type Ask = {
 /** Runs the script with the time and the arguments of some asks, in their order. */
 export type RunAdvance = (now: number, args: readonly Argument[]) => Promise<unknown>
 
-/** So that no script keeps Redis from answering others for more than about a millisecond. */
+/** A lane takes some tens of microseconds, for which Redis answers nobody else. */
 const ASKS_PER_SCRIPT = 32
 
 /**

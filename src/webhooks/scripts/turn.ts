@@ -269,8 +269,8 @@ end
 `
 
 /**
- * Settles events and asks for next ones, of as many lanes as ended or began to be worked on at once: for one lane
- * most of a script's time would go to its beginning. What fails for one lane fails for no other; where nothing
+ * Settles events and asks for next ones, of as many lanes as ended or began to be worked on at once: each
+ * script pays for its beginning anew. What fails for one lane fails for no other; where nothing
  * succeeds the script fails.
  *
  * KEYS  1 counts
