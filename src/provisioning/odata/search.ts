@@ -1,4 +1,5 @@
 import { sql, type RawBuilder } from 'kysely'
+import { GatewayError } from '../../core/errors.ts'
 import type { Queries } from '../store/database.ts'
 import { isCertain, isOvertime, SEARCH_LIMITS, tooExpensive, withinBudget, type SearchLimits } from './budget.ts'
 import { compileFilter } from './compile.ts'
@@ -9,7 +10,7 @@ import { invalidOption, type ODataQuery } from './query.ts'
 import type { SearchRegistry } from './registry.ts'
 import { readToken, writeToken } from './skip-token.ts'
 import { after, sortKeys } from './sort-keys.ts'
-import { lookingStatement, plainStatement, sortedStatement, type PageParts } from './statements.ts'
+import { findAmong, findAndSort, findPlainly, readFound, type PageParts } from './statements.ts'
 
 /** What is searched. */
 export type SearchSource = SearchRegistry & {
@@ -17,7 +18,7 @@ export type SearchSource = SearchRegistry & {
   readonly from: RawBuilder<unknown>
   /** What is read of each row. */
   readonly columns: RawBuilder<unknown>
-  /** The field that makes every order total; sortable, indexed, never null. */
+  /** The field that makes every order total, and by which rows are found again; sortable, unique, indexed, never null. */
   readonly key: string
 }
 
@@ -45,18 +46,25 @@ type Limited = SearchOptions & { readonly limits: SearchLimits }
  *
  * PostgreSQL plans every search before it is run. It is run as it is if that is within `limits` even where what is
  * wanted is at the very end of what has to be read, of which the planner knows nothing; or if it is cheap to find all
- * that is wanted and sort it; or else within so many rows, in their order, if enough is found there. Rejects with
- * `invalid_request`, naming the option, for fields that there are not and for what costs too much.
+ * that is wanted and sort it; or else among so many rows, in their order, if enough is found there. Columns are read
+ * for the rows of the page only. Rejects with `invalid_request`, naming the option, for fields that there are not and for what costs too much.
  */
 export async function searchRows<Row extends object>(
   queries: Queries,
   options: SearchOptions,
 ): Promise<SearchPage<Row>> {
   const { source, query, secret, limits = SEARCH_LIMITS } = options
-  const keys = sortKeys(source, query.orderBy)
+  const order = sortKeys(source, query.orderBy)
   const wanted = compile(options)
-  const isAfter = query.skipToken === undefined ? sql`true` : after(keys, readToken(query.skipToken, keys, secret))
-  const parts: PageParts = { ...source, keys, wanted, isAfter, limit: query.top + 1, offset: query.skip }
+  const parts: PageParts = {
+    from: source.from,
+    key: valueOfKey(source),
+    order,
+    wanted,
+    isAfter: query.skipToken === undefined ? sql`true` : after(order, readToken(query.skipToken, order, secret)),
+    limit: query.top + 1,
+    offset: query.skip,
+  }
   try {
     return await withinBudget(queries, limits, async (transaction) => {
       const rows = query.top === 0 ? [] : await readRows<Row>(transaction, parts, { ...options, limits })
@@ -68,13 +76,19 @@ export async function searchRows<Row extends object>(
         ...(query.count && {
           count: isWhole ? shown.length : await countRows(transaction, wanted, { ...options, limits }),
         }),
-        ...(last !== undefined && { skipToken: writeToken(last, keys, secret) }),
+        ...(last !== undefined && { skipToken: writeToken(last, order, secret) }),
       }
     })
   } catch (error) {
     if (isOvertime(error)) throw tooExpensive(query, source.fields)
     throw error
   }
+}
+
+function valueOfKey({ fields, key }: SearchSource): RawBuilder<unknown> {
+  const field = fields[key]
+  if (field === undefined) throw new GatewayError('internal', { cause: new Error(`no field ${key} to find rows by`) })
+  return field.value
 }
 
 /** The filter, which is one that wants every row unless there is one. */
@@ -91,37 +105,40 @@ function compile(
   }
 }
 
-/** The rows of the page and the one after them, if there is one, by the first form that is cheap enough. */
+/** The rows of the page and the one after them, if there is one, found in the first way that is cheap enough. */
 async function readRows<Row extends object>(
   queries: Queries,
   parts: PageParts,
   { source, query, limits }: Limited,
 ): Promise<readonly Row[]> {
-  const run = async (statement: RawBuilder<unknown>) => (await sql<Row>`${statement}`.execute(queries)).rows
-  const plain = plainStatement(parts)
+  const read = async (found: RawBuilder<unknown>) => {
+    const { rows } = await sql<Row>`${readFound(parts, { columns: source.columns, found })}`.execute(queries)
+    return rows
+  }
+  const plain = findPlainly(parts)
   const isOfKeys = query.skip === 0 && query.filter !== undefined && namesKeys(query.filter, source.key)
-  if (isOfKeys || isCertain(await explain(queries, plain), limits)) return run(plain)
-  const sorted = sortedStatement(parts)
-  if (isCertain(await explain(queries, sorted), limits)) return run(sorted)
+  if (isOfKeys || isCertain(await explain(queries, plain), limits)) return read(plain)
+  const sorted = findAndSort(parts)
+  if (isCertain(await explain(queries, sorted), limits)) return read(sorted)
   const wanted = compile({ source, query }, { isLookedUpByRow: true })
-  const looking = await affordableLook(queries, { ...parts, wanted }, limits)
-  const rows = looking === undefined ? [] : await run(looking)
+  const among = await findAmongAffordable(queries, { ...parts, wanted }, limits)
+  const rows = among === undefined ? [] : await read(among)
   if (rows.length === parts.limit) return rows
   throw tooExpensive(query, source.fields)
 }
 
-/** Through as many rows as are cheap to read in this order; undefined if those are too few to be worth it. */
-async function affordableLook(
+/** Among as many rows as are cheap to read in this order; undefined if those are too few to be worth it. */
+async function findAmongAffordable(
   queries: Queries,
   parts: PageParts,
   limits: SearchLimits,
 ): Promise<RawBuilder<unknown> | undefined> {
-  const most = lookingStatement(parts, limits.rowsLookedThroughMax)
+  const most = findAmong(parts, limits.rowsLookedThroughMax)
   const plan = await explain(queries, most)
   if (isCertain(plan, limits)) return most
   const rows = Math.floor((limits.rowsLookedThroughMax * limits.costMax) / plan.costWithoutLimit)
   if (rows < parts.offset + parts.limit) return undefined
-  const fewer = lookingStatement(parts, rows)
+  const fewer = findAmong(parts, rows)
   return isCertain(await explain(queries, fewer), limits) ? fewer : undefined
 }
 

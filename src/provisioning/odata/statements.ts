@@ -1,12 +1,13 @@
 import { sql, type RawBuilder } from 'kysely'
 import { markOf, orderBy, type SortKey } from './sort-keys.ts'
 
-/** The parts of a page's statement; all of its forms have the same rows, in the same order. */
+/** What a page is searched by. */
 export type PageParts = {
   /** `from …` and a `where` that says whose the rows are. */
   readonly from: RawBuilder<unknown>
-  readonly columns: RawBuilder<unknown>
-  readonly keys: readonly SortKey[]
+  /** The value by which a row is found again. */
+  readonly key: RawBuilder<unknown>
+  readonly order: readonly SortKey[]
   /** The filter. */
   readonly wanted: RawBuilder<unknown>
   /** Whether a row is after the page before. */
@@ -16,44 +17,47 @@ export type PageParts = {
   readonly offset: number
 }
 
-/** Reads in whatever way the planner likes best, if that ends after so many rows. */
-export function plainStatement({ from, wanted, isAfter, ...parts }: PageParts): RawBuilder<unknown> {
-  return sql`select ${selected(parts)} ${from} and ${wanted} and ${isAfter}
-    order by ${sql.join(parts.keys.map((key) => orderBy(key)))} ${page(parts)}`
+/** Finds the keys of a page in whatever way the planner likes best, if that ends after so many rows. */
+export function findPlainly({ from, key, order, wanted, isAfter, ...parts }: PageParts): RawBuilder<unknown> {
+  return sql`select ${key} as found_key ${from} and ${wanted} and ${isAfter}
+    order by ${sql.join(order.map((sortKey) => orderBy(sortKey)))} ${page(parts)}`
 }
 
-/** Finds all that is wanted, and then sorts: `offset 0` keeps the planner from looking through the brackets. */
-export function sortedStatement({ from, wanted, isAfter, ...parts }: PageParts): RawBuilder<unknown> {
-  return sql`select * from (
-      select ${selected(parts)}, ${sortValues(parts)} ${from} and ${wanted} and ${isAfter} offset 0
-    ) as found order by ${orderByValues(parts)} ${page(parts)}`
+/** The same, but finds all that is wanted, and then sorts: `offset 0` keeps the planner from looking further. */
+export function findAndSort({ from, key, order, wanted, isAfter, ...parts }: PageParts): RawBuilder<unknown> {
+  return sql`select found_key from (
+      select ${key} as found_key, ${sortValues(order)} ${from} and ${wanted} and ${isAfter} offset 0
+    ) as found order by ${orderByValues(order)} ${page(parts)}`
 }
 
-/** Looks through the first rows in their order, and no further: what it finds is not all unless it is enough. */
-export function lookingStatement(
-  { from, wanted, isAfter, ...parts }: PageParts,
+/** The same, but among the first rows in their order only: what it finds is not all unless it is enough. */
+export function findAmong(
+  { from, key, order, wanted, isAfter, ...parts }: PageParts,
   rowsLookedThroughMax: number,
 ): RawBuilder<unknown> {
-  return sql`select * from (
-      select ${selected(parts)}, ${sortValues(parts)}, ${wanted} as is_wanted ${from} and ${isAfter}
-      order by ${sql.join(parts.keys.map((key) => orderBy(key)))} limit ${rowsLookedThroughMax}
-    ) as looked_through where is_wanted order by ${orderByValues(parts)} ${page(parts)}`
+  return sql`select found_key from (
+      select ${key} as found_key, ${sortValues(order)}, ${wanted} as is_wanted ${from} and ${isAfter}
+      order by ${sql.join(order.map((sortKey) => orderBy(sortKey)))} limit ${rowsLookedThroughMax}
+    ) as looked_through where is_wanted order by ${orderByValues(order)} ${page(parts)}`
 }
 
-type Shown = Pick<PageParts, 'columns' | 'keys'>
-
-const selected = ({ columns, keys }: Shown): RawBuilder<unknown> => {
-  const marks = keys.map(({ known }, index) => sql`(${known.value})::text as ${sql.ref(markOf(index))}`)
-  return sql`${columns}, ${sql.join(marks)}`
+/** The rows with these keys, with all of their columns and the marks of their sort keys. */
+export function readFound(
+  { from, key, order }: PageParts,
+  { columns, found }: { readonly columns: RawBuilder<unknown>; readonly found: RawBuilder<unknown> },
+): RawBuilder<unknown> {
+  const marks = order.map(({ known }, index) => sql`(${known.value})::text as ${sql.ref(markOf(index))}`)
+  return sql`select ${columns}, ${sql.join(marks)} ${from} and ${key} = any(array(${found}))
+    order by ${sql.join(order.map((sortKey) => orderBy(sortKey)))}`
 }
 
 const valueOf = (index: number): RawBuilder<unknown> => sql.ref(`sort_value_${index}`)
 
-const sortValues = ({ keys }: Shown): RawBuilder<unknown> =>
-  sql.join(keys.map(({ known }, index) => sql`${known.value} as ${valueOf(index)}`))
+const sortValues = (order: readonly SortKey[]): RawBuilder<unknown> =>
+  sql.join(order.map(({ known }, index) => sql`${known.value} as ${valueOf(index)}`))
 
-const orderByValues = ({ keys }: Shown): RawBuilder<unknown> =>
-  sql.join(keys.map((key, index) => orderBy(key, valueOf(index))))
+const orderByValues = (order: readonly SortKey[]): RawBuilder<unknown> =>
+  sql.join(order.map((sortKey, index) => orderBy(sortKey, valueOf(index))))
 
 const page = ({ limit, offset }: Pick<PageParts, 'limit' | 'offset'>): RawBuilder<unknown> =>
   sql`limit ${limit} offset ${offset}`
