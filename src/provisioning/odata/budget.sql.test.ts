@@ -49,12 +49,13 @@ describe.each(STORES)('the cost of a search on %s', (store) => {
       sql`create table odata_many (id int8 primary key, tenant int4 not null, account int8 not null, region int4 not null,
         status text collate "C" not null, note text collate "C" not null, long text collate "C" not null, at timestamptz)`,
       sql`insert into odata_many select n, 1, n % ${ACCOUNTS}, n % 20, case when n % 10 = 0 then 'rare' else 'usual' end,
-          'note ' || n, repeat('x', 15) || n, case when n % 3 = 0 then null else now() end
+          'note ' || n, repeat('x', 15) || n, case when n % 3 = 0 then null else now() - make_interval(secs => n % 20000) end
         from generate_series(1, ${ROWS}::int4) n`,
       sql`create index on odata_many (tenant, id)`,
       sql`create index on odata_many (tenant, account, id)`,
       sql`create index on odata_many (tenant, status, id)`,
       sql`create index on odata_many (tenant, region)`,
+      sql`create index on odata_many (tenant, at, id)`,
       sql`create index on odata_many (tenant, left(long, 20))`,
       sql`analyze odata_many`,
     ]
@@ -122,7 +123,7 @@ describe.each(STORES)('the cost of a search on %s', (store) => {
     ])
   })
 
-  test.each(['id desc', 'account', 'account desc', 'status,id', 'status desc,id desc'])(
+  test.each(['id desc', 'account', 'account desc', 'status,id', 'status desc,id desc', 'at', 'at desc'])(
     'every page in an order that is indexed is read: %s',
     async ($orderby) => {
       const seen: number[] = []

@@ -3,14 +3,14 @@ import { GatewayError } from '../../core/errors.ts'
 import type { Queries } from '../store/database.ts'
 import { isCertain, isOvertime, SEARCH_LIMITS, tooExpensive, withinBudget, type SearchLimits } from './budget.ts'
 import { compileFilter } from './compile.ts'
-import { isEstimable, namesKeys } from './estimable.ts'
+import { isEstimable } from './estimable.ts'
 import { ODataError } from './expression.ts'
 import { explain } from './plan.ts'
 import { invalidOption, type ODataQuery } from './query.ts'
+import { readPage } from './reading.ts'
 import type { SearchRegistry } from './registry.ts'
 import { readToken, writeToken } from './skip-token.ts'
-import { after, sortKeys } from './sort-keys.ts'
-import { findAmong, findAndSort, findPlainly, readFound, type PageParts } from './statements.ts'
+import { sectionsOf, sortKeys } from './sort-keys.ts'
 
 /** What is searched. */
 export type SearchSource = SearchRegistry & {
@@ -47,7 +47,8 @@ type Limited = SearchOptions & { readonly limits: SearchLimits }
  * PostgreSQL plans every search before it is run. It is run as it is if that is within `limits` even where what is
  * wanted is at the very end of what has to be read, of which the planner knows nothing; or if it is cheap to find all
  * that is wanted and sort it; or else among so many rows, in their order, if enough is found there. Columns are read
- * for the rows of the page only. Rejects with `invalid_request`, naming the option, for fields that there are not and for what costs too much.
+ * for the rows of the page only. Rejects with `invalid_request`, naming the option, for fields that there are not and
+ * for what costs too much.
  */
 export async function searchRows<Row extends object>(
   queries: Queries,
@@ -56,18 +57,13 @@ export async function searchRows<Row extends object>(
   const { source, query, secret, limits = SEARCH_LIMITS } = options
   const order = sortKeys(source, query.orderBy)
   const wanted = compile(options)
-  const parts: PageParts = {
-    from: source.from,
-    key: valueOfKey(source),
-    order,
-    wanted,
-    isAfter: query.skipToken === undefined ? sql`true` : after(order, readToken(query.skipToken, order, secret)),
-    limit: query.top + 1,
-    offset: query.skip,
-  }
+  const wantedByRow = compile(options, { isLookedUpByRow: true })
+  const values = query.skipToken === undefined ? undefined : readToken(query.skipToken, order, secret)
+  const sections = sectionsOf(order, { values, isDivided: query.skip === 0 })
+  const page = { from: source.from, key: valueOfKey(source), order, wanted, wantedByRow, sections }
   try {
     return await withinBudget(queries, limits, async (transaction) => {
-      const rows = query.top === 0 ? [] : await readRows<Row>(transaction, parts, { ...options, limits })
+      const rows = query.top === 0 ? [] : await readPage<Row>(transaction, page, { ...options, limits })
       const shown = rows.slice(0, query.top)
       const last = rows.length > query.top ? shown.at(-1) : undefined
       const isWhole = query.top > 0 && last === undefined && query.skip === 0 && query.skipToken === undefined
@@ -103,43 +99,6 @@ function compile(
     if (error instanceof ODataError) throw invalidOption('$filter', error.message)
     throw error
   }
-}
-
-/** The rows of the page and the one after them, if there is one, found in the first way that is cheap enough. */
-async function readRows<Row extends object>(
-  queries: Queries,
-  parts: PageParts,
-  { source, query, limits }: Limited,
-): Promise<readonly Row[]> {
-  const read = async (found: RawBuilder<unknown>) => {
-    const { rows } = await sql<Row>`${readFound(parts, { columns: source.columns, found })}`.execute(queries)
-    return rows
-  }
-  const plain = findPlainly(parts)
-  const isOfKeys = query.skip === 0 && query.filter !== undefined && namesKeys(query.filter, source.key)
-  if (isOfKeys || isCertain(await explain(queries, plain), limits)) return read(plain)
-  const sorted = findAndSort(parts)
-  if (isCertain(await explain(queries, sorted), limits)) return read(sorted)
-  const wanted = compile({ source, query }, { isLookedUpByRow: true })
-  const among = await findAmongAffordable(queries, { ...parts, wanted }, limits)
-  const rows = among === undefined ? [] : await read(among)
-  if (rows.length === parts.limit) return rows
-  throw tooExpensive(query, source.fields)
-}
-
-/** Among as many rows as are cheap to read in this order; undefined if those are too few to be worth it. */
-async function findAmongAffordable(
-  queries: Queries,
-  parts: PageParts,
-  limits: SearchLimits,
-): Promise<RawBuilder<unknown> | undefined> {
-  const most = findAmong(parts, limits.rowsLookedThroughMax)
-  const plan = await explain(queries, most)
-  if (isCertain(plan, limits)) return most
-  const rows = Math.floor((limits.rowsLookedThroughMax * limits.costMax) / plan.costWithoutLimit)
-  if (rows < parts.offset + parts.limit) return undefined
-  const fewer = findAmong(parts, rows)
-  return isCertain(await explain(queries, fewer), limits) ? fewer : undefined
 }
 
 /** Exact up to `countMax`, if counting is cheap; otherwise what the planner expects, from its statistics. */

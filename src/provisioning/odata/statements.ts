@@ -10,6 +10,8 @@ export type PageParts = {
   readonly order: readonly SortKey[]
   /** The filter. */
   readonly wanted: RawBuilder<unknown>
+  /** The same, in the form for few rows: see `isLookedUpByRow`. */
+  readonly wantedByRow: RawBuilder<unknown>
   /** Whether a row is after the page before. */
   readonly isAfter: RawBuilder<unknown>
   /** At most so many rows, after so many others. */
@@ -32,18 +34,18 @@ export function findAndSort({ from, key, order, wanted, isAfter, ...parts }: Pag
 
 /** The same, but among the first rows in their order only: what it finds is not all unless it is enough. */
 export function findAmong(
-  { from, key, order, wanted, isAfter, ...parts }: PageParts,
+  { from, key, order, wantedByRow, isAfter, ...parts }: PageParts,
   rowsLookedThroughMax: number,
 ): RawBuilder<unknown> {
   return sql`select found_key from (
-      select ${key} as found_key, ${sortValues(order)}, ${wanted} as is_wanted ${from} and ${isAfter}
+      select ${key} as found_key, ${sortValues(order)}, ${wantedByRow} as is_wanted ${from} and ${isAfter}
       order by ${sql.join(order.map((sortKey) => orderBy(sortKey)))} limit ${rowsLookedThroughMax}
     ) as looked_through where is_wanted order by ${orderByValues(order)} ${page(parts)}`
 }
 
 /** The rows with these keys, with all of their columns and the marks of their sort keys. */
 export function readFound(
-  { from, key, order }: PageParts,
+  { from, key, order }: Pick<PageParts, 'from' | 'key' | 'order'>,
   { columns, found }: { readonly columns: RawBuilder<unknown>; readonly found: RawBuilder<unknown> },
 ): RawBuilder<unknown> {
   const marks = order.map(({ known }, index) => sql`(${known.value})::text as ${sql.ref(markOf(index))}`)
