@@ -65,7 +65,8 @@ async function search(kind: string, given: Readonly<Record<string, string>>) {
     const outcome: Outcome = { kind, text, ms: performance.now() - from, refusals: [] }
     return { outcome, skipToken: page.skipToken }
   } catch (error) {
-    if (!(error instanceof GatewayError) || error.code !== 'invalid_request') throw error
+    const isRefusal = error instanceof GatewayError && error.code === 'invalid_request'
+    if (!isRefusal || error.detail?.includes('has no field') === true) throw error
     const outcome: Outcome = { kind, text, ms: performance.now() - from, refusals: reasonsOf(error) }
     return { outcome, skipToken: undefined }
   }

@@ -32,6 +32,12 @@ const SOURCE: SearchSource = {
     at: { ...field('at', 'time', true), isNullable: true },
   },
 }
+/** With the names of what the rows refer to, as most searches are. */
+const WITH_LABELS: SearchSource = {
+  ...SOURCE,
+  from: sql`from odata_many join odata_labels using (status) where tenant = 1`,
+  fields: { ...SOURCE.fields, label: field('label', 'text') },
+}
 const ROWS = 60_000
 const ACCOUNTS = 600
 /** So that reading the whole table is too much, and a tenth of it is not. */
@@ -57,7 +63,10 @@ describe.each(STORES)('the cost of a search on %s', (store) => {
       sql`create index on odata_many (tenant, region)`,
       sql`create index on odata_many (tenant, at, id)`,
       sql`create index on odata_many (tenant, left(long, 20))`,
+      sql`create table odata_labels (status text collate "C" primary key, label text collate "C" not null)`,
+      sql`insert into odata_labels values ('rare', 'Rare'), ('usual', 'Usual'), ('gone', 'Gone'), ('new', 'New')`,
       sql`analyze odata_many`,
+      sql`analyze odata_labels`,
     ]
     for (const statement of statements) await rig.database.query((db) => statement.execute(db))
   }, 60_000)
@@ -113,6 +122,17 @@ describe.each(STORES)('the cost of a search on %s', (store) => {
     expect(await idsOf({ $filter: `long eq '${'x'.repeat(15)}12345'` })).toEqual([12_345])
     expect(await idsOf({ $filter: `'${'x'.repeat(15)}12345' eq long` })).toEqual([12_345])
     expect(await idsOf({ $filter: `long in ('${'x'.repeat(15)}12345','${'x'.repeat(15)}123456')` })).toEqual([12_345])
+  })
+
+  test('what an index finds in order is cheap, however much it is, also with what it refers to', async () => {
+    const found = await search({ $filter: "status eq 'usual'", $top: '3' }, LIMITS, WITH_LABELS)
+    expect(found.rows.map(({ id }) => id)).toEqual([1, 2, 3])
+    const tight = { ...LIMITS, costMax: 200 }
+    const rare = await search({ $filter: "status eq 'rare'", $top: '400', $orderby: 'id desc' }, tight, WITH_LABELS)
+    expect(rare.rows.map(({ id }) => id)).toEqual(Array.from({ length: 400 }, (_, index) => ROWS - 10 * index))
+    // By its name it has to be looked for: there is none among the last rows.
+    const named = search({ $filter: "label eq 'Gone'", $orderby: 'id desc' }, LIMITS, WITH_LABELS)
+    await expect(named).rejects.toMatchObject({ code: 'invalid_request' })
   })
 
   test('what is found soon is found, though no index does', async () => {

@@ -17,19 +17,19 @@ export type Plan = {
 }
 
 type PlanNode = {
+  readonly 'Node Type': string
   readonly 'Total Cost': number
   readonly 'Plan Rows': number
   readonly Filter?: string | undefined
-  readonly 'Join Filter'?: string | undefined
   /** Of a part that is worked out for an expression. */
   readonly 'Subplan Name'?: string | undefined
   readonly Plans?: readonly PlanNode[] | undefined
 }
 const NODE: v.GenericSchema<unknown, PlanNode> = v.object({
+  'Node Type': v.string(),
   'Total Cost': v.number(),
   'Plan Rows': v.number(),
   Filter: v.optional(v.string()),
-  'Join Filter': v.optional(v.string()),
   'Subplan Name': v.optional(v.string()),
   Plans: v.optional(v.array(v.lazy(() => NODE))),
 })
@@ -45,12 +45,32 @@ export async function explain(queries: Queries, statement: RawBuilder<unknown>):
     costWithoutLimit: unlimited['Total Cost'],
     rows: unlimited['Plan Rows'],
     costOfPartMax: Math.max(0, ...partsOf(root).map((part) => part['Total Cost'])),
-    isFiltered: isFiltered(root),
+    isFiltered: isFiltered(unlimited),
   }
 }
 
-const isFiltered = (node: PlanNode): boolean =>
-  node.Filter !== undefined || node['Join Filter'] !== undefined || (node.Plans ?? []).some(isFiltered)
+/** Nodes that give their rows one by one, as they get those of their first input. */
+const STREAMING = new Set(['Nested Loop', 'Hash Join', 'Subquery Scan', 'Incremental Sort', 'Result'])
+/** Where rows are read. */
+const SOURCES = new Set(['Sort', 'Index Scan', 'Index Only Scan', 'Bitmap Heap Scan', 'Seq Scan', 'Function Scan'])
+/** Beyond what rounding makes of estimates. */
+const ROWS_KEPT_MIN = 0.9
+
+/**
+ * Follows the rows down to where they are read. What is sorted has been read as a whole before, which is in its cost;
+ * what is looked up for each row, or beforehand, matters only if rows are lost by it.
+ */
+function isFiltered(top: PlanNode): boolean {
+  for (let node = top; ;) {
+    if (node.Filter !== undefined) return true
+    if (SOURCES.has(node['Node Type'])) return top['Plan Rows'] < node['Plan Rows'] * ROWS_KEPT_MIN
+    const [input] = node.Plans ?? []
+    // Without any input there is nothing to throw away.
+    if (input === undefined) return false
+    if (!STREAMING.has(node['Node Type'])) return true
+    node = input
+  }
+}
 
 const partsOf = (node: PlanNode): readonly PlanNode[] =>
   (node.Plans ?? []).flatMap((inner) => [...(inner['Subplan Name'] === undefined ? [] : [inner]), ...partsOf(inner)])
