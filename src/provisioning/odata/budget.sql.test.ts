@@ -97,6 +97,15 @@ describe.each(STORES)('the cost of a search on %s', (store) => {
     })
   })
 
+  test('what a search is confined to, and is worked out beforehand, is not taken for the whole', async () => {
+    const from = sql`from odata_many where tenant = (select max(tenant) from odata_many where id = 1)`
+    const confined = search({ $filter: "contains(note,'zzz')" }, LIMITS, { ...SOURCE, from })
+    await expect(confined).rejects.toMatchObject({ code: 'invalid_request' })
+    const all = sql`from odata_many where tenant = 1 and id = any(array(select id from odata_many where note <> 'zzz'))`
+    const costly = search({ $filter: 'id gt 59999' }, LIMITS, { ...SOURCE, from: all })
+    await expect(costly).rejects.toMatchObject({ code: 'invalid_request' })
+  })
+
   test('what is sorted and filtered badly is told of both', async () => {
     await expect(search({ $filter: "contains(note,'5')", $orderby: 'note' })).rejects.toMatchObject({
       fields: { errors: [{ field: '$filter' }, { field: '$orderby' }] },

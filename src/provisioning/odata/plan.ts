@@ -39,7 +39,7 @@ const EXPLAINED = v.object({ 'QUERY PLAN': v.tuple([v.object({ Plan: NODE })]) }
 export async function explain(queries: Queries, statement: RawBuilder<unknown>): Promise<Plan> {
   const { rows } = await sql`explain (format json) ${statement}`.execute(queries)
   const root = v.parse(EXPLAINED, rows[0])['QUERY PLAN'][0].Plan
-  const unlimited = root.Plans?.[0] ?? root
+  const unlimited = inputOf(root) ?? root
   return {
     cost: root['Total Cost'],
     costWithoutLimit: unlimited['Total Cost'],
@@ -64,13 +64,17 @@ function isFiltered(top: PlanNode): boolean {
   for (let node = top; ;) {
     if (node.Filter !== undefined) return true
     if (SOURCES.has(node['Node Type'])) return top['Plan Rows'] < node['Plan Rows'] * ROWS_KEPT_MIN
-    const [input] = node.Plans ?? []
+    const input = inputOf(node)
     // Without any input there is nothing to throw away.
     if (input === undefined) return false
     if (!STREAMING.has(node['Node Type'])) return true
     node = input
   }
 }
+
+/** The first input; what is worked out beforehand stands before it. */
+const inputOf = (node: PlanNode): PlanNode | undefined =>
+  node.Plans?.find((inner) => inner['Subplan Name'] === undefined)
 
 const partsOf = (node: PlanNode): readonly PlanNode[] =>
   (node.Plans ?? []).flatMap((inner) => [...(inner['Subplan Name'] === undefined ? [] : [inner]), ...partsOf(inner)])
