@@ -144,6 +144,13 @@ describe.each(STORES)('the cost of a search on %s', (store) => {
     await expect(named).rejects.toMatchObject({ code: 'invalid_request' })
   })
 
+  test('a range is cheap in its own order, wherever it is', async () => {
+    expect(await idsOf({ $filter: 'id gt 57000 and id le 57100', $top: '3' })).toEqual([57_001, 57_002, 57_003])
+    expect(await idsOf({ $filter: 'not (id le 40000)', $top: '3' })).toEqual([40_001, 40_002, 40_003])
+    expect(await idsOf({ $filter: 'account gt 100', $top: '2', $orderby: 'account,id' })).toEqual([101, 701])
+    expect(await idsOf({ $filter: "startswith(status,'u')", $top: '2', $orderby: 'status,id' })).toEqual([1, 2])
+  })
+
   test('what is found soon is found, though no index does', async () => {
     expect(await idsOf({ $filter: "contains(note,'77')", $top: '2' })).toEqual([77, 177])
     expect(await idsOf({ $filter: "contains(note,'80')", $top: '2', $orderby: 'account,id' })).toEqual([1_800, 4_800])

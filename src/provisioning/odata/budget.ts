@@ -25,9 +25,18 @@ export const SEARCH_LIMITS: SearchLimits = {
   timeoutMs: 500,
 }
 
-/** Whether a plan is cheap, even if what it looks for is at the very end, or is not there. */
-export const isCertain = (plan: Plan, { costMax }: SearchLimits): boolean =>
-  plan.costOfPartMax <= costMax && (plan.costWithoutLimit <= costMax || (!plan.isFiltered && plan.cost <= costMax))
+/**
+ * Whether a plan is cheap, even if what it looks for is at the very end, or is not there. Of a range in the order in
+ * which rows are read, everything is looked for: then the planner's filter is only that of whose the rows are, and
+ * those of one are as near to each other as those of another.
+ */
+export const isCertain = (
+  plan: Plan,
+  { costMax }: SearchLimits,
+  { isRange = false }: { readonly isRange?: boolean } = {},
+): boolean =>
+  plan.costOfPartMax <= costMax &&
+  (plan.costWithoutLimit <= costMax || ((isRange || !plan.isFiltered) && plan.cost <= costMax))
 
 /**
  * Runs `work` in a transaction of its own, or within the caller's, with the time limit and with the settings in whose

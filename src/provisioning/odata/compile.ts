@@ -92,17 +92,22 @@ function compare(
     return isWanted ? sql`false` : sql`true`
   }
   const collation = left.type === 'text' ? sql` collate "C"` : sql``
-  const comparison = sql`${left.value} ${OPERATORS[operator]} ${right.value}${collation}`
-  return isWanted ? sql`(${comparison})` : sql`((${comparison}) is not true)`
+  if (isWanted) return sql`(${left.value} ${OPERATORS[operator]} ${right.value}${collation})`
+  // The other way round, which an index knows as well; with what is neither.
+  const opposite = sql`${left.value} ${OPERATORS[OPPOSITES[operator]]} ${right.value}${collation}`
+  const nulls = [left, right].filter(({ isNullable }) => isNullable).map(({ value }) => sql`${value} is null`)
+  return sql`(${sql.join([opposite, ...nulls], sql` or `)})`
 }
+
+const OPPOSITES = { gt: 'le', ge: 'lt', lt: 'ge', le: 'gt' } as const
 
 /** `=` for a literal, which an index knows; what may be null on both sides is compared as such. */
 function equal(left: Value, right: Value, isWanted: boolean): RawBuilder<SqlBool> {
   if (right.type === 'null') return isWanted ? sql`(${left.value} is null)` : sql`(${left.value} is not null)`
   if (left.type === 'null') return equal(right, left, isWanted)
   if (!isWanted) return sql`(${left.value} is distinct from ${right.value})`
-  if ('isConstant' in left && !('isConstant' in right)) return equal(right, left, isWanted)
-  if (!('isConstant' in right)) return sql`(${left.value} is not distinct from ${right.value})`
+  if (left.isConstant === true && right.isConstant !== true) return equal(right, left, isWanted)
+  if (right.isConstant !== true) return sql`(${left.value} is not distinct from ${right.value})`
   return sql`(${hasPrefix(left, [right.value])}${left.value} = ${right.value})`
 }
 
@@ -159,7 +164,7 @@ function operand(expression: Expression, scope: Scope): Value {
       expression.args.map((arg) => operand(arg, scope)),
     )
   }
-  return { value: condition(expression, scope, true), type: 'boolean' }
+  return { value: condition(expression, scope, true), type: 'boolean', isNullable: true }
 }
 
 function field(path: string, { registry, variable, fields }: Scope): Value {
@@ -167,7 +172,8 @@ function field(path: string, { registry, variable, fields }: Scope): Value {
   const isInner = prefix !== undefined && path.startsWith(prefix)
   const known = isInner ? own(fields ?? {}, path.slice(prefix.length)) : own(registry.fields, path)
   if (known?.isFilterable !== true) throw new ODataError(`has no field ${path} that can be filtered by`)
-  return { value: known.value, type: VALUE_TYPES[known.type], indexedPrefix: known.indexedPrefix }
+  const { value, type, indexedPrefix, isNullable } = known
+  return { value, type: VALUE_TYPES[type], indexedPrefix, isNullable: isNullable === true }
 }
 
 /** A field of this very name, not one that every object has. */
@@ -183,13 +189,16 @@ const VALUE_TYPES: Readonly<Record<FieldType, ValueType>> = {
 }
 
 /** Bound as text and cast, so that every store reads the same and no digit is lost. */
-function literal(constant: Literal): Value & { readonly isConstant: true } {
-  if (constant.type === 'null') return { value: sql`null`, type: 'null', isConstant: true }
-  if (constant.type === 'boolean')
-    return { value: constant.value ? sql`true` : sql`false`, type: 'boolean', isConstant: true }
-  const { type, value } = constant
-  if (type === 'text') return { value: sql`${value}::text`, type, isConstant: true }
-  if (type === 'time') return { value: sql`${value}::timestamptz`, type, isConstant: true }
+function literal(constant: Literal): Value {
+  if (constant.type === 'null') return { value: sql`null`, type: 'null', isConstant: true, isNullable: true }
+  const { type } = constant
+  return { value: constantOf(constant), type, isConstant: true, isNullable: false }
+}
+
+function constantOf({ type, value }: Exclude<Literal, { type: 'null' }>): RawBuilder<unknown> {
+  if (type === 'boolean') return value ? sql`true` : sql`false`
+  if (type === 'text') return sql`${value}::text`
+  if (type === 'time') return sql`${value}::timestamptz`
   // Within what the columns have, an integer keeps their type, and with it their index.
-  return { value: isColumnInteger(value) ? sql`${value}::int8` : sql`${value}::numeric`, type, isConstant: true }
+  return isColumnInteger(value) ? sql`${value}::int8` : sql`${value}::numeric`
 }

@@ -1,7 +1,7 @@
 import { sql, type RawBuilder } from 'kysely'
 import type { Queries } from '../store/database.ts'
 import { isCertain, tooExpensive, type SearchLimits } from './budget.ts'
-import { namesKeys } from './estimable.ts'
+import { isRangeOf, namesKeys } from './estimable.ts'
 import { explain } from './plan.ts'
 import type { ODataQuery } from './query.ts'
 import type { SearchRegistry } from './registry.ts'
@@ -52,7 +52,10 @@ async function findAffordably(
 ): Promise<Finding> {
   const plain = { found: findPlainly(parts), isAllOrNothing: false }
   if (query.skip === 0 && query.filter !== undefined && namesKeys(query.filter, source.key)) return plain
-  if (isCertain(await explain(queries, plain.found), limits)) return plain
+  const [first] = parts.order
+  const isRange =
+    query.filter === undefined || (first !== undefined && isRangeOf(query.filter, first.field, source.fields))
+  if (isCertain(await explain(queries, plain.found), limits, { isRange })) return plain
   const sorted = findAndSort(parts)
   if (isCertain(await explain(queries, sorted), limits)) return { found: sorted, isAllOrNothing: false }
   const among = await findAmongAffordable(queries, parts, limits)
