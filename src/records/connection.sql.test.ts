@@ -74,6 +74,7 @@ describe.each(STORES)('records on %s', (store) => {
       { name: '0005-provisioning-orders', applied_at: expect.any(Date) },
       { name: '0006-provisioning-requests', applied_at: expect.any(Date) },
       { name: '0007-order-mirror', applied_at: expect.any(Date) },
+      { name: '0008-first-attempts', applied_at: expect.any(Date) },
     ])
     expect(await opened.records.query((db) => migrate(db, () => 0))).toEqual([])
     expect(await opened.records.query((db) => db.selectFrom('migrations').selectAll().execute())).toEqual(before)
@@ -88,7 +89,8 @@ describe.each(STORES)('records on %s', (store) => {
       { name: '0005-provisioning-orders', statements: '' },
       { name: '0006-provisioning-requests', statements: '' },
       { name: '0007-order-mirror', statements: '' },
-      { name: '0008-broken', statements: 'create table half (n int);\ncreate table half (n int);\n' },
+      { name: '0008-first-attempts', statements: '' },
+      { name: '0009-broken', statements: 'create table half (n int);\ncreate table half (n int);\n' },
     ]
     await expect(opened.records.query((db) => migrate(db, () => 0, broken))).rejects.toMatchObject({ code: 'internal' })
     const { rows } = await opened.records.query((db) => sql`select to_regclass('half') as half`.execute(db))
@@ -196,6 +198,7 @@ describe('records on PostgreSQL', () => {
       { name: '0005-provisioning-orders' },
       { name: '0006-provisioning-requests' },
       { name: '0007-order-mirror' },
+      { name: '0008-first-attempts' },
     ])
     await Promise.all(all.map((records) => records.stop(deadline())))
   })

@@ -15,7 +15,7 @@ import { toPage, type Cursor } from './cursor.ts'
 import { dropPending } from './delivery-loss.ts'
 import { pruneDeliveries } from './delivery-pruning.ts'
 import { ORDERS, selectMatching } from './delivery-query.ts'
-import { toAttempt, toDelivery, toEvent, type DeliveryRow } from './delivery-rows.ts'
+import { parseFirstAttempt, toAttempt, toDelivery, toEvent, type DeliveryRow } from './delivery-rows.ts'
 import { writeFacts } from './delivery-writer.ts'
 import { toText } from './pg-values.ts'
 import type { Schema } from './schema.ts'
@@ -84,7 +84,9 @@ export class Deliveries implements DeliveryRecords {
         .limit(ATTEMPTS_SHOWN)
         .execute(),
     )
-    return { delivery: toDelivery(row), payload: row.payload, attempts: attempts.map(toAttempt).toReversed() }
+    const first = row.first_attempt === null ? [] : [parseFirstAttempt(row.first_attempt).attempt]
+    const all = [...first, ...attempts.map(toAttempt)].toSorted(byNumber).slice(-ATTEMPTS_SHOWN)
+    return { delivery: toDelivery(row), payload: row.payload, attempts: all }
   }
 
   async count(filter: DeliveryFilter, max: number): Promise<number> {
@@ -144,6 +146,8 @@ const toReplayable = (row: ReplayableRow): ReplayableDelivery => ({
   },
   event: toEvent(row),
 })
+
+const byNumber = (a: AttemptRecord, b: AttemptRecord): number => a.number - b.number || a.startedAt - b.startedAt
 
 const cursorOf = (row: Pick<DeliveryRow, 'created_at' | 'delivery_id'>): Cursor => ({
   at: row.created_at.getTime(),

@@ -27,7 +27,8 @@ describe.each(STORES)('deliveries that are removed on %s', (store) => {
   test('deliveries that ended long ago are removed in bounded batches with their attempts and events', async () => {
     const facts = Array.from({ length: 10 }, (_unused, n): DeliveryFact[] => [
       taken(`msg_${n}`, { at: T0 + n }),
-      attempted(`msg_${n}`),
+      attempted(`msg_${n}`, { outcome: 'timeout' }),
+      attempted(`msg_${n}`, { number: 2 }),
       { ...ended(`msg_${n}`), at: T0 + 100 + n },
     ]).flat()
     await deliveries.write(facts)
@@ -39,7 +40,7 @@ describe.each(STORES)('deliveries that are removed on %s', (store) => {
     expect(await tables.idsOf({})).toEqual(['msg_9', 'msg_8', 'msg_7'])
     expect([await tables.countRows('attempts'), await tables.countRows('webhook_events')]).toEqual([3, 3])
     // What the engine says of them afterwards is of no interest any more.
-    await deliveries.write([attempted('msg_0', { number: 2 }), ended('msg_0')])
+    await deliveries.write([attempted('msg_0', { number: 3 }), ended('msg_0')])
     expect(await tables.countRows('attempts')).toBe(3)
   })
 
@@ -129,7 +130,11 @@ describe.each(STORES)('deliveries that are removed on %s', (store) => {
     })
     const at = tables.opened.clock.now()
     const of = (ids: readonly string[], owner: AppId) =>
-      ids.flatMap((id) => [taken(id, { appId: owner, endpointId, at }), attempted(id)])
+      ids.flatMap((id) => [
+        taken(id, { appId: owner, endpointId, at }),
+        attempted(id, { outcome: 'timeout' }),
+        attempted(id, { number: 2 }),
+      ])
     await deliveries.write([...of(['msg_1', 'msg_2', 'msg_3'], appId), ...of(['msg_other'], APP)])
     await endpoints.remove(appId, endpointId)
     expect(await tables.idsOf({ endpointId, appId })).toHaveLength(3)

@@ -1,6 +1,7 @@
 import type { Selectable } from 'kysely'
 import type { AttemptRecord, Delivery, DeliveryFact, RecordedEvent } from '../core/delivery-record.ts'
 import type { DeliveryState } from './delivery-state.ts'
+import { GatewayError } from '../core/errors.ts'
 import { toDate, toText } from './pg-values.ts'
 import type { Schema } from './schema.ts'
 
@@ -33,9 +34,10 @@ export const toEventRow = (
 export const toDeliveryRow = (
   { event, at }: Taken,
   endpoint: Taken['endpoints'][number],
-  state: DeliveryState,
+  { state, first }: { readonly state: DeliveryState; readonly first: Attempted | undefined },
 ): JsonRow<Selectable<Schema['deliveries']>> => ({
   ...toStateRow(endpoint.deliveryId, state),
+  first_attempt: first === undefined ? null : formatFirstAttempt(first),
   app_id: event.appId,
   endpoint_id: endpoint.endpointId,
   event_id: event.eventId,
@@ -77,6 +79,34 @@ export const toAttemptRow = ({ factId, deliveryId, attempt }: Attempted): JsonRo
   replay: attempt.replay === true,
   response: toTextOrNull(attempt.response?.slice(0, RESPONSE_MAX)),
 })
+
+/** An attempt as it stands in the row of its delivery, with the id of the fact that told of it. */
+export type FirstAttempt = { readonly factId: string; readonly attempt: AttemptRecord }
+
+function formatFirstAttempt({ factId, attempt }: Attempted): string {
+  const { remoteAddress, response } = attempt
+  const kept: AttemptRecord = {
+    ...attempt,
+    startedAt: toDate(attempt.startedAt).getTime(),
+    ...(remoteAddress !== undefined && { remoteAddress: toText(remoteAddress) }),
+    ...(response !== undefined && { response: toText(response.slice(0, RESPONSE_MAX)) }),
+  }
+  return JSON.stringify({ factId, attempt: kept } satisfies FirstAttempt)
+}
+
+/** Reads what {@link toDeliveryRow} wrote. */
+export function parseFirstAttempt(text: string): FirstAttempt {
+  const first: unknown = JSON.parse(text)
+  if (!isFirstAttempt(first)) throw new GatewayError('internal', { detail: 'an attempt in the records is damaged' })
+  return first
+}
+
+const isFirstAttempt = (value: unknown): value is FirstAttempt =>
+  typeof value === 'object' &&
+  value !== null &&
+  'factId' in value &&
+  'attempt' in value &&
+  typeof value.attempt === 'object'
 
 export const toState = (row: Pick<Selectable<Schema['deliveries']>, StateColumn>): DeliveryState => ({
   status: row.status,

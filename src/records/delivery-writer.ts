@@ -1,6 +1,6 @@
 import { sql, type Transaction } from 'kysely'
 import type { DeliveryFact } from '../core/delivery-record.ts'
-import { toAttemptRow, toDeliveryRow, toEventRow, toState, toStateRow } from './delivery-rows.ts'
+import { parseFirstAttempt, toAttemptRow, toDeliveryRow, toEventRow, toState, toStateRow } from './delivery-rows.ts'
 import { applyFact, newState, type DeliveryState } from './delivery-state.ts'
 import type { Schema } from './schema.ts'
 
@@ -26,26 +26,30 @@ export const lockDeliveries = async (transaction: Transaction<Schema>): Promise<
  * of it is written: a delivery that was taken, attempted and ended within the batch is one insertion. Each
  * fact counts once, however often and in whatever batches it comes: `taken` by the delivery's row,
  * `attempted` by the attempt's row (its key is the fact's id, as two attempts can have one number when a
- * delivery is replayed twice at once), `ended` and `replayed` by the marks in the delivery's row. Facts
- * about a delivery that is not known are skipped.
+ * delivery is replayed twice at once) or by the delivery's, if that has it as its first one, `ended` and
+ * `replayed` by the marks in the delivery's row. Facts about a delivery that is not known are skipped.
  */
 export async function writeFacts(transaction: Transaction<Schema>, facts: readonly DeliveryFact[]): Promise<void> {
   await lockDeliveries(transaction)
-  const states = await readStates(transaction, facts)
-  const known = new Set(states.keys())
-  const fresh = await insertAttempts(transaction, attemptsOf(facts, known))
+  const { states, told } = await readStates(transaction, facts)
+  const { firsts, others } = sortAttempts(facts, { known: new Set(states.keys()), told })
+  const fresh = await insertAttempts(transaction, others)
+  for (const { factId } of firsts.values()) fresh.add(factId)
   const { taken, changed } = foldFacts(facts, { states, fresh })
   const events = Map.groupBy(taken.values(), ({ fact }) => fact.event.eventId)
   const stateOf = (deliveryId: string) => states.get(deliveryId) ?? newState(0)
   await insertEvents(
     transaction,
-    [...events.values()].flatMap(([first, ...others]) =>
-      first === undefined ? [] : toEventRow(first.fact.event, 1 + others.length),
+    [...events.values()].flatMap(([first, ...rest]) =>
+      first === undefined ? [] : toEventRow(first.fact.event, 1 + rest.length),
     ),
   )
   await insertDeliveries(
     transaction,
-    [...taken.values()].map(({ fact, endpoint }) => toDeliveryRow(fact, endpoint, stateOf(endpoint.deliveryId))),
+    [...taken.values()].map(({ fact, endpoint }) => {
+      const { deliveryId } = endpoint
+      return toDeliveryRow(fact, endpoint, { state: stateOf(deliveryId), first: firsts.get(deliveryId) })
+    }),
   )
   await updateDeliveries(
     transaction,
@@ -53,13 +57,27 @@ export async function writeFacts(transaction: Transaction<Schema>, facts: readon
   )
 }
 
-/** The attempts of deliveries that are recorded or were taken before them. */
-function attemptsOf(facts: readonly DeliveryFact[], recorded: ReadonlySet<string>): readonly Attempted[] {
-  const known = new Set(recorded)
-  return facts.filter((fact): fact is Attempted => {
-    if (fact.kind === 'taken') for (const { deliveryId } of fact.endpoints) known.add(deliveryId)
-    return fact.kind === 'attempted' && known.has(fact.deliveryId)
-  })
+/**
+ * The first attempt of each delivery that these facts insert, and all others of deliveries that are recorded or were
+ * taken before them. `told` are ids of facts that stand in deliveries' rows already.
+ */
+function sortAttempts(
+  facts: readonly DeliveryFact[],
+  { known, told }: { readonly known: ReadonlySet<string>; readonly told: ReadonlySet<string> },
+): { readonly firsts: ReadonlyMap<string, Attempted>; readonly others: readonly Attempted[] } {
+  const taken = new Set<string>()
+  const firsts = new Map<string, Attempted>()
+  const others: Attempted[] = []
+  for (const fact of facts) {
+    if (fact.kind === 'taken') for (const { deliveryId } of fact.endpoints) taken.add(deliveryId)
+    if (fact.kind !== 'attempted' || told.has(fact.factId)) continue
+    const isKnown = known.has(fact.deliveryId)
+    if (!isKnown && !taken.has(fact.deliveryId)) continue
+    const first = firsts.get(fact.deliveryId)
+    if (!isKnown && first === undefined) firsts.set(fact.deliveryId, fact)
+    else if (first?.factId !== fact.factId) others.push(fact)
+  }
+  return { firsts, others }
 }
 
 type Folded = {
@@ -94,10 +112,11 @@ function foldFacts(
   return { taken, changed }
 }
 
+/** What is recorded of deliveries that the facts name, and the ids of the facts that told of their first attempts. */
 async function readStates(
   transaction: Transaction<Schema>,
   facts: readonly DeliveryFact[],
-): Promise<Map<string, DeliveryState>> {
+): Promise<{ readonly states: Map<string, DeliveryState>; readonly told: ReadonlySet<string> }> {
   const ids = new Set(
     facts.flatMap((fact) =>
       fact.kind === 'taken' ? fact.endpoints.map((endpoint) => endpoint.deliveryId) : fact.deliveryId,
@@ -106,10 +125,13 @@ async function readStates(
   const rows = await transaction
     .selectFrom('deliveries')
     .select(['delivery_id', 'status', 'attempts', 'replays', 'expires_at', 'ended_at', 'next_attempt_at'])
-    .select(['last_attempt_at', 'last_outcome', 'last_status', 'marks'])
+    .select(['last_attempt_at', 'last_outcome', 'last_status', 'marks', 'first_attempt'])
     .where(sql<boolean>`delivery_id = any(${[...ids]}::text[])`)
     .execute()
-  return new Map(rows.map((row) => [row.delivery_id, toState(row)]))
+  return {
+    states: new Map(rows.map((row) => [row.delivery_id, toState(row)])),
+    told: new Set(rows.flatMap(({ first_attempt: first }) => (first === null ? [] : parseFirstAttempt(first).factId))),
+  }
 }
 
 /** Resolves with the ids of the facts whose attempts were not there. */

@@ -141,6 +141,8 @@ export type Schema = {
     last_status: number | null
     /** Ids of the facts that ended or replayed it, so that none of them counts twice. */
     marks: readonly string[] | null
+    /** JSON of the attempt that was made before the delivery was recorded; none of `attempts` is it. */
+    readonly first_attempt: string | null
   }
   readonly attempts: {
     readonly delivery_id: string

@@ -216,7 +216,7 @@ describe('entries that are too old', () => {
     const client = redis.connect()
     const ttl = (kind: string) => client.pttl(`ch:{main}:${kind}:${app.appId}`)
     expect(Math.round((await ttl('log')) / HOUR_MS)).toBe(1)
-    expect(Math.round((await ttl('meta')) / HOUR_MS)).toBe(7 * 24)
+    expect(await ttl('meta')).toBeGreaterThan(7 * 24 * HOUR_MS)
     const top = await aging.log.top(app)
     await client.del(`ch:{main}:log:${app.appId}`)
     expect(await aging.log.read(app, top, 10)).toEqual({ kind: 'entries', entries: [], top })

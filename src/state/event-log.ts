@@ -22,22 +22,12 @@ export type RedisEventLogOptions = {
   readonly log: Logger
 } & LogRetention
 
-const text = v.string()
-/** An entry as the scripts' `append` writes it. */
-const FieldsSchema = v.tuple([
-  ...([v.literal('type'), text, v.literal('key'), text, v.literal('sub'), text] as const),
-  ...([v.literal('at'), text, v.literal('data'), text] as const),
-])
-/** An entry as earlier versions wrote it. */
-const EarlierFieldsSchema = v.tuple([v.literal('type'), text, v.literal('key'), text, v.literal('data'), text])
-
-/** What the read script returns; numbers are text. */
-const ReadReplySchema = v.tuple([
-  v.string(),
-  v.string(),
-  v.string(),
-  v.array(v.tuple([v.string(), v.union([FieldsSchema, EarlierFieldsSchema])])),
-])
+/**
+ * The fields of an entry as the scripts' `append` writes them, in their order; earlier versions wrote three. Entries
+ * and what the read script returns are read by hand: our own scripts wrote them, and several readers read each.
+ */
+const FIELDS = ['type', 'key', 'sub', 'at', 'data']
+const EARLIER_FIELDS = ['type', 'key', 'data']
 
 /**
  * Apps' logs in Redis streams. An entry's id is its position, so completeness is proven by counting:
@@ -127,15 +117,13 @@ export class RedisEventLog implements EventLog {
       [metaKey(app), logKey(app)],
       [this.#candidate(), String(TTL.log), after.epoch, String(after.offset), String(limit)],
     )
-    const parsed = v.safeParse(ReadReplySchema, reply)
-    if (!parsed.success) throw new GatewayError('store_unavailable', { cause: new v.ValiError(parsed.issues) })
-    const [epoch, offset, oldest, entries] = parsed.output
-    const top = { epoch, offset: Number(offset) }
+    const [epoch, offset, oldest, entries] = listOf(reply).slice(0, 4)
+    const top = { epoch: textOf(epoch), offset: numberOf(offset) }
     return {
       top,
       // Reading goes on after it, so the oldest entry itself is not skipped.
-      oldest: { epoch, offset: oldest === '' ? top.offset : Number(oldest) - 1 },
-      entries: entries.map(toEntry),
+      oldest: { epoch: top.epoch, offset: oldest === '' ? top.offset : numberOf(oldest) - 1 },
+      entries: listOf(entries).map(toEntry),
     }
   }
 
@@ -187,21 +175,51 @@ export class RedisEventLog implements EventLog {
   }
 }
 
-function toEntry([id, fields]: v.InferOutput<typeof ReadReplySchema>[3][number]): LogEntry {
-  const dash = id.indexOf('-')
-  const position = { epoch: id.slice(0, dash), offset: Number(id.slice(dash + 1)) }
-  const [, type, , orderKey] = fields
-  const payload = fields.length === 6 ? fields[5] : fields[9]
-  const subscriberId = fields.length === 6 ? readSubscriber(payload) : fields[5]
-  // It was a subscriber's id when it was written.
+function toEntry(entry: unknown): LogEntry {
+  const [id, flat] = listOf(entry)
+  const fields = listOf(flat)
+  const dash = textOf(id).indexOf('-')
+  const position = { epoch: textOf(id).slice(0, dash), offset: numberOf(textOf(id).slice(dash + 1)) }
+  if (hasFields(fields, EARLIER_FIELDS)) return toEarlierEntry(position, fields)
+  if (!hasFields(fields, FIELDS)) return unreadable()
+  const subscriberId = textOf(fields[5])
   return {
     position,
-    type,
-    orderKey,
+    type: textOf(fields[1]),
+    orderKey: textOf(fields[3]),
+    // It was a subscriber's id when it was written.
+    ...(subscriberId !== '' && { subscriberId: toSubscriberId(subscriberId) }),
+    payload: textOf(fields[9]),
+    at: numberOf(fields[7]),
+  }
+}
+
+function toEarlierEntry(position: Position, fields: readonly unknown[]): LogEntry {
+  const payload = textOf(fields[5])
+  const subscriberId = readSubscriber(payload)
+  return {
+    position,
+    type: textOf(fields[1]),
+    orderKey: textOf(fields[3]),
     ...(subscriberId !== '' && { subscriberId: toSubscriberId(subscriberId) }),
     payload,
-    ...(fields.length === 10 && { at: Number(fields[7]) }),
   }
+}
+
+const hasFields = (flat: readonly unknown[], names: readonly string[]): boolean =>
+  flat.length === 2 * names.length && names.every((name, i) => flat[2 * i] === name)
+
+const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value)
+const listOf = (value: unknown): readonly unknown[] => (isList(value) ? value : unreadable())
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : unreadable())
+
+function numberOf(value: unknown): number {
+  const number = value === '' ? Number.NaN : Number(value)
+  return Number.isFinite(number) ? number : unreadable()
+}
+
+function unreadable(): never {
+  throw new GatewayError('store_unavailable', { cause: new TypeError('an entry of a log cannot be read') })
 }
 
 const PayloadSchema = v.object({ subscriber_id: SubscriberIdSchema })

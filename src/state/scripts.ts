@@ -21,6 +21,9 @@ const DROPPED_AT_ONCE = 64
  * Epochs are numbers that grow (microseconds of the clock at their start, never below the last one), so
  * `<epoch>-<offset>` is a growing stream id, and what an earlier epoch left in the log stays readable.
  *
+ * `keep(key, ms)` has a key outlive what is written now by `ms` at least, and by a tenth more at most: to look at its
+ * time costs less than to set it, which is also written to the append-only file. Not for logs: their age is a limit.
+ *
  * `append(log, position, retention, entry)` adds an entry. The log is bounded by `retention.length`
  * entries, about, and by `retention.ms` of age at `retention.now`: every so many appends those of the
  * oldest that are older are dropped, more at once than come in between. An entry without a time (of an
@@ -28,6 +31,9 @@ const DROPPED_AT_ONCE = 64
  */
 const LOG_FUNCTIONS = `
 local function number_text(n) return string.format('%.0f', n) end
+local function keep(key, ms)
+  if redis.call('PTTL', key) < tonumber(ms) then redis.call('PEXPIRE', key, number_text(tonumber(ms) * 1.1)) end
+end
 local function replication_id()
   return string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)') or ''
 end
@@ -97,10 +103,10 @@ if (redis.call('HGET', sub, 'v') or '') ~= ARGV[2] then
   return present
 end
 redis.call('HSET', sub, 'v', ARGV[3], 'head', ARGV[4], 'live', ARGV[5])
-redis.call('PEXPIRE', sub, ARGV[8])
+keep(sub, ARGV[8])
 if ARGV[6] == '1' then
   redis.call('SADD', live, ARGV[7])
-  redis.call('PEXPIRE', live, ARGV[8])
+  keep(live, ARGV[8])
 else
   redis.call('SREM', live, ARGV[7])
 end
@@ -119,7 +125,7 @@ for write = 1, tonumber(take()) do
   else
     redis.call('HSET', sub, 'c:' .. call_id, record)
     redis.call('SADD', index, ARGV[7])
-    redis.call('PEXPIRE', index, ARGV[8])
+    keep(index, ARGV[8])
   end
   if payloads >= 0 then
     local entry_type, order_key = take(), take()
@@ -140,7 +146,7 @@ for write = 1, tonumber(take()) do
   end
 end
 for app in pairs(epochs) do
-  redis.call('PEXPIRE', KEYS[4 + 2 * app], ARGV[9])
+  keep(KEYS[4 + 2 * app], ARGV[9])
   redis.call('PEXPIRE', KEYS[5 + 2 * app], ARGV[11])
   redis.call('PUBLISH', ARGV[14], ARGV[16 + app])
 end
@@ -164,7 +170,7 @@ if not redis.call('SET', KEYS[3], epoch, 'NX', 'PX', ARGV[6]) then return 0 end
 append(log, { epoch = epoch, offset = number_text(redis.call('HINCRBY', meta, 'offset', 1)) },
   { length = ARGV[3], ms = ARGV[4], now = ARGV[5] },
   { type = ARGV[7], key = ARGV[8], subscriber = ARGV[9], data = ARGV[10] })
-redis.call('PEXPIRE', meta, ARGV[2])
+keep(meta, ARGV[2])
 redis.call('PEXPIRE', log, ARGV[4])
 redis.call('PUBLISH', ARGV[11], ARGV[12])
 return 1
@@ -179,17 +185,21 @@ return 1
  *   after · 5 limit
  * Steps: open the log · keep its position alive if half of the TTL has passed · read
  * Returns: `[epoch, offset, offset of the present epoch's oldest entry or '', entries]`, entries as
- *   XRANGE gives them.
+ *   XRANGE gives them. The oldest entry is looked for only when what was asked for is not there, since to read an
+ *   entry costs as much as the rest: '' also when nothing is missing.
  */
 export const READ = script(`${LOG_FUNCTIONS}
 local epoch, offset = open_log(KEYS[1], KEYS[2], ARGV[1], replication_id())
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) / 2 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-local oldest = redis.call('XRANGE', KEYS[2], epoch .. '-0', epoch .. '-18446744073709551615', 'COUNT', 1)
 local entries = {}
 if ARGV[3] ~= '0' then
   entries = redis.call('XRANGE', KEYS[2], '(' .. ARGV[3] .. '-' .. ARGV[4], ARGV[3] .. '-18446744073709551615',
     'COUNT', ARGV[5])
 end
+local next_id = ARGV[3] .. '-' .. number_text(tonumber(ARGV[4]) + 1)
+local is_complete = entries[1] and entries[1][1] == next_id or ARGV[3] == epoch and ARGV[4] == offset
+local oldest = is_complete and {} or
+  redis.call('XRANGE', KEYS[2], epoch .. '-0', epoch .. '-18446744073709551615', 'COUNT', 1)
 return { epoch, offset, oldest[1] and string.match(oldest[1][1], '%d+$') or '', entries }
 `)
 

@@ -86,6 +86,20 @@ describe('taking', () => {
     expect(await store.apps()).toEqual([appId])
   })
 
+  test('it is told where each endpoint is now, and whether somebody else has taken some of it', async () => {
+    const rig = await openRig({}, ['other'])
+    const names = ['endpoint', 'stranger']
+    const first = await rig.take([ringing('a'), ringing('a')], names)
+    expect(first.cursors).toEqual(new Map([['endpoint', { epoch: EPOCH, offset: 2 }]]))
+    expect(first.isShared).toBe(false)
+    expect((await rig.take([ringing('a')], names)).isShared).toBe(false)
+    rig.offset = 2
+    const again = await rig.take([ringing('a'), ringing('a')], names)
+    expect(again.cursors).toEqual(new Map([['endpoint', { epoch: EPOCH, offset: 4 }]]))
+    expect(again.isShared).toBe(true)
+    expect(await rig.pendingIn('a')).toEqual([1, 2, 3, 4])
+  })
+
   test('of one batch each endpoint takes what is behind its own cursor and what it wants', async () => {
     const rig = await openRig({}, ['other'])
     await rig.take([ringing('a'), ringing('a')])

@@ -2,16 +2,17 @@ import type { Redis } from 'ioredis'
 import * as v from 'valibot'
 import type { EndedStatus } from '../core/delivery-record.ts'
 import type { AppId, EndpointId } from '../core/ids.ts'
-import { AppIdSchema, EndpointIdSchema } from '../core/ids.ts'
+import { AppIdSchema } from '../core/ids.ts'
 import { formatPosition, parsePosition } from '../core/position.ts'
 import type { Position } from '../core/position.ts'
+import { AdvanceBatch } from './advance-batch.ts'
 import { parseToken } from './delivery.ts'
 import type { EndpointRef, Lane, LaneRules, StoredEvent, WakeUp } from './delivery.ts'
 import { APPS_KEY, COUNTS_KEY, RECORDS_KEY, cursorsKey, endpointKeys, laneKeys } from './keys.ts'
 import type { AttemptFact } from './record-entry.ts'
 import { Script } from './script-runner.ts'
 import { BEHIND, JUMP, OPEN, REPLAY, TAKE } from './scripts/intake.ts'
-import { BEGIN, POSTPONE, RENEW, SETTLE } from './scripts/turn.ts'
+import { ADVANCE, POSTPONE, RENEW } from './scripts/turn.ts'
 import { REMOVE, REOPEN, SWEEP, WARN } from './scripts/upkeep.ts'
 import {
   BreakerSchema,
@@ -24,6 +25,7 @@ import {
   readTaken,
   readTurn,
   reopening,
+  toCursors,
   wakesOf,
 } from './store-replies.ts'
 import type { EndpointStatus, Health, Settled, Turn } from './store-replies.ts'
@@ -79,14 +81,17 @@ export class DeliveryStore {
   readonly #take = new Script(TAKE)
   readonly #behind = new Script(BEHIND)
   readonly #replay = new Script(REPLAY)
-  readonly #begin = new Script(BEGIN)
-  readonly #settle = new Script(SETTLE)
+  readonly #advance = new Script(ADVANCE)
   readonly #postpone = new Script(POSTPONE)
   readonly #renew = new Script(RENEW)
   readonly #reopen = new Script(REOPEN)
   readonly #sweep = new Script(SWEEP)
   readonly #remove = new Script(REMOVE)
   readonly #warn = new Script(WARN)
+  readonly #asks = new AdvanceBatch((now, args) =>
+    this.#run(this.#advance, [COUNTS_KEY], [...this.#common(now), ...args]),
+  )
+  #isGathering = false
 
   constructor(redis: Redis, limits: StoreLimits = STORE_LIMITS) {
     this.#redis = redis
@@ -102,13 +107,8 @@ export class DeliveryStore {
 
   /** Where each started endpoint of an app is. */
   async cursors(appId: AppId): Promise<ReadonlyMap<EndpointId, Position>> {
-    const found = new Map<EndpointId, Position>()
     this.#gather()
-    for (const [id, text] of Object.entries(await this.#redis.hgetall(cursorsKey(appId)))) {
-      const position = parsePosition(text)
-      if (position !== undefined) found.set(v.parse(EndpointIdSchema, id), position)
-    }
-    return found
+    return toCursors(Object.entries(await this.#redis.hgetall(cursorsKey(appId))))
   }
 
   /** The apps that have a started endpoint. */
@@ -127,7 +127,7 @@ export class DeliveryStore {
 
   /** Puts entries into the lanes of those endpoints whose cursor is before them, and moves the cursors. */
   async take({ appId, events, last, endpoints }: Batch, now: number) {
-    const args: (string | number)[] = [...this.#common(now), appId, last.epoch, last.offset, events.length]
+    const args: (string | number)[] = [...this.#common(now), last.epoch, last.offset, events.length]
     for (const { position, eventId, type, orderKey, about, payload } of events) {
       args.push(position.offset, eventId, type, orderKey, JSON.stringify(about), payload)
     }
@@ -167,8 +167,8 @@ export class DeliveryStore {
 
   /** Asks for the next event of a lane for `owner`; `fresh` for its first question. */
   async begin(lane: Lane, ask: LaneCall & { readonly owner: string; readonly fresh: boolean }): Promise<Turn> {
-    const args = [...this.#laneArgs(lane, ask), ask.owner, ask.fresh ? '1' : '0']
-    const turn = readTurn(lane, await this.#run(this.#begin, [laneKeys(lane).pending], args))
+    const args = ['begin', ...laneArgs(lane, ask.rules), ask.owner, ask.fresh ? '1' : '0']
+    const turn = readTurn(lane, await this.#ask(ask.now, args))
     return turn.kind === 'again' ? this.#beginAgain(lane, { ...ask, wakes: turn.wakes }) : turn
   }
 
@@ -186,8 +186,9 @@ export class DeliveryStore {
     },
   ): Promise<Settled> {
     const { token, result, owner = '', attempts } = end
-    const args = [...this.#laneArgs(lane, end), token, result, owner, ...attempts.flatMap(toTexts)]
-    const { turn, ...settled } = readSettled(lane, await this.#run(this.#settle, [laneKeys(lane).pending], args))
+    const facts = attempts.flatMap(toTexts)
+    const args = ['settle', ...laneArgs(lane, end.rules), token, result, owner, facts.length, ...facts]
+    const { turn, ...settled } = readSettled(lane, await this.#ask(end.now, args))
     if (turn?.kind !== 'again') return { ...settled, ...(turn !== undefined && { turn }) }
     const ask = { now: end.now, rules: end.rules, owner, fresh: false }
     return { ...settled, turn: await this.#beginAgain(lane, { ...ask, wakes: turn.wakes }) }
@@ -211,8 +212,8 @@ export class DeliveryStore {
     },
   ) {
     const { owner, token, due, attempts, failed, pausedUntil = 0 } = turn
-    const args = [...this.#laneArgs(lane, turn), owner, token, due, attempts.length, failed ? '1' : '0', pausedUntil]
-    args.push(durationOf(attempts))
+    const args = [...this.#common(turn.now), ...laneArgs(lane, turn.rules), owner, token, due]
+    args.push(attempts.length, failed ? '1' : '0', pausedUntil, durationOf(attempts))
     args.push(...attempts.flatMap(toTexts))
     const reply = await this.#run(this.#postpone, [laneKeys(lane).pending], args)
     const [kind, dueAt, wakes, reopen, since, failures, breaker] = v.parse(PostponeReply, reply)
@@ -313,16 +314,27 @@ export class DeliveryStore {
     return script.run(this.#redis, keys, args)
   }
 
+  #ask(now: number, args: readonly (string | number)[]): Promise<unknown> {
+    this.#gather()
+    return this.#asks.ask(now, args)
+  }
+
   /**
-   * Has what is asked of Redis until the event loop turns leave in one write. Requests end in bursts, and a write, a
-   * read and an answer of their own cost either side more than most scripts do.
+   * Has what is asked of Redis until the event loop turns leave in one write, and what is asked about lanes in one
+   * script. Requests end in bursts, and a write, a read and an answer of their own cost either side more than most
+   * scripts do.
    */
   #gather(): void {
+    if (this.#isGathering) return
+    this.#isGathering = true
     // None before the first connection.
     const stream: Redis['stream'] | undefined = this.#redis.stream
-    if (stream?.writableCorked !== 0) return
-    stream.cork()
-    setImmediate(() => stream.uncork())
+    stream?.cork()
+    setImmediate(() => {
+      this.#asks.send()
+      this.#isGathering = false
+      stream?.uncork()
+    })
   }
 
   #common(now: number): (string | number)[] {
@@ -333,11 +345,9 @@ export class DeliveryStore {
   #endpointArgs({ endpointId }: EndpointRef, { now, rules }: LaneCall): (string | number)[] {
     return [...this.#common(now), endpointId, ...ruleArgs(rules)]
   }
-
-  #laneArgs(lane: Lane, call: LaneCall): (string | number)[] {
-    return [...this.#endpointArgs(lane, call), lane.orderKey]
-  }
 }
+
+const laneArgs = ({ endpointId, orderKey }: Lane, rules: LaneRules) => [endpointId, ...ruleArgs(rules), orderKey]
 
 const ruleArgs = ({ slots, ratePerSecond = 0, orderHoldMs, coalesce }: LaneRules) => [
   slots,

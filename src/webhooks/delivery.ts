@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import type { DeliveryClass } from '../core/delivery-policy.ts'
 import type { EndpointDelivery } from '../core/endpoint.ts'
 import { GatewayError } from '../core/errors.ts'
+import { toAppId } from '../core/ids.ts'
 import type { AppId, EndpointId } from '../core/ids.ts'
 import type { Position } from '../core/position.ts'
 
@@ -90,6 +91,9 @@ export function formatToken(
   return [eventId, CLASS_LETTERS[pending.class], takenAt, expiresAt, label, attemptsBefore, flags].join('|')
 }
 
+/** Undefined when it is none of the letters of a token. */
+export const classOfLetter = (letter: string): DeliveryClass | undefined => CLASS_OF_LETTER[letter]
+
 export function parseToken(token: string): PendingEvent {
   // From the right: nothing but the event id may hold a `|`.
   const [flags = '', attemptsBefore, , expiresAt, takenAt, letter = '', ...eventId] = token.split('|').toReversed()
@@ -106,6 +110,9 @@ export function parseToken(token: string): PendingEvent {
 }
 
 export const eventIdOf = (appId: AppId, { epoch, offset }: Position): string => `${appId}:${epoch}-${offset}`
+
+/** The app in whose log an event is. */
+export const appIdOf = (eventId: string): AppId => toAppId(eventId.slice(0, Math.max(0, eventId.lastIndexOf(':'))))
 
 /** `<epoch>:<offset>`: the place in the app's log that an event id names. */
 export const positionOf = (eventId: string): string => eventId.slice(eventId.lastIndexOf(':') + 1).replace('-', ':')

@@ -423,3 +423,53 @@ test('records that are not written at all hold up nothing', async () => {
   for (let i = 0; i < 8; i += 1) await scene.append('a', 'call.held')
   expect(labels(await scene.inLane(endpoint, 'a', 8))).toEqual(['1', '2', '3', '4', '5', '6', '7', '8'])
 })
+
+test('an endpoint whose place the store has lost goes on at once from where it was seen', async () => {
+  const scene = new Scene()
+  const endpoint = scene.add()
+  await scene.follow()
+  await scene.append('a', 'call.ringing')
+  await scene.inLane(endpoint, 'a', 1)
+  await redis.connect().del(`ch:{wh}:cursors:${scene.book.app.appId}`)
+  await scene.append('a', 'call.held')
+  expect(labels(await scene.inLane(endpoint, 'a', 2))).toEqual(['1', '2'])
+})
+
+test('of two followers of a log each event is taken by one', async () => {
+  const scene = new Scene()
+  const endpoint = scene.add()
+  await scene.follow()
+  await scene.follow()
+  for (let i = 0; i < 50; i += 1) await scene.append('a', 'call.held')
+  expect(labels(await scene.inLane(endpoint, 'a', 50))).toEqual(Array.from({ length: 50 }, (_none, i) => String(i + 1)))
+  expect(await scene.pendingOf(endpoint)).toBe(50)
+})
+
+test('where somebody else takes the log, too, the place in it is asked for each time', async () => {
+  const scene = new Scene()
+  const endpoint = scene.add()
+  let asked = 0
+  const store = new Proxy(scene.store, {
+    get(target, name) {
+      if (name === 'cursors') asked += 1
+      const value: unknown = Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+  await scene.follow({ store, clock: { ...clock, wait: (ms, signal) => systemClock.wait(ms, signal) } })
+  const key = `ch:{wh}:cursors:${scene.book.app.appId}`
+  for (let i = 1; i <= 20; i += 1) {
+    await scene.append('a', 'call.held')
+    await scene.inLane(endpoint, 'a', i)
+  }
+  const alone = asked
+  // As after another follower has taken what this one thinks is to be taken.
+  const { epoch, offset } = await scene.eventLog.top(scene.book.app)
+  await redis.connect().hset(key, endpoint.endpointId, `${epoch}:${offset + 1}`)
+  await scene.append('a', 'call.held')
+  for (let i = 21; i <= 40; i += 1) {
+    await scene.append('a', 'call.held')
+    await scene.inLane(endpoint, 'a', i)
+  }
+  expect(asked - alone).toBeGreaterThanOrEqual(19)
+})

@@ -39,6 +39,8 @@ type Group = { readonly from: Position; readonly endpoints: readonly EndpointSum
 /** Wake-ups may be lost: what was appended is found at the next look. */
 const POLL_MS = 1_000
 const ENTRIES_PER_READ = 100
+/** How long nobody else must have been in the way before we take it that we are alone. */
+const SHARED_MS = 10_000
 
 /**
  * Takes an app's log for its endpoints. Each endpoint has a cursor of its own in the store, which moves in
@@ -49,8 +51,12 @@ const ENTRIES_PER_READ = 100
 export class Follower {
   readonly #options: FollowerOptions
   readonly #waker: Waker
-  /** Where each endpoint was last seen, to go on from there if the store loses its cursor. */
+  /** Where each endpoint was last seen, to go on from there, also if the store loses its cursor. */
   #seen: ReadonlyMap<EndpointId, Position> = new Map()
+  /** Since when it is known that each was there, in monotonic milliseconds. */
+  #seenAt = -Infinity
+  /** Until then others are taken to follow this log, too. */
+  #sharedUntil = -Infinity
   /** Endpoints with a full backlog, to say so once. */
   readonly #full = new Set<EndpointId>()
   #listed = ''
@@ -73,6 +79,7 @@ export class Follower {
     try {
       while (!signal.aborted) {
         await this.#catchUp(signal).catch((error: unknown) => {
+          this.#seenAt = -Infinity
           if (!signal.aborted) log.warn({ app_id: app.appId, err: error }, 'app log could not be dispatched')
         })
         this.#placed.resolve()
@@ -98,16 +105,31 @@ export class Follower {
     for (let more = true; more && !signal.aborted;) {
       const endpoints = this.#endpoints()
       if (endpoints.length === 0) return
-      const cursors = await this.#locate(endpoints)
+      const cursors = await this.#whereAre(endpoints)
       this.#placed.resolve()
       more = false
       for (const group of groupByPosition(endpoints, cursors)) more = (await this.#advance(group, signal)) || more
     }
   }
 
+  /**
+   * What was seen lately will do: a cursor that somebody else has moved on since refuses what it has had. But to read
+   * and send that for nothing costs more than to ask, so where others follow the log it is asked for each time.
+   */
+  #whereAre(
+    endpoints: readonly EndpointSummary[],
+  ): ReadonlyMap<EndpointId, Position> | Promise<ReadonlyMap<EndpointId, Position>> {
+    const now = this.#options.clock.monotonic()
+    const isFresh = now >= this.#sharedUntil && now - this.#seenAt < POLL_MS
+    return isFresh && endpoints.every(({ endpointId }) => this.#seen.has(endpointId))
+      ? this.#seen
+      : this.#locate(endpoints)
+  }
+
   /** Where the endpoints are, those included that start now. */
   async #locate(endpoints: readonly EndpointSummary[]): Promise<ReadonlyMap<EndpointId, Position>> {
-    const { app, store, eventLog } = this.#options
+    const { app, store, eventLog, clock } = this.#options
+    const now = clock.monotonic()
     const cursors = await store.cursors(app.appId)
     const located = new Map<EndpointId, Position>()
     for (const { endpointId } of endpoints) {
@@ -116,6 +138,7 @@ export class Follower {
       located.set(endpointId, isNew ? await store.open({ appId: app.appId, endpointId }, start) : start)
     }
     this.#seen = located
+    this.#seenAt = now
     return located
   }
 
@@ -127,22 +150,27 @@ export class Follower {
     if (last === undefined) return false
     await this.#options.brake.release(slice.entries[0]?.at ?? 0, signal)
     if (signal.aborted) return false
-    const full = await this.#take(group.endpoints, slice.entries, last.position)
-    return slice.entries.length === ENTRIES_PER_READ && full < group.endpoints.length
+    const taken = await this.#take(group.endpoints, slice.entries, last.position)
+    if (taken.isLost) return true
+    return slice.entries.length === ENTRIES_PER_READ && taken.full < group.endpoints.length
   }
 
-  /** Resolves with how many of the endpoints had a full backlog. */
-  async #take(endpoints: readonly EndpointSummary[], entries: readonly LogEntry[], last: Position): Promise<number> {
+  /** Resolves with how many of the endpoints had a full backlog, and whether the store has lost where one is. */
+  async #take(endpoints: readonly EndpointSummary[], entries: readonly LogEntry[], last: Position) {
     const { app, store, wake, reopen, brake, clock } = this.#options
     const now = clock.now()
     const batch = composeBatch({ appId: app.appId, endpoints, entries, last }, now)
-    const { wakes, full, reopens, recordsAreBehind } = await store.take(batch, now)
+    const { wakes, full, reopens, recordsAreBehind, cursors, isShared } = await store.take(batch, now)
+    if (isShared) this.#sharedUntil = clock.monotonic() + SHARED_MS
+    const isLost = endpoints.some(({ endpointId }) => !cursors.has(endpointId))
+    if (isLost) this.#seenAt = -Infinity
+    else this.#seen = new Map([...this.#seen].map(([id, seen]) => [id, cursors.get(id) ?? seen]))
     brake.note(recordsAreBehind)
     await wake(wakes)
     for (const { endpoint, at } of reopens) await reopen(endpoint, at)
     // Last: records that are away hold up nothing that could be sent.
     await this.#reportFull(endpoints, full)
-    return full.length
+    return { full: full.length, isLost }
   }
 
   /**
@@ -153,6 +181,7 @@ export class Follower {
     const { app, store, metrics, log } = this.#options
     const to = gap.oldest
     if (formatPosition(to) === formatPosition(from)) return false
+    this.#seenAt = -Infinity
     for (const { endpointId } of endpoints) {
       if (!(await store.jump({ appId: app.appId, endpointId }, { from, to }))) continue
       metrics.gaps.inc({ reason: gap.reason })

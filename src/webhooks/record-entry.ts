@@ -3,7 +3,7 @@ import { ENDED_STATUSES } from '../core/delivery-record.ts'
 import { GatewayError } from '../core/errors.ts'
 import { toAppId, toEndpointId } from '../core/ids.ts'
 import type { EndpointId } from '../core/ids.ts'
-import { messageIdOf, parseAbout, parseToken } from './delivery.ts'
+import { appIdOf, classOfLetter, messageIdOf, parseAbout, parseToken } from './delivery.ts'
 import type { PendingEvent } from './delivery.ts'
 
 /** An attempt as a drainer hands it to the script that makes it count. */
@@ -52,6 +52,8 @@ function toFacts(entryId: string, fields: Fields): readonly DeliveryFact[] | und
       return [toEnded(entryId, fields)]
     case 'fact': {
       const attempted = toAttempted(entryId, fields)
+      if ('end' in fields) return [attempted, toEnd(entryId, fields, attempted.deliveryId)]
+      // As earlier versions wrote it.
       return 'status' in fields ? [attempted, toEnded(entryId, fields, attempted.deliveryId)] : [attempted]
     }
     default:
@@ -61,13 +63,16 @@ function toFacts(entryId: string, fields: Fields): readonly DeliveryFact[] | und
 
 function toTaken(factId: string, fields: Fields): DeliveryFact {
   const { sequence, callId, subscriberId, occurredAt } = parseAbout(textOf(fields, 'about'))
+  const takers = textOf(fields, 'to').split('\n').map(toTaker)
+  const eventId = takers[0]?.eventId ?? ''
   return {
     kind: 'taken',
     factId,
     at: numberOf(fields, 'at'),
     event: {
-      eventId: textOf(fields, 'id'),
-      appId: toAppId(textOf(fields, 'app')),
+      eventId,
+      // Earlier versions named it.
+      appId: fields['app'] === undefined ? appIdOf(eventId) : toAppId(fields['app']),
       type: textOf(fields, 'type'),
       orderKey: textOf(fields, 'key'),
       ...(callId !== undefined && { callId }),
@@ -76,7 +81,7 @@ function toTaken(factId: string, fields: Fields): DeliveryFact {
       occurredAt,
       payload: textOf(fields, 'payload'),
     },
-    endpoints: textOf(fields, 'to').split('\n').map(toTaker),
+    endpoints: takers.map(({ endpoint }) => endpoint),
   }
 }
 
@@ -85,22 +90,33 @@ function toTaker(taker: string) {
   const space = taker.indexOf(' ')
   const endpointId: EndpointId = toEndpointId(taker.slice(0, Math.max(0, space)))
   const { eventId, class: kind, expiresAt } = checkToken(taker.slice(space + 1))
-  return { endpointId, deliveryId: messageIdOf(endpointId, eventId), class: kind, expiresAt }
+  return { eventId, endpoint: { endpointId, deliveryId: messageIdOf(endpointId, eventId), class: kind, expiresAt } }
+}
+
+/** `status, space, time, space, letter of the class`. */
+function toEnd(factId: string, fields: Fields, deliveryId: string): DeliveryFact {
+  const [status, at, letter = ''] = textOf(fields, 'end').split(' ')
+  const kind = classOfLetter(letter)
+  if (kind === undefined || !Number.isFinite(Number(at))) throw unreadable()
+  return { kind: 'ended', factId, deliveryId, class: kind, at: Number(at), status: toStatus(status) }
 }
 
 /** `deliveryId`: where the entry names it already. */
 function toEnded(factId: string, fields: Fields, deliveryId?: string): DeliveryFact {
   const { eventId, class: kind } = readToken(fields)
-  const status = ENDED_STATUSES.find((known): known is EndedStatus => known === fields['status'])
-  if (status === undefined) throw unreadable()
   return {
     kind: 'ended',
     factId,
     deliveryId: deliveryId ?? messageIdOf(toEndpointId(textOf(fields, 'ep')), eventId),
     class: kind,
     at: numberOf(fields, 'at'),
-    status,
+    status: toStatus(fields['status']),
   }
+}
+
+function toStatus(text: string | undefined): EndedStatus {
+  const status = ENDED_STATUSES.find((known): known is EndedStatus => known === text)
+  return status ?? refuse()
 }
 
 function toAttempted(entryId: string, fields: Fields): Extract<DeliveryFact, { kind: 'attempted' }> {
@@ -149,6 +165,10 @@ function numberOf(fields: Fields, name: string): number {
   const number = Number(textOf(fields, name))
   if (!Number.isFinite(number)) throw unreadable()
   return number
+}
+
+function refuse(): never {
+  throw unreadable()
 }
 
 const unreadable = (): GatewayError => new GatewayError('internal')

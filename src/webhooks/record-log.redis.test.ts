@@ -373,3 +373,41 @@ test('whatever an attempt was like, it comes out as it went in', async () => {
     { numRuns: 60 },
   )
 })
+
+test('entries that an earlier version left are read as the same facts', async () => {
+  const rig = await openRig()
+  await rig.take(ringing(1))
+  const turn = await rig.due('lane-1', 'o')
+  const attempt = attemptOf('endpoint', turn, rig.now, 'delivered')
+  await rig.settle('lane-1', turn, 'delivered', { attempts: [attempt] })
+  const client = redis.connect()
+  const [taken, ended] = await client.xrange(RECORDS, '-', '+')
+  const [, [, , , type, , key, , about, , at, , payload, , to] = []] = taken ?? []
+  const { token } = turn.pending
+  const fact = JSON.stringify(attempt)
+  await client.xadd(
+    ...([
+      RECORDS,
+      '*',
+      'k',
+      'taken',
+      'app',
+      'app',
+      'id',
+      turn.event.eventId,
+      'type',
+      type ?? '',
+      'key',
+      key ?? '',
+    ] as const),
+    ...(['about', about ?? '', 'at', at ?? '', 'payload', payload ?? '', 'to', to ?? ''] as const),
+  )
+  await client.xadd(
+    ...([RECORDS, '*', 'k', 'fact', 'fact', fact, 'ep', 'endpoint', 'token', token, 'at', String(rig.now)] as const),
+    ...(['status', 'delivered'] as const),
+  )
+  expect(ended?.[1]).toHaveLength(6)
+  const facts = (await rig.facts()).map(({ factId: _id, ...told }) => told)
+  expect(facts.map(({ kind }) => kind)).toEqual(['taken', 'attempted', 'ended', 'taken', 'attempted', 'ended'])
+  expect(facts.slice(3)).toEqual(facts.slice(0, 3))
+})

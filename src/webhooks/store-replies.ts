@@ -1,7 +1,9 @@
 import * as v from 'valibot'
 import { GatewayError } from '../core/errors.ts'
 import { toEndpointId } from '../core/ids.ts'
-import type { AppId } from '../core/ids.ts'
+import type { AppId, EndpointId } from '../core/ids.ts'
+import { parsePosition } from '../core/position.ts'
+import type { Position } from '../core/position.ts'
 import { parseAbout, parseToken } from './delivery.ts'
 import type { EndpointRef, Lane, PendingEvent, StoredEvent, WakeUp } from './delivery.ts'
 
@@ -82,8 +84,8 @@ export const RemoveReply = v.tuple([v.number(), v.number()])
 const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value)
 const listOf = (value: unknown): readonly unknown[] => (isList(value) ? value : fail())
 
-function fail(): never {
-  throw new GatewayError('store_unavailable', { cause: new TypeError('a script gave an answer that cannot be read') })
+function fail(why = 'a script gave an answer that cannot be read'): never {
+  throw new GatewayError('store_unavailable', { cause: new TypeError(why) })
 }
 
 type ReadTurn = Turn | { readonly kind: 'again'; readonly wakes: readonly WakeUp[] }
@@ -118,6 +120,8 @@ export function readTurn(lane: Lane, reply: unknown): ReadTurn {
         skipped: listOf(skipped).map(String),
       }
     }
+    case 'failed':
+      return fail(String(one))
     default:
       return fail()
   }
@@ -126,6 +130,7 @@ export function readTurn(lane: Lane, reply: unknown): ReadTurn {
 /** What came of settling, with a turn as {@link readTurn} reads it. */
 export function readSettled(lane: Lane, reply: unknown): Omit<Settled, 'turn'> & { readonly turn?: ReadTurn } {
   const [kind, wakes, reopen, turn] = listOf(reply)
+  if (kind === 'failed') return fail(String(wakes))
   if (kind !== 'more' && kind !== 'idle' && kind !== 'lost') return fail()
   return {
     kind,
@@ -137,7 +142,7 @@ export function readSettled(lane: Lane, reply: unknown): Omit<Settled, 'turn'> &
 
 /** What came of taking entries of an app's log. */
 export function readTaken(appId: AppId, reply: unknown) {
-  const [wakes, full, reopens, isBehind] = listOf(reply)
+  const [wakes, full, reopens, isBehind, cursors, isShared] = listOf(reply)
   return {
     wakes: inGroups(wakes, 3).map(([id, orderKey, at]) =>
       toWakeUp({ appId, endpointId: toEndpointId(String(id)), orderKey: String(orderKey) }, Number(at)),
@@ -149,7 +154,21 @@ export function readTaken(appId: AppId, reply: unknown) {
     })),
     /** Records are written, but slower than they come. */
     recordsAreBehind: isBehind === 1,
+    /** Where the endpoints are now; one that has not started, or was removed, is nowhere. */
+    cursors: toCursors(inGroups(cursors, 2)),
+    /** Some of it had been taken by somebody else. */
+    isShared: isShared === 1,
   }
+}
+
+/** Of `endpoint id, position`; what is no position is left out. */
+export function toCursors(pairs: readonly (readonly unknown[])[]): ReadonlyMap<EndpointId, Position> {
+  const found = new Map<EndpointId, Position>()
+  for (const [id, text] of pairs) {
+    const position = parsePosition(String(text))
+    if (position !== undefined) found.set(toEndpointId(String(id)), position)
+  }
+  return found
 }
 
 /** The scripts say 0 for none. */

@@ -7,7 +7,7 @@ import { textField } from '../support/checked-request.ts'
 import { resolve } from '../support/documented-body.ts'
 import { dumpProvisioning } from '../support/provisioning-dump.ts'
 import { STORES } from '../support/records.ts'
-import { CUSTOMER, LOCAL, ZilkrRig } from '../support/zilkr-rig.ts'
+import { CUSTOMER, LOCAL, PORTED, ZilkrRig } from '../support/zilkr-rig.ts'
 
 const PRODUCT = {
   name: 'Geneva numbers',
@@ -19,10 +19,27 @@ const PRODUCT = {
   countries: ['CH'],
   prices: [{ currency: 'USD', oneTime: '1.10', monthly: '0.333333' }],
 }
+const dearProduct = (oneTime: string) => ({
+  name: 'Dear',
+  kind: 'number',
+  numberType: 'local',
+  provider: 'sandbox',
+  orderVerbs: ['port'],
+  countries: ['US'],
+  prices: [{ currency: 'USD', oneTime, monthly: '1' }],
+})
 const CITY = { countryCode: 'CH', name: 'Genève', areaCodes: ['22'], products: ['prd_ch-local'] }
 const Listed = v.array(v.looseObject({ id: v.string() }))
 const Audit = v.looseObject({
-  entries: v.array(v.looseObject({ seq: v.number(), actor: v.string(), entity: v.string(), action: v.string() })),
+  entries: v.array(
+    v.looseObject({
+      seq: v.number(),
+      actor: v.string(),
+      entity: v.string(),
+      action: v.string(),
+      hash: v.string(),
+    }),
+  ),
   cursor: v.optional(v.string()),
   length: v.number(),
   isIntact: v.boolean(),
@@ -279,11 +296,27 @@ describe.each(STORES)('the administration of provisioning on %s', (store) => {
     expect(nobody.body).toMatchObject({ code: 'order_not_found' })
   })
 
+  test('the largest order of the dearest product has a price, and dearer ones are refused', async () => {
+    const path = '/admin/provisioning/products/prd_us-dear'
+    const refused = await admin('PUT', path, dearProduct('1000000000'))
+    expect(refused.body).toMatchObject({ status: 400, code: 'invalid_request' })
+    expect((await admin('PUT', path, dearProduct('999999999.999999'))).status).toBe(204)
+    const numbers = Array.from({ length: 5_000 }, (_, at) => `+1646556${String(at).padStart(4, '0')}`)
+    const placed = await rig.as(key)('POST', `/customers/${customerId}/orders/prd_us-dear/numbers/port`, {
+      ...PORTED,
+      numbers,
+      requestedDate: new Date(Date.now() + 3_600_000).toISOString(),
+    })
+    expect(placed.body).toMatchObject({ oneTime: { amount: '4999999999999.995', currency: 'USD' } })
+  })
+
   test('the audit trail tells who did what, in pages, and that it is intact', async () => {
     const first = await readAudit(`chain=${customerId}&limit=3`)
     expect(first).toMatchObject({ isIntact: true, cursor: '3' })
     expect(first.entries[0]).toMatchObject({ seq: 1, entity: 'customer', action: 'create' })
     expect(first.entries[0]?.actor).toMatch(/^key:pky_/)
+    for (const { hash } of first.entries) expect(hash).toMatch(/^[0-9a-f]{64}$/)
+    expect(new Set(first.entries.map(({ hash }) => hash)).size).toBe(3)
     const second = await readAudit(`chain=${customerId}&limit=3&cursor=3`)
     expect(second.entries[0]?.seq).toBe(4)
     const seen = await readAudit('chain=installation&limit=200')

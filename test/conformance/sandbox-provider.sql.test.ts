@@ -1,11 +1,11 @@
 import { systemClock } from '../../src/core/clock.ts'
 import { silentLogger } from '../../src/core/logger.ts'
 import type { SandboxFaultKind } from '../../src/provisioning/adapters/sandbox/fault.ts'
-import { SandboxProvider } from '../../src/provisioning/adapters/sandbox/provider.ts'
+import { SANDBOX_CAPABILITIES, SandboxProvider } from '../../src/provisioning/adapters/sandbox/provider.ts'
 import { startTestProvisioning } from '../support/provisioning.ts'
 import { STORES } from '../support/records.ts'
 import { describeNumberProvider } from './number-provider.ts'
-import type { FarFault } from './number-provider.ts'
+import type { FarFault, ProviderUnderTest } from './number-provider.ts'
 
 const FAULTS: Readonly<Record<FarFault, SandboxFaultKind>> = {
   lose_request: 'timeout_before_commit',
@@ -16,7 +16,7 @@ const FAULTS: Readonly<Record<FarFault, SandboxFaultKind>> = {
 const FULFIL_MS = 150
 
 for (const store of STORES) {
-  describeNumberProvider(`sandbox on ${store}`, async () => {
+  const start = async (): Promise<ProviderUnderTest> => {
     const rig = await startTestProvisioning(store)
     const { database } = rig
     const provider = new SandboxProvider({ database, clock: systemClock, log: silentLogger, fulfilMs: FULFIL_MS })
@@ -40,7 +40,19 @@ for (const store of STORES) {
             .execute()
           return rows.length
         }),
+      externalIdOf: (e164) =>
+        database.query(async (db) => {
+          const row = await db
+            .selectFrom('sandbox_lines')
+            .select('attributes')
+            .where('e164', '=', e164)
+            .where('ended_at', 'is', null)
+            .executeTakeFirst()
+          const externalId = row?.attributes['externalId']
+          return typeof externalId === 'string' ? externalId : undefined
+        }),
       stop: () => rig.stop(),
     }
-  })
+  }
+  describeNumberProvider({ name: `sandbox on ${store}`, capabilities: SANDBOX_CAPABILITIES, start })
 }

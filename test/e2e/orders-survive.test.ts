@@ -28,7 +28,7 @@ test.each(['the embedded database', 'PostgreSQL'])(
   'a gateway that is killed in the middle of 50 orders, and started again, finishes each of them once, on %s',
   async (store) => {
     const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-survive-'))
-    await copyEmbeddedTemplate(dataDir)
+    await copyEmbeddedTemplate(join(dataDir, 'records'))
     onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
     const postgres = store === 'PostgreSQL' ? await startTestPostgres() : undefined
     onTestFinished(() => postgres?.stop())

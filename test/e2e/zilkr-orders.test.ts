@@ -26,7 +26,7 @@ describe.each(STORES)('a whole gateway on %s', (store) => {
 
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'callhalf-orders-'))
-    await copyEmbeddedTemplate(dataDir)
+    await copyEmbeddedTemplate(join(dataDir, 'records'))
     postgres = store === 'postgresql' ? await startTestPostgres() : undefined
     gateway = await startGateway(dataDir, {
       CALLHALF_SANDBOX_DELAY_MS: '20',

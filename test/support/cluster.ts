@@ -15,6 +15,8 @@ import { until } from './until.ts'
 import { WebhookReceiver } from './webhook-receiver.ts'
 
 const CREDENTIALS = { username: 'admin@example.net', password: 'correct horse' }
+/** Longer than any instance is away. */
+const FOLLOW_TIMEOUT_MS = 120_000
 const ADMIN_KEY = 'an-admin-key-of-tests'
 
 /** Fails when one position is ever seen with two contents, on whatever way. */
@@ -209,11 +211,12 @@ export class Cluster implements AsyncDisposable {
   async #follow(instance: number): Promise<void> {
     let last: ReceivedFrame['position'] | undefined
     while (!this.#isClosing) {
-      const client = await this.openStream(instance).catch(() => undefined)
-      if (client === undefined) {
-        await new Promise((resolve) => setTimeout(resolve, 200))
-        continue
-      }
+      const client = await until(
+        `instance ${instance} to take a stream`,
+        async () => (this.#isClosing ? 'closing' : await this.openStream(instance).catch(() => undefined)),
+        FOLLOW_TIMEOUT_MS,
+      )
+      if (client === 'closing') return
       this.#clients.push(client)
       client.onFrame = (frame) => {
         this.frames.push({ ...frame, instance })

@@ -1,6 +1,7 @@
-import { sql } from 'kysely'
+import { sql, type RawBuilder } from 'kysely'
 import type { DeliveryFilter } from '../../src/core/delivery-record.ts'
 import { Deliveries } from '../../src/records/deliveries.ts'
+import { parseFirstAttempt, toAttempt } from '../../src/records/delivery-rows.ts'
 import { startTestRecords, type TestRecords } from './records.ts'
 
 /** Records of deliveries in a store of their own, and what tests ask of the tables themselves. */
@@ -35,15 +36,29 @@ export class DeliveryTables {
     return rows[0]?.count
   }
 
-  /** Every row as text, by table. */
+  /** Every row as text, by table; attempts alike, wherever they stand. */
   async dump(): Promise<readonly (readonly string[])[]> {
-    const dumps = ['deliveries', 'attempts', 'webhook_events'].map(async (table) => {
-      const { rows } = await this.opened.records.query((db) =>
-        sql<{ row: string }>`select t::text as row from ${sql.table(table)} t order by 1`.execute(db),
-      )
-      return rows.map(({ row }) => row)
-    })
-    return Promise.all(dumps)
+    const rows = async (query: RawBuilder<{ row: string }>) =>
+      (await this.opened.records.query((db) => query.execute(db))).rows.map(({ row }) => row)
+    const firsts = await this.opened.records.query((db) =>
+      db
+        .selectFrom('deliveries')
+        .select(['delivery_id', 'first_attempt'])
+        .where('first_attempt', 'is not', null)
+        .execute(),
+    )
+    const others = await this.opened.records.query((db) => db.selectFrom('attempts').selectAll().execute())
+    const attempts = [
+      ...firsts.map((row) => ({ id: row.delivery_id, ...parseFirstAttempt(row.first_attempt ?? '') })),
+      ...others.map((row) => ({ id: row.delivery_id, factId: row.fact_id, attempt: toAttempt(row) })),
+    ].map(({ id, factId, attempt }) =>
+      JSON.stringify([id, factId, Object.entries(attempt).toSorted(([a], [b]) => a.localeCompare(b))]),
+    )
+    return [
+      await rows(sql`select (to_jsonb(t) - 'first_attempt')::text as row from deliveries t order by 1`),
+      await rows(sql`select t::text as row from webhook_events t order by 1`),
+      attempts.toSorted(),
+    ]
   }
 
   stop(): Promise<unknown> {

@@ -10,16 +10,20 @@ type Env = Readonly<Record<string, string>>
 /** `callhalf serve` in a process of its own, as an operator runs it. */
 export class GatewayProgram implements AsyncDisposable {
   readonly url: string
+  /** All that it has printed, its log included. */
+  readonly said: () => string
   readonly #child: ChildProcess
 
-  private constructor(url: string, child: ChildProcess) {
+  private constructor(url: string, { child, said }: ReturnType<typeof run>) {
     this.url = url
+    this.said = said
     this.#child = child
   }
 
   /** Resolves when it listens; rejects with what it said when it ends instead. */
   static async start(env: Env): Promise<GatewayProgram> {
-    const { child, said } = run('serve', env)
+    const program = run('serve', env)
+    const { child, said } = program
     const url = await until(
       'the gateway to listen',
       () => {
@@ -28,7 +32,7 @@ export class GatewayProgram implements AsyncDisposable {
       },
       30_000,
     )
-    return new GatewayProgram(url, child)
+    return new GatewayProgram(url, program)
   }
 
   /** SIGTERM; resolves with the exit code. */

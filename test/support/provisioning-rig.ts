@@ -37,6 +37,8 @@ export class ProvisioningRig {
   readonly registry = new Registry()
   /** As JSON, from `debug` on. */
   readonly logLines: string[] = []
+  /** All routes; for the OpenAPI document. */
+  readonly app: ReturnType<typeof createHttpApp>
   readonly fetch: (request: Request) => Response | Promise<Response>
   readonly request: (method: string, path: string, options?: RequestOptions) => Promise<ApiResponse>
   readonly #records: TestRecords
@@ -73,6 +75,7 @@ export class ProvisioningRig {
       registry: this.registry,
       log,
     })
+    this.app = app
     this.fetch = (request) => app.fetch(request)
     this.request = checkedRequest(app)
     this.#services = [directory, ...parts.clients, ...parts.services]

@@ -34,7 +34,8 @@ export class StreamClient {
   readonly closed: Promise<Closed>
   /** Called with each frame as it comes. */
   onFrame: (frame: ReceivedFrame) => void = () => undefined
-  #changed: () => void = () => undefined
+  /** Of those who wait for a frame, or for the end. */
+  readonly #waiting = new Set<() => void>()
 
   private constructor(socket: WebSocket) {
     this.socket = socket
@@ -42,12 +43,15 @@ export class StreamClient {
       const frame = v.parse(FrameSchema, JSON.parse(data.toString()))
       this.frames.push(frame)
       this.onFrame(frame)
-      this.#changed()
+      this.#wake()
     })
     // A connection that is cut off also ends with 'close'.
     socket.on('error', () => undefined)
     this.closed = new Promise((resolve) => {
-      socket.once('close', (code, reason) => resolve({ code, reason: reason.toString() }))
+      socket.once('close', (code, reason) => {
+        resolve({ code, reason: reason.toString() })
+        this.#wake()
+      })
     })
   }
 
@@ -85,18 +89,33 @@ export class StreamClient {
     return v.parse(FrameSchema, this.frames.find(fits))
   }
 
-  async until(isTrue: () => boolean): Promise<void> {
-    const expired = Date.now() + DEADLINE_MS
-    while (!isTrue()) {
-      if (Date.now() > expired) throw new Error(`not in time; received ${JSON.stringify(this.frames).slice(0, 2_000)}`)
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, 100)
-        this.#changed = () => {
-          clearTimeout(timer)
+  /** Waits for what frames, or the end of the connection, make true. */
+  until(isTrue: () => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        try {
+          if (!isTrue()) return
           resolve()
+        } catch (error) {
+          reject(error)
         }
-      })
-    }
+        settle()
+      }
+      const settle = () => {
+        clearTimeout(deadline)
+        this.#waiting.delete(look)
+      }
+      const deadline = setTimeout(() => {
+        settle()
+        reject(new Error(`not in time; received ${JSON.stringify(this.frames).slice(0, 2_000)}`))
+      }, DEADLINE_MS)
+      this.#waiting.add(look)
+      look()
+    })
+  }
+
+  #wake(): void {
+    for (const look of this.#waiting) look()
   }
 
   /** The `n` of the events, in the order of arrival. */

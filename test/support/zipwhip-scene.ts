@@ -12,29 +12,20 @@ export type CallOptions = {
   readonly by?: RigOrganization
 }
 
-/** Two organizations at one gateway, and numbers that nobody has. */
-export class ZipwhipScene {
-  readonly rig: ProvisioningRig
+/** Two organizations at one gateway, wherever it is, and numbers that nobody has. */
+export class ZipwhipCallers {
   /** Who calls unless said otherwise. */
   readonly own: RigOrganization
   readonly other: RigOrganization
   /** Of every answer so far. */
   readonly codes = new Set<string>()
+  readonly #request: ProvisioningRig['request']
   #numbers = 0
 
-  static async start(options: ProvisioningRigOptions): Promise<ZipwhipScene> {
-    const rig = await ProvisioningRig.start(options)
-    return new ZipwhipScene(rig, [await rig.addOrganization(), await rig.addOrganization()])
-  }
-
-  private constructor(rig: ProvisioningRig, [own, other]: readonly [RigOrganization, RigOrganization]) {
-    this.rig = rig
+  constructor(request: ProvisioningRig['request'], [own, other]: readonly [RigOrganization, RigOrganization]) {
+    this.#request = request
     this.own = own
     this.other = other
-  }
-
-  stop(): Promise<void> {
-    return this.rig.stop()
   }
 
   /** A landline that is nobody's, and another one each time. */
@@ -57,7 +48,7 @@ export class ZipwhipScene {
     { form = 'GET', headers = {}, by = this.own }: CallOptions = {},
   ): Promise<ZipwhipAnswer> {
     const withKey = { api_key: by.key, ...parameters }
-    const answer = await callZipwhip(this.rig.request, path, { form, headers, parameters: withKey })
+    const answer = await callZipwhip(this.#request, path, { form, headers, parameters: withKey })
     if (answer.headers.get('cache-control') !== 'no-store') throw new Error(`an answer to ${path} may be kept`)
     if ('status_code' in answer.body) this.codes.add(String(answer.body['status_code']))
     return answer
@@ -100,6 +91,25 @@ export class ZipwhipScene {
       const code = await this.codeOf('provision/status', { phone_number: number })
       return code === '404' || undefined
     })
+  }
+}
+
+/** The same at a gateway in this process, with its store. */
+export class ZipwhipScene extends ZipwhipCallers {
+  readonly rig: ProvisioningRig
+
+  static async start(options: ProvisioningRigOptions): Promise<ZipwhipScene> {
+    const rig = await ProvisioningRig.start(options)
+    return new ZipwhipScene(rig, [await rig.addOrganization(), await rig.addOrganization()])
+  }
+
+  private constructor(rig: ProvisioningRig, organizations: readonly [RigOrganization, RigOrganization]) {
+    super(rig.request, organizations)
+    this.rig = rig
+  }
+
+  stop(): Promise<void> {
+    return this.rig.stop()
   }
 
   /** The caller's own id of a line in service. */

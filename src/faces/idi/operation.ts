@@ -16,7 +16,7 @@ import { SearchParameters } from './search-answer.ts'
 type ObjectSchema = v.GenericSchema<unknown, object> & { readonly entries: Readonly<Record<string, v.GenericSchema>> }
 
 /** Who asks for what, in which environment. */
-export type IdiCall<Params, Body> = {
+type IdiCall<Params, Body> = {
   readonly environment: Environment
   /** Under which name it is audited and kept as the user who did it. */
   readonly actor: string

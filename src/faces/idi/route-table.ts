@@ -95,7 +95,7 @@ export const IDI_ROUTES = {
   searchObjectItemsExpanded: printed('get', 'provisionedObject/extendedInformationItemExpanded'),
 
   listDefinitions: inferred('get', 'provisionableObjectDefinition'),
-  createDefinition: inferred('post', 'provisionableObjectDefinition'),
+  createDefinition: printed('post', 'provisionableObjectDefinition'),
   listDataDefinitionsOfCodes: printed('post', 'provisionableObjectDefinition/dataDefinition'),
   listDataDefinitions: printed('get', 'provisionableObjectDefinition/{provisionableObjectDefinitionId}/dataDefinition'),
   getDefinition: inferred('get', 'provisionableObjectDefinition/{provisionableObjectDefinitionId}'),

@@ -4,6 +4,7 @@ import { BEGINNING_ACTIONS } from '../model/order.ts'
 import { ORDER_NUMBERS_MAX, type OrderTerms, type PlaceOrder } from '../model/order-terms.ts'
 import type { NumberProvider } from '../model/provider.ts'
 import type { Queries } from '../store/database.ts'
+import { takesForLater } from './scheduled-numbers.ts'
 
 /** Of what an order is, once it has been checked. */
 export type CheckedOrder = {
@@ -29,7 +30,7 @@ export async function checkOrder(
   request: PlaceOrder,
   providers: ReadonlyMap<string, NumberProvider>,
 ): Promise<CheckedOrder> {
-  const customer = await checkCustomer(tx, request.customerId)
+  const customer = await checkCustomer(tx, request)
   const product = await checkProduct(tx, request)
   checkTerms(request.terms, product.kind)
   const provider = providers.get(product.provider)
@@ -43,15 +44,17 @@ export async function checkOrder(
   return { customer, product, provider, ...price, now }
 }
 
-/** The lock keeps the customer from being removed, or suspended, meanwhile. */
-async function checkCustomer(tx: Queries, customerId: string): Promise<CheckedOrder['customer']> {
-  const row = await tx
+/**
+ * The lock keeps the customer from being removed, or suspended, meanwhile; orders that take numbers for later follow one
+ * another, as these are counted.
+ */
+async function checkCustomer(tx: Queries, request: PlaceOrder): Promise<CheckedOrder['customer']> {
+  const query = tx
     .selectFrom('customers')
     .select(['app_id', 'currency', 'status'])
-    .where('customer_id', '=', customerId)
+    .where('customer_id', '=', request.customerId)
     .where('removed_at', 'is', null)
-    .forShare()
-    .executeTakeFirst()
+  const row = await (takesForLater(request) ? query.forNoKeyUpdate() : query.forShare()).executeTakeFirst()
   if (row === undefined) throw new GatewayError('customer_not_found')
   if (row.status !== 'active') throw new GatewayError('customer_inactive', { fields: { status: row.status } })
   return { appId: row.app_id, currency: row.currency }

@@ -5,6 +5,7 @@ import type { OrderTerms, PlaceOrder } from '../model/order-terms.ts'
 import type { Queries } from '../store/database.ts'
 import { claimAny, claimPortIn, claimRange, claimReserved } from '../store/numbers-claims.ts'
 import { refuse } from './order-checks.ts'
+import { refuseHoarding } from './scheduled-numbers.ts'
 
 /** Which numbers an order is about, locked for it, and how many were asked for. */
 export type OrderNumbers = { readonly numbers: readonly string[]; readonly asked: number }
@@ -20,7 +21,7 @@ const LOCK_BUCKETS = 256
 /**
  * Gets hold of the order's numbers. Rejects with `numbers_unavailable` for numbers that somebody else has,
  * `number_busy` for those that another order is about, `in_use` for those that carry another service, and
- * `order_refused` for those that the customer does not have.
+ * `order_refused` for those that the customer does not have; and with `quantity_exceeded` as `refuseHoarding` does.
  */
 export async function takeNumbers(tx: Queries, ask: Ask): Promise<OrderNumbers> {
   const taken = await takeByAction(tx, ask)
@@ -30,6 +31,7 @@ export async function takeNumbers(tx: Queries, ask: Ask): Promise<OrderNumbers> 
       fields: { available: taken.numbers.length, requested: taken.asked },
     })
   }
+  await refuseHoarding(tx, ask.request, taken.asked)
   await refuseBusy(tx, ask.request.productId, taken.numbers)
   return { ...taken, numbers: taken.numbers.toSorted() }
 }

@@ -2,10 +2,18 @@ import * as v from 'valibot'
 
 const SCALE = 6
 const UNIT = 10n ** BigInt(SCALE)
-const AMOUNT = /^(-?)(\d{1,12})(?:\.(\d{1,6}))?$/
+/** What the database's `numeric(19,6)` holds. */
+const AMOUNT = /^(-?)(\d{1,13})(?:\.(\d{1,6}))?$/
 
-/** Digits after the point of what is shown and invoiced; the currencies that differ from two are named. */
-const MINOR_DIGITS: Readonly<Record<string, number>> = { JPY: 0, KRW: 0, CLP: 0, KWD: 3, BHD: 3, TND: 3 }
+/** Whose minor unit is not the hundredth (ISO 4217, list one). */
+const WITHOUT_MINOR_UNIT = 'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF'
+const WITH_THOUSANDTHS = 'BHD IQD JOD KWD LYD OMR TND'
+
+/** Digits after the point of what is shown and invoiced. */
+function minorDigitsOf(currency: string): number {
+  if (WITHOUT_MINOR_UNIT.includes(currency)) return 0
+  return WITH_THOUSANDTHS.includes(currency) ? 3 : 2
+}
 
 /** An exact amount: a decimal in text, never a JavaScript number. */
 export const MoneySchema = v.pipe(
@@ -30,7 +38,7 @@ export function toMicros(amount: string): bigint {
 export function formatMoney(micros: bigint, currency: string): Money {
   const magnitude = micros < 0n ? -micros : micros
   const fraction = (magnitude % UNIT).toString().padStart(SCALE, '0')
-  const places = Math.max(MINOR_DIGITS[currency] ?? 2, fraction.replace(/0+$/, '').length)
+  const places = Math.max(minorDigitsOf(currency), fraction.replace(/0+$/, '').length)
   const text = places === 0 ? `${magnitude / UNIT}` : `${magnitude / UNIT}.${fraction.slice(0, places)}`
   return { amount: micros < 0n ? `-${text}` : text, currency }
 }

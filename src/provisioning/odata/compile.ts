@@ -4,8 +4,19 @@ import { callFunction } from './functions.ts'
 import { isColumnInteger } from './literal.ts'
 import type { FieldType, SearchField, SearchRegistry, Value, ValueType } from './registry.ts'
 
-type Scope = { readonly registry: SearchRegistry; readonly variable?: string; readonly fields?: Fields }
+type Scope = CompileOptions & {
+  readonly registry: SearchRegistry
+  readonly variable?: string
+  readonly fields?: Fields
+}
 type Fields = Readonly<Record<string, SearchField>>
+type CompileOptions = {
+  /**
+   * Whether what belongs to a row is looked up for that row alone, and not for all of them beforehand: `offset 0` keeps
+   * the planner from it, which expects to be asked for every row there is.
+   */
+  readonly isLookedUpByRow?: boolean
+}
 
 /**
  * A filter as SQL that is true for the rows it wants. Comparisons know true and false only: a null is equal to
@@ -13,8 +24,11 @@ type Fields = Readonly<Record<string, SearchField>>
  * that null, so such a row is not returned either way (OData 4.01, URL conventions, 5.1.1). `not` is carried down
  * to the comparisons, which keeps the others fit for an index. Throws an ODataError.
  */
-export const compileFilter = (expression: Expression, registry: SearchRegistry): RawBuilder<SqlBool> =>
-  condition(expression, { registry }, true)
+export const compileFilter = (
+  expression: Expression,
+  registry: SearchRegistry,
+  options: CompileOptions = {},
+): RawBuilder<SqlBool> => condition(expression, { ...options, registry }, true)
 
 /** SQL that is true where the expression is (or, unless `isWanted`, where it is false). */
 function condition(expression: Expression, scope: Scope, isWanted: boolean): RawBuilder<SqlBool> {
@@ -78,17 +92,22 @@ function compare(
     return isWanted ? sql`false` : sql`true`
   }
   const collation = left.type === 'text' ? sql` collate "C"` : sql``
-  const comparison = sql`${left.value} ${OPERATORS[operator]} ${right.value}${collation}`
-  return isWanted ? sql`(${comparison})` : sql`((${comparison}) is not true)`
+  if (isWanted) return sql`(${left.value} ${OPERATORS[operator]} ${right.value}${collation})`
+  // The other way round, which an index knows as well; with what is neither.
+  const opposite = sql`${left.value} ${OPERATORS[OPPOSITES[operator]]} ${right.value}${collation}`
+  const nulls = [left, right].filter(({ isNullable }) => isNullable).map(({ value }) => sql`${value} is null`)
+  return sql`(${sql.join([opposite, ...nulls], sql` or `)})`
 }
+
+const OPPOSITES = { gt: 'le', ge: 'lt', lt: 'ge', le: 'gt' } as const
 
 /** `=` for a literal, which an index knows; what may be null on both sides is compared as such. */
 function equal(left: Value, right: Value, isWanted: boolean): RawBuilder<SqlBool> {
   if (right.type === 'null') return isWanted ? sql`(${left.value} is null)` : sql`(${left.value} is not null)`
   if (left.type === 'null') return equal(right, left, isWanted)
   if (!isWanted) return sql`(${left.value} is distinct from ${right.value})`
-  if ('isConstant' in left && !('isConstant' in right)) return equal(right, left, isWanted)
-  if (!('isConstant' in right)) return sql`(${left.value} is not distinct from ${right.value})`
+  if (left.isConstant === true && right.isConstant !== true) return equal(right, left, isWanted)
+  if (right.isConstant !== true) return sql`(${left.value} is not distinct from ${right.value})`
   return sql`(${hasPrefix(left, [right.value])}${left.value} = ${right.value})`
 }
 
@@ -125,13 +144,14 @@ function lambda(
   const { kind, path, variable, condition: inner } = expression
   const collection = own(scope.registry.collections ?? {}, path)
   if (collection === undefined || scope.variable !== undefined) throw new ODataError(`has no collection ${path}`)
+  const byRow = scope.isLookedUpByRow === true ? sql` offset 0` : sql``
   if (inner === undefined) {
-    const exists = sql<SqlBool>`exists (select ${collection.source})`
+    const exists = sql<SqlBool>`exists (select ${collection.source}${byRow})`
     return isWanted ? exists : sql`(not ${exists})`
   }
   const inside = { ...scope, variable, fields: collection.fields }
   // All of them: there is none that is not so.
-  const found = sql<SqlBool>`exists (select ${collection.source} and ${condition(inner, inside, kind === 'any')})`
+  const found = sql<SqlBool>`exists (select ${collection.source} and ${condition(inner, inside, kind === 'any')}${byRow})`
   return (kind === 'any') === isWanted ? found : sql`(not ${found})`
 }
 
@@ -144,7 +164,7 @@ function operand(expression: Expression, scope: Scope): Value {
       expression.args.map((arg) => operand(arg, scope)),
     )
   }
-  return { value: condition(expression, scope, true), type: 'boolean' }
+  return { value: condition(expression, scope, true), type: 'boolean', isNullable: true }
 }
 
 function field(path: string, { registry, variable, fields }: Scope): Value {
@@ -152,7 +172,8 @@ function field(path: string, { registry, variable, fields }: Scope): Value {
   const isInner = prefix !== undefined && path.startsWith(prefix)
   const known = isInner ? own(fields ?? {}, path.slice(prefix.length)) : own(registry.fields, path)
   if (known?.isFilterable !== true) throw new ODataError(`has no field ${path} that can be filtered by`)
-  return { value: known.value, type: VALUE_TYPES[known.type], indexedPrefix: known.indexedPrefix }
+  const { value, type, indexedPrefix, isNullable } = known
+  return { value, type: VALUE_TYPES[type], indexedPrefix, isNullable: isNullable === true }
 }
 
 /** A field of this very name, not one that every object has. */
@@ -168,13 +189,16 @@ const VALUE_TYPES: Readonly<Record<FieldType, ValueType>> = {
 }
 
 /** Bound as text and cast, so that every store reads the same and no digit is lost. */
-function literal(constant: Literal): Value & { readonly isConstant: true } {
-  if (constant.type === 'null') return { value: sql`null`, type: 'null', isConstant: true }
-  if (constant.type === 'boolean')
-    return { value: constant.value ? sql`true` : sql`false`, type: 'boolean', isConstant: true }
-  const { type, value } = constant
-  if (type === 'text') return { value: sql`${value}::text`, type, isConstant: true }
-  if (type === 'time') return { value: sql`${value}::timestamptz`, type, isConstant: true }
+function literal(constant: Literal): Value {
+  if (constant.type === 'null') return { value: sql`null`, type: 'null', isConstant: true, isNullable: true }
+  const { type } = constant
+  return { value: constantOf(constant), type, isConstant: true, isNullable: false }
+}
+
+function constantOf({ type, value }: Exclude<Literal, { type: 'null' }>): RawBuilder<unknown> {
+  if (type === 'boolean') return value ? sql`true` : sql`false`
+  if (type === 'text') return sql`${value}::text`
+  if (type === 'time') return sql`${value}::timestamptz`
   // Within what the columns have, an integer keeps their type, and with it their index.
-  return { value: isColumnInteger(value) ? sql`${value}::int8` : sql`${value}::numeric`, type, isConstant: true }
+  return isColumnInteger(value) ? sql`${value}::int8` : sql`${value}::numeric`
 }

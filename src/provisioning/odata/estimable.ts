@@ -48,9 +48,30 @@ export function namesKeys(filter: Expression, key: string): boolean {
   return isField(filter.left, key) && isOfIndex(filter.right.literal)
 }
 
+/**
+ * Whether a filter wants rows that stand together in the order of a field, so that an index of it begins and ends with
+ * them.
+ */
+export function isRangeOf(filter: Expression, path: string, fields: Fields): boolean {
+  if (filter.kind === 'and') return isRangeOf(filter.left, path, fields) && isRangeOf(filter.right, path, fields)
+  if (filter.kind === 'not') {
+    const { operand } = filter
+    // Those that have no value are not less, and not with the others.
+    return operand.kind === 'compare' && operand.operator !== 'eq' && fields[path]?.isNullable !== true
+      ? isRangeOf(operand, path, fields)
+      : false
+  }
+  if (filter.kind === 'call') {
+    const [text, part] = filter.args
+    return filter.name === 'startswith' && text !== undefined && isField(text, path) && part?.kind === 'literal'
+  }
+  if (filter.kind !== 'compare' || filter.operator === 'ne' || filter.right.kind !== 'literal') return false
+  return isField(filter.left, path) && isOfIndex(filter.right.literal)
+}
+
 const isField = (expression: Expression, path: string): boolean =>
   expression.kind === 'field' && expression.path === path
 
 /** An integer column is compared with other numbers by their values, without its index. */
 const isOfIndex = (literal: Literal): boolean =>
-  literal.type === 'text' || (literal.type === 'number' && isColumnInteger(literal.value))
+  literal.type === 'text' || literal.type === 'time' || (literal.type === 'number' && isColumnInteger(literal.value))

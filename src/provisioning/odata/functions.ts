@@ -43,7 +43,7 @@ export function callFunction(name: string, args: readonly Value[]): Value {
     known.args.every((type, index) => args[index]?.type === type || args[index]?.type === 'null')
   if (!fits) throw new ODataError(`must call ${name} with ${known.args.join(' and ')}`)
   const values = args.map(({ value, type }, index) => (type === 'null' ? typedNull(known.args[index]) : value))
-  return { value: known.toSql(...values), type: known.result }
+  return { value: known.toSql(...values), type: known.result, isNullable: args.some(({ isNullable }) => isNullable) }
 }
 
 const typedNull = (type: ValueType | undefined): RawBuilder<unknown> =>

@@ -39,6 +39,9 @@ export type SearchRegistry = {
 export type Value = {
   readonly value: RawBuilder<unknown>
   readonly type: ValueType
+  readonly isConstant?: boolean
+  /** Whether it may be null. */
+  readonly isNullable: boolean
   readonly indexedPrefix?: SearchField['indexedPrefix']
 }
 export type ValueType = 'text' | 'number' | 'time' | 'boolean' | 'null'

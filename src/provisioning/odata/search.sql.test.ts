@@ -1,13 +1,17 @@
 import * as fc from 'fast-check'
-import { sql } from 'kysely'
+import { sql, type RawBuilder } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { filters, printFilter, sampleRows, type SampleRow } from '../../../test/support/odata-filters.ts'
 import { isWanted } from '../../../test/support/odata-interpreter.ts'
 import { startTestProvisioning, type TestProvisioning } from '../../../test/support/provisioning.ts'
 import { STORES } from '../../../test/support/records.ts'
+import { compileFilter } from './compile.ts'
+import { parseFilter } from './parser.ts'
 import { parseQuery } from './query.ts'
 import type { SearchField } from './registry.ts'
 import { searchRows, type SearchSource } from './search.ts'
+import { sortKeys } from './sort-keys.ts'
+import { findAmong, findAndSort, findPlainly } from './statements.ts'
 
 const field = (column: string, type: SearchField['type'], isNullable = true): SearchField => ({
   value: sql.ref(column),
@@ -64,6 +68,12 @@ describe.each(STORES)('a search on %s', (store) => {
     search = (options) =>
       rig.database.query((db) => searchRows(db, { source: SOURCE, query: parseQuery(options), secret: SECRET }))
   })
+  const keysOf = async (finding: RawBuilder<unknown>) => {
+    const { rows: found } = await rig.database.query((db) =>
+      sql<{ readonly found_key: number }>`${finding}`.execute(db),
+    )
+    return found.map((row) => row.found_key)
+  }
   const idsOf = async (filter: string) => (await search({ $filter: filter, $top: '500' })).rows.map(({ id }) => id)
 
   test('finds what a plain reading of the filter finds, for 1,000 filters', { timeout: 120_000 }, async () => {
@@ -115,6 +125,34 @@ describe.each(STORES)('a search on %s', (store) => {
       }),
       { numRuns: 25 },
     )
+  })
+
+  test('every way of finding a page finds the same', async () => {
+    const links = fc.constantFrom("links/any(l: l/name eq 'a')", "links/all(l: l/name ne 'a')", 'links/any()', 'true')
+    const filter = fc.tuple(filters({ depth: 2 }), links).map(([tree, link]) => `${printFilter(tree)} and ${link}`)
+    const page = fc.record({ limit: fc.integer({ min: 1, max: ROWS }), offset: fc.integer({ min: 0, max: 20 }) })
+    const order = fc.constantFrom('name', 'note desc', 'size,name desc', 'price desc,at', 'isOpen')
+    let found = 0
+    await fc.assert(
+      fc.asyncProperty(filter, order, page, async ($filter, $orderby, { limit, offset }) => {
+        const parts = {
+          from: SOURCE.from,
+          key: sql.ref('id'),
+          order: sortKeys(SOURCE, parseQuery({ $orderby }).orderBy),
+          wanted: compileFilter(parseFilter($filter), SOURCE),
+          wantedByRow: compileFilter(parseFilter($filter), SOURCE, { isLookedUpByRow: true }),
+          isAfter: sql`id > 3`,
+          limit,
+          offset,
+        }
+        const plain = await keysOf(findPlainly(parts))
+        expect(await keysOf(findAndSort(parts))).toEqual(plain)
+        expect(await keysOf(findAmong(parts, ROWS))).toEqual(plain)
+        found += plain.length
+      }),
+      { numRuns: 200 },
+    )
+    expect(found).toBeGreaterThan(5 * ROWS)
   })
 
   test('counts all that it finds, whatever the page', async () => {

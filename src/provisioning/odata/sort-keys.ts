@@ -47,8 +47,40 @@ export function orderBy(key: SortKey, value: RawBuilder<unknown> = key.known.val
   return sql`${value}${collationOf(key)} ${direction}${nulls}`
 }
 
+/** Rows that come one after the other in an index, and behind which the next section's begin. */
+export type Section = { readonly order: readonly SortKey[]; readonly condition: RawBuilder<unknown> }
+
+/**
+ * What comes after a row with these values, or everything. Where the first key may be null, the rows in which it is
+ * are a section of their own, since no index has them behind the others in either direction. That is not for
+ * searches that pass over rows, which may be more than a section has.
+ */
+export function sectionsOf(
+  order: readonly SortKey[],
+  { values, isDivided }: { readonly values: readonly (string | null)[] | undefined; readonly isDivided: boolean },
+): readonly Section[] {
+  const [first, ...others] = order
+  if (first?.known.isNullable !== true || others.length === 0 || !isDivided) {
+    return [{ order, condition: values === undefined ? sql`true` : after(order, values) }]
+  }
+  const { value } = first.known
+  const filled = [{ ...first, known: { ...first.known, isNullable: false } }, ...others]
+  if (values === undefined) {
+    return [
+      { order: filled, condition: sql`${value} is not null` },
+      { order: others, condition: sql`${value} is null` },
+    ]
+  }
+  const [start, ...rest] = values
+  if (start === null) return [{ order: others, condition: sql`${value} is null and ${after(others, rest)}` }]
+  return [
+    { order: filled, condition: after(filled, values) },
+    { order: others, condition: sql`${value} is null` },
+  ]
+}
+
 /** What comes after a row with these values, null being greater than all; in a form that an index can begin at. */
-export function after(keys: readonly SortKey[], values: readonly (string | null)[]): RawBuilder<unknown> {
+function after(keys: readonly SortKey[], values: readonly (string | null)[]): RawBuilder<unknown> {
   const bounds = keys.map((key, index) => sql`${values[index] ?? null}::${CASTS[key.known.type]}${collationOf(key)}`)
   const [first] = keys
   const [firstBound] = bounds

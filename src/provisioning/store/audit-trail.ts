@@ -83,5 +83,6 @@ const toRecord = (row: Selectable<ProvisioningSchema['audit']>): AuditRecord => 
   ...(row.before !== null && { before: row.before }),
   ...(row.after !== null && { after: row.after }),
   ...(row.correlation_id !== null && { correlationId: row.correlation_id }),
-  hash: row.hash.toString('hex'),
+  // Of PGlite it is a Uint8Array, whatever the schema says.
+  hash: Buffer.from(row.hash).toString('hex'),
 })

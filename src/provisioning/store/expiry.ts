@@ -3,9 +3,21 @@ import type { Queries } from './database.ts'
 
 /** For how long the answer to a request is kept to be repeated, in hours. */
 const ANSWER_KEPT_HOURS = 24
+/** For how long what has come to its end is kept to be looked up, in days: the audit trail and orders are kept for ever. */
+const ENDED_KEPT_DAYS = 30
 
-/** What ends by itself. */
-export const EXPIRING = ['holds', 'reservations', 'aging', 'requests'] as const
+const LONG_AGO = sql`now() - make_interval(days => ${ENDED_KEPT_DAYS}::integer)`
+
+/** What ends by itself, and what nobody looks up any more. */
+export const EXPIRING = [
+  'holds',
+  'reservations',
+  'aging',
+  'requests',
+  'ended_reservations',
+  'eligibility_questions',
+  'sandbox_orders',
+] as const
 export type Expiring = (typeof EXPIRING)[number]
 
 /**
@@ -63,6 +75,37 @@ export const expireBatch: Readonly<Record<Expiring, (queries: Queries, limit: nu
           delete from provisioning_idempotency using old
           where provisioning_idempotency.tenant = old.tenant and provisioning_idempotency.route = old.route
             and provisioning_idempotency.key = old.key returning 1)
+        select count(*) from removed`.execute(queries),
+    ),
+  ended_reservations: async (queries, limit) =>
+    count(
+      await sql<Counted>`
+        with old as materialized (
+          select reservation_id from reservations where state <> 'active' and updated_at < ${LONG_AGO}
+          order by updated_at limit ${limit}::integer for update skip locked),
+        items as (
+          delete from reservation_items where reservation_id = any(array(select reservation_id from old)) returning 1),
+        removed as (
+          delete from reservations where reservation_id = any(array(select reservation_id from old))
+            and (select count(*) from items) >= 0 returning 1)
+        select count(*) from removed`.execute(queries),
+    ),
+  eligibility_questions: async (queries, limit) =>
+    count(
+      await sql<Counted>`
+        with removed as (
+          delete from provider_calls where call_id = any(array(
+            select call_id from provider_calls where order_id is null and at < ${LONG_AGO}
+            order by at limit ${limit}::integer for update skip locked)) returning 1)
+        select count(*) from removed`.execute(queries),
+    ),
+  sandbox_orders: async (queries, limit) =>
+    count(
+      await sql<Counted>`
+        with removed as (
+          delete from sandbox_orders where ref = any(array(
+            select ref from sandbox_orders where state in ('done', 'cancelled') and ready_at < ${LONG_AGO}
+            order by ready_at limit ${limit}::integer for update skip locked)) returning 1)
         select count(*) from removed`.execute(queries),
     ),
 }

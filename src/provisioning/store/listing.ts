@@ -126,7 +126,7 @@ const NAMES = {
 
 function isOfKind(kind: ListField['kind'], value: string): boolean {
   if (kind === 'integer') return /^-?\d{1,15}$/.test(value)
-  if (kind === 'decimal') return /^-?\d{1,12}(\.\d{1,6})?$/.test(value)
+  if (kind === 'decimal') return /^-?\d{1,13}(\.\d{1,6})?$/.test(value)
   if (kind === 'boolean') return value === 'true' || value === 'false'
   if (kind === 'time') return /^\d{4}-\d{2}-\d{2}T[\d:.]+(Z|[+-]\d{2}:\d{2})$/.test(value) && isRealTime(value)
   return !value.includes('\0') && value.isWellFormed()

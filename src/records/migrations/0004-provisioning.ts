@@ -225,6 +225,7 @@ create table reservations (
 );
 create index reservations_of_customer on reservations (customer_id, reservation_id);
 create index reservations_active on reservations (expires_at) where state = 'active';
+create index reservations_ended on reservations (updated_at) where state <> 'active';
 create table reservation_items (
   reservation_id text collate "C" not null references reservations,
   e164 text collate "C" not null,

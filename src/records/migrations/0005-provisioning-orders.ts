@@ -151,6 +151,7 @@ create table provider_calls (
   at timestamptz not null default now()
 );
 create index provider_calls_of_order on provider_calls (order_id, call_id);
+create index provider_calls_of_none on provider_calls (at) where order_id is null;
 
 create table ledger (
   entry_id bigint generated always as identity primary key,
@@ -221,6 +222,7 @@ create table sandbox_orders (
   unique (account, idempotency_key)
 );
 create index sandbox_orders_open on sandbox_orders (ready_at) where state in ('accepted', 'late');
+create index sandbox_orders_ended on sandbox_orders (ready_at) where state in ('done', 'cancelled');
 create index sandbox_orders_untold on sandbox_orders (ref) where notices_due > 0;
 create table sandbox_faults (
   fault_id bigint generated always as identity primary key,

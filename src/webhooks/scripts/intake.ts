@@ -55,24 +55,25 @@ return is_behind()
  * log is taken like the rest, so that its end is recorded; no turn hands it out.
  *
  * KEYS  1 cursors of the app
- * ARGV  (see PRELUDE) 7 app id, 8 epoch, 9 offset of the last entry read, 10 number of entries;
+ * ARGV  (see PRELUDE) 7 epoch, 8 offset of the last entry read, 9 number of entries;
  *       per entry: offset, event id, type, order key, about, payload;
  *       then per endpoint: endpoint id, its four rules, number of wanted entries, and per wanted entry its
  *       place (from 1), token and expiry, in log order
  * Returns {wake-ups as endpoint id, order key, time (0: now), …}, {endpoint ids with a full backlog},
- * {endpoint id, reopen, …}, whether the records are behind (see BEHIND)}.
+ * {endpoint id, reopen, …}, whether the records are behind (see BEHIND), {endpoint id, its cursor or '', …},
+ * whether somebody else had taken some of it}.
  */
 export const TAKE = `${PRELUDE}${INTAKE}${IS_BEHIND}
-local app, epoch, last = ARGV[7], ARGV[8], tonumber(ARGV[9])
-local entries, at = {}, 11
-for i = 1, tonumber(ARGV[10]) do
+local epoch, last = ARGV[7], tonumber(ARGV[8])
+local entries, at = {}, 10
+for i = 1, tonumber(ARGV[9]) do
   entries[i] = {
     offset = tonumber(ARGV[at]), id = ARGV[at + 1], kind = ARGV[at + 2], order_key = ARGV[at + 3],
     about = ARGV[at + 4], payload = ARGV[at + 5], takers = {},
   }
   at = at + 6
 end
-local wakes, full, reopens = {}, {}, {}
+local wakes, full, reopens, cursors, is_shared = {}, {}, {}, {}, 0
 
 local function wake(ep, order_key, time)
   wakes[#wakes + 1] = ep
@@ -83,10 +84,12 @@ end
 while at <= #ARGV do
   local ep, rules, n = ARGV[at], rules_at(at + 1), tonumber(ARGV[at + 5])
   at = at + 6
-  local cursor_epoch, cursor_offset = string.match(redis.call('HGET', KEYS[1], ep) or '', '^(%w+):(%d+)$')
+  local cursor = redis.call('HGET', KEYS[1], ep) or ''
+  local cursor_epoch, cursor_offset = string.match(cursor, '^(%w+):(%d+)$')
   cursor_offset = tonumber(cursor_offset)
+  if cursor_epoch == epoch and n > 0 and entries[tonumber(ARGV[at])].offset <= cursor_offset then is_shared = 1 end
   if cursor_epoch == epoch and cursor_offset < last then
-    local count, taken, up_to = tonumber(redis.call('HGET', P .. 'counts', ep) or '0'), 0, ARGV[9]
+    local count, taken, up_to = tonumber(redis.call('HGET', P .. 'counts', ep) or '0'), 0, ARGV[8]
     local free, reopen
     for i = at, at + 3 * n - 3, 3 do
       local entry, token, expires = entries[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]
@@ -123,17 +126,21 @@ while at <= #ARGV do
       redis.call('HINCRBY', P .. 'counts', ep, taken)
       prolong(ep)
     end
-    redis.call('HSET', KEYS[1], ep, epoch .. ':' .. up_to)
+    cursor = epoch .. ':' .. up_to
+    redis.call('HSET', KEYS[1], ep, cursor)
   end
+  cursors[#cursors + 1] = ep
+  cursors[#cursors + 1] = cursor
   at = at + 3 * n
 end
 for _, entry in ipairs(entries) do
   if #entry.takers > 0 then
-    record('k', 'taken', 'app', app, 'id', entry.id, 'type', entry.kind, 'key', entry.order_key, 'about', entry.about,
-      'at', now, 'payload', entry.payload, 'to', table.concat(entry.takers, '\\n'))
+    -- The app and the event are named by the tokens.
+    record('k', 'taken', 'type', entry.kind, 'key', entry.order_key, 'about', entry.about, 'at', ARGV[1],
+      'payload', entry.payload, 'to', table.concat(entry.takers, '\\n'))
   end
 end
-return { wakes, full, reopens, is_behind() }
+return { wakes, full, reopens, is_behind(), cursors, is_shared }
 `
 
 /**
@@ -161,7 +168,7 @@ for i = 12, #ARGV, 7 do
   else
     store(ARGV[i], ARGV[i + 1], ARGV[i + 3], ARGV[i + 4])
     redis.call('HSET', event, mark, expires)
-    record('k', 'replayed', 'ep', ep, 'token', token, 'at', now)
+    record('k', 'replayed', 'ep', ep, 'token', token, 'at', ARGV[1])
     if push(ep, rules, order_key, token, expires) == 'now' then
       if not free then free, gate_opens = room(ep, rules, wakes) end
       if admit(ep, order_key, free) then

@@ -86,22 +86,21 @@ local function record(...)
   record_facts(1, ...)
 end
 
--- Records attempts: from ARGV[first] on by turns what is known of one, and the answer, which is as long as
--- the receiver likes it. When records pile up their number is bounded, so answers are kept no more. The end
--- that follows from the last one, if given, is told by the same entry.
-local function record_attempts(first, ending)
-  for i = first, #ARGV, 2 do
+-- Records attempts: from ARGV[first] to ARGV[last] by turns what is known of one, and the answer, which is as long
+-- as the receiver likes it. When records pile up their number is bounded, so answers are kept no more. The end that
+-- follows from the last one, if there is one, is told by the same entry, as 'status at class'.
+local function record_attempts(first, last, token, status)
+  for i = first, last, 2 do
     local entry = { 'k', 'fact', 'fact', ARGV[i] }
-    if ARGV[i + 1] ~= '' and count_records() * 10 < records_max then
-      entry[5], entry[6] = 'response', ARGV[i + 1]
-    end
-    local is_last = ending and i + 2 > #ARGV
+    local is_last = status and i + 2 > last
     if is_last then
-      for _, part in ipairs(ending) do entry[#entry + 1] = part end
+      entry[5], entry[6] = 'end', status .. ' ' .. ARGV[1] .. ' ' .. parse(token).class
+    end
+    if ARGV[i + 1] ~= '' and count_records() * 10 < records_max then
+      entry[#entry + 1], entry[#entry + 2] = 'response', ARGV[i + 1]
     end
     record_facts(is_last and 2 or 1, unpack(entry))
   end
-  if ending and first > #ARGV then record('k', 'ended', unpack(ending)) end
 end
 
 -- One lane fewer refers to the event; the last one takes it away.
@@ -127,7 +126,7 @@ end
 -- What became of an event that was taken off its lane without an attempt.
 local function conclude(ep, token, status)
   take_away(ep, token)
-  record('k', 'ended', 'ep', ep, 'token', token, 'at', now, 'status', status)
+  record('k', 'ended', 'ep', ep, 'token', token, 'at', ARGV[1], 'status', status)
 end
 
 -- Tells the next delivery of the lane what did not arrive before it.

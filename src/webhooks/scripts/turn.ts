@@ -101,6 +101,38 @@ local TURN_FIELDS = { 'owner', 'event', 'attempts', 'failed', 'due' }
 local function read_turn(ep, order_key)
   return redis.call('HMGET', P .. 'turn:' .. ep .. ':' .. order_key, unpack(TURN_FIELDS))
 end
+
+local function hand_over(ep, rules, wakes)
+  local others = {}
+  local reopen = handover(ep, rules, others)
+  for _, other in ipairs(others) do
+    wakes[#wakes + 1] = other
+    wakes[#wakes + 1] = 0
+  end
+  return reopen
+end
+
+-- A replay does not: somebody asked for it as it was.
+local function goes_stale(event)
+  return event.class ~= 'r' and not event.is_replay
+end
+
+-- A record or a replay that held up its lane: it goes on by itself, marked.
+local function move_aside(ep, token, attempts, failed, due, wakes)
+  local event = parse(token)
+  local lane = 'parked:' .. event.id
+  local marked = token .. 'p'
+  redis.call('RPUSH', P .. 'pending:' .. ep .. ':' .. lane, marked)
+  redis.call('PEXPIRE', P .. 'pending:' .. ep .. ':' .. lane, ttl)
+  local key = P .. 'turn:' .. ep .. ':' .. lane
+  redis.call('HSET', key, 'event', marked, 'attempts', attempts, 'failed', failed, 'due', due)
+  redis.call('PEXPIRE', key, ttl)
+  redis.call('ZADD', P .. 'lanes:' .. ep, due + lease, lane)
+  redis.call('ZADD', P .. 'expiring:' .. ep, event.expires, lane)
+  wakes[#wakes + 1] = lane
+  wakes[#wakes + 1] = due
+end
+
 local function begin(ep, rules, order_key, owner, is_fresh, seen)
   local known, first, gate = seen.turn, seen.first, seen.gate
   local pending, turn = P .. 'pending:' .. ep .. ':' .. order_key, P .. 'turn:' .. ep .. ':' .. order_key
@@ -110,49 +142,15 @@ local function begin(ep, rules, order_key, owner, is_fresh, seen)
   local slot = tonumber(redis.call('ZSCORE', running, order_key) or 0)
   if known[1] and known[1] ~= owner and slot > now then return { 'busy', slot } end
 
-  local wakes = {}
-  local function wake_all(order_keys)
-    for _, other in ipairs(order_keys) do
-      wakes[#wakes + 1] = other
-      wakes[#wakes + 1] = 0
-    end
-  end
-  local function hand_over()
-    local others = {}
-    local reopen = handover(ep, rules, others)
-    wake_all(others)
-    return reopen
-  end
-
-  -- A replay does not: somebody asked for it as it was.
-  local function goes_stale(event)
-    return event.class ~= 'r' and not event.is_replay
-  end
-
-  -- A record or a replay that held up its lane: it goes on by itself, marked.
-  local function move_aside(token, attempts, failed, due)
-    local event = parse(token)
-    local lane = 'parked:' .. event.id
-    local marked = token .. 'p'
-    redis.call('RPUSH', P .. 'pending:' .. ep .. ':' .. lane, marked)
-    redis.call('PEXPIRE', P .. 'pending:' .. ep .. ':' .. lane, ttl)
-    local key = P .. 'turn:' .. ep .. ':' .. lane
-    redis.call('HSET', key, 'event', marked, 'attempts', attempts, 'failed', failed, 'due', due)
-    redis.call('PEXPIRE', key, ttl)
-    redis.call('ZADD', P .. 'lanes:' .. ep, due + lease, lane)
-    redis.call('ZADD', P .. 'expiring:' .. ep, event.expires, lane)
-    wakes[#wakes + 1] = lane
-    wakes[#wakes + 1] = due
-  end
-
   -- resume: when the lane goes on, which is before the first event is due if that has held it up for too long.
+  local wakes = {}
   local token, event, content, attempts, failed, due, resume
   for i = 1, 100 do
     token = first or redis.call('LINDEX', pending, 0)
     if not token then
       clear(ep, order_key)
       fade(ep, order_key)
-      return { 'idle', wakes, hand_over() }
+      return { 'idle', wakes, hand_over(ep, rules, wakes) }
     end
     event, attempts, failed, due = parse(token), 0, 0, 0
     if known[2] == token then attempts, failed, due = tonumber(known[3]), tonumber(known[4]), tonumber(known[5]) end
@@ -180,16 +178,16 @@ local function begin(ep, rules, order_key, owner, is_fresh, seen)
     first, seen.nothing_skipped = nil, false
     skip(ep, order_key, token, why)
     if why == 'parked' and not goes_stale(event) then
-      move_aside(token, attempts, failed, math.max(due, now))
+      move_aside(ep, token, attempts, failed, math.max(due, now), wakes)
     else
       conclude(ep, token, why)
     end
     if i == 100 then return { 'again', wakes } end
   end
 
-  -- It has a time to live from its beginning on, and another one with every failure: longer than any event lives.
-  if redis.call('HSET', turn, 'event', token, 'attempts', attempts, 'failed', failed, 'due', due) > 0 then
-    redis.call('PEXPIRE', turn, ttl)
+  -- What is known of an event before this one tells nothing any more, but for when that was due: push looks at it.
+  if known[2] and known[2] ~= token and tonumber(known[5]) > now then
+    redis.call('HDEL', turn, 'event', 'attempts', 'failed', 'due')
   end
   -- A slot that has lapsed is nobody's; one that lives is not counted against its own lane.
   local has_slot = slot > now
@@ -197,7 +195,7 @@ local function begin(ep, rules, order_key, owner, is_fresh, seen)
   if resume > now then
     redis.call('HDEL', turn, 'owner')
     redis.call('ZADD', P .. 'lanes:' .. ep, resume + lease, order_key)
-    return { 'later', resume, wakes, hand_over() }
+    return { 'later', resume, wakes, hand_over(ep, rules, wakes) }
   end
   local free, reopen = allowance(ep, rules, has_slot and 1 or 0, gate)
   if free < 1 then
@@ -209,77 +207,104 @@ local function begin(ep, rules, order_key, owner, is_fresh, seen)
   spend(ep, rules)
   if is_fresh then
     redis.call('ZREM', P .. 'waiting:' .. ep, order_key)
-    redis.call('HSET', turn, 'owner', owner)
+    -- It has a time to live from its beginning on, and another one with every failure: longer than any event lives.
+    if redis.call('HSET', turn, 'owner', owner) > 0 then redis.call('PEXPIRE', turn, ttl) end
   end
-  hold_slot(ep, order_key, lease)
-  redis.call('ZADD', P .. 'lanes:' .. ep, now + lease, order_key)
+  -- Not with each of many events that follow one on the other: the lease was given a moment ago.
+  if is_fresh or slot <= now + lease * 0.8 then
+    hold_slot(ep, order_key, lease)
+    redis.call('ZADD', P .. 'lanes:' .. ep, now + lease, order_key)
+  end
   local skipped = seen.nothing_skipped and {} or redis.call('LRANGE', P .. 'skipped:' .. ep .. ':' .. order_key, 0, -1)
   return { 'due', wakes, token, attempts, failed, content[1], content[2], content[3], skipped }
 end
+
+-- Takes the first event off its lane, delivered or given up, and asks for the next one for an owner that goes on.
+-- Takes it off for a former owner too: what it delivered need not be sent again. The attempts, in ARGV from first to
+-- last, are recorded in any case: they were made. A repetition finds another event first, and one more success
+-- changes nothing.
+local function settle(ep, rules, order_key, token, status, owner, first, last)
+  local pending, wakes, closed, gate = P .. 'pending:' .. ep .. ':' .. order_key, {}, false, nil
+  if status == 'delivered' then closed, gate = succeed(ep) end
+  local ahead = redis.call('LRANGE', pending, 0, 1)
+  if ahead[1] ~= token then
+    record_attempts(first, last)
+    local reopen = closed and handover(ep, rules, wakes) or 0
+    if owner == '' then return { 'lost', wakes, reopen } end
+    return { 'lost', wakes, reopen, begin(ep, rules, order_key, owner, false, {}) }
+  end
+  redis.call('LPOP', pending)
+  if first > last then
+    conclude(ep, token, status)
+  else
+    record_attempts(first, last, token, status)
+    take_away(ep, token)
+  end
+  local left = ahead[2] ~= nil
+  if status == 'delivered' then
+    redis.call('DEL', P .. 'skipped:' .. ep .. ':' .. order_key)
+  else
+    skip(ep, order_key, token, status)
+    if not left then fade(ep, order_key) end
+  end
+  -- A lane that goes on keeps its slot, but closing the breaker sets others free.
+  if not left then
+    clear(ep, order_key)
+    return { 'idle', wakes, handover(ep, rules, wakes) }
+  end
+  local seen = { turn = read_turn(ep, order_key), first = ahead[2], gate = gate, nothing_skipped = status == 'delivered' }
+  -- What an owner that goes on begins next takes their place.
+  if seen.turn[1] ~= owner then
+    redis.call('HDEL', P .. 'turn:' .. ep .. ':' .. order_key, 'event', 'attempts', 'failed', 'due')
+  end
+  local reopen = 0
+  if closed then
+    reopen = handover(ep, rules, wakes)
+    -- It may have found that our own slot has lapsed.
+    seen.turn = nil
+  end
+  if owner == '' then return { 'more', wakes, reopen } end
+  return { 'more', wakes, reopen, begin(ep, rules, order_key, owner, false, seen) }
+end
 `
 
 /**
- * Asks for the next event of a lane.
+ * Settles events and asks for next ones, of as many lanes as ended or began to be worked on at once: each
+ * script pays for its beginning anew. What fails for one lane fails for no other; where nothing
+ * succeeds the script fails.
  *
- * KEYS  1 pending
- * ARGV  (see PRELUDE) 7-12 endpoint, rules and order key, 13 owner, 14 '1' when fresh
- * Returns a turn (see TURN).
+ * KEYS  1 counts
+ * ARGV  (see PRELUDE) then per lane: 'begin', endpoint, its four rules, order key, owner, '1' when fresh;
+ *       or 'settle', endpoint, its four rules, order key, token, status, owner that goes on, or '', the number of
+ *       arguments about attempts, and those (see record_attempts)
+ * Returns per lane, in their order, a turn (see TURN) for 'begin'; for 'settle' {'more' | 'idle' | 'lost', wake-ups
+ * as order keys, reopen, turn unless idle or nobody goes on}, 'lost' when the first event is another one;
+ * or {'failed', why}.
  */
-export const BEGIN = `${PRELUDE}${TURN}
-return begin(ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14] == '1', {})
-`
-
-/**
- * Takes the first event off its lane, delivered or given up, and asks for the next one for an owner that goes
- * on. Takes it off for a former owner too: what it delivered need not be sent again. The attempts are recorded
- * in any case: they were made. A repetition finds another event first, and one more success changes nothing.
- *
- * KEYS  1 pending
- * ARGV  (see PRELUDE) 7-12 endpoint, rules and order key, 13 token, 14 status, 15 owner that goes on, or '';
- *       then attempts (see record_attempts)
- * Returns {'more' | 'idle' | 'lost', wake-ups as order keys, reopen, turn (see TURN) unless idle or nobody goes
- * on}; 'lost' when the first event is another one.
- */
-export const SETTLE = `${PRELUDE}${BREAKER}${TURN}
-local ep, rules, order_key, token, status, owner = ARGV[7], rules_at(8), ARGV[12], ARGV[13], ARGV[14], ARGV[15]
-local wakes = {}
-local closed, gate = false, nil
-if status == 'delivered' then closed, gate = succeed(ep) end
-local ahead = redis.call('LRANGE', KEYS[1], 0, 1)
-if ahead[1] ~= token then
-  record_attempts(16)
-  local reopen = closed and handover(ep, rules, wakes) or 0
-  if owner == '' then return { 'lost', wakes, reopen } end
-  return { 'lost', wakes, reopen, begin(ep, rules, order_key, owner, false, {}) }
+export const ADVANCE = `${PRELUDE}${BREAKER}${TURN}
+local answers, at, succeeded, failure = {}, 7, 0, nil
+local function answer(is_done, reply)
+  if is_done then
+    succeeded = succeeded + 1
+  else
+    failure = type(reply) == 'table' and reply.err or tostring(reply)
+    reply = { 'failed', failure }
+  end
+  answers[#answers + 1] = reply
 end
-redis.call('LPOP', KEYS[1])
-record_attempts(16, { 'ep', ep, 'token', token, 'at', now, 'status', status })
-take_away(ep, token)
-local left = ahead[2] ~= nil
-if status == 'delivered' then
-  redis.call('DEL', P .. 'skipped:' .. ep .. ':' .. order_key)
-else
-  skip(ep, order_key, token, status)
-  if not left then fade(ep, order_key) end
+while at <= #ARGV do
+  local ep, rules, order_key = ARGV[at + 1], rules_at(at + 2), ARGV[at + 6]
+  if ARGV[at] == 'begin' then
+    answer(pcall(begin, ep, rules, order_key, ARGV[at + 7], ARGV[at + 8] == '1', {}))
+    at = at + 9
+  else
+    local last = at + 10 + tonumber(ARGV[at + 10])
+    answer(pcall(settle, ep, rules, order_key, ARGV[at + 7], ARGV[at + 8], ARGV[at + 9], at + 11, last))
+    at = last + 1
+  end
 end
--- A lane that goes on keeps its slot, but closing the breaker sets others free.
-if not left then
-  clear(ep, order_key)
-  return { 'idle', wakes, handover(ep, rules, wakes) }
-end
-local seen = { turn = read_turn(ep, order_key), first = ahead[2], gate = gate, nothing_skipped = status == 'delivered' }
--- What an owner that goes on begins next takes their place.
-if seen.turn[1] ~= owner then
-  redis.call('HDEL', P .. 'turn:' .. ep .. ':' .. order_key, 'event', 'attempts', 'failed', 'due')
-end
-local reopen = 0
-if closed then
-  reopen = handover(ep, rules, wakes)
-  -- It may have found that our own slot has lapsed.
-  seen.turn = nil
-end
-if owner == '' then return { 'more', wakes, reopen } end
-return { 'more', wakes, reopen, begin(ep, rules, order_key, owner, false, seen) }
+if succeeded == 0 then return { err = failure } end
+return answers
 `
 
 /**
@@ -299,7 +324,7 @@ local ep, rules, order_key, owner, token = ARGV[7], rules_at(8), ARGV[12], ARGV[
 local due, requests, has_failed, paused = tonumber(ARGV[15]), tonumber(ARGV[16]), ARGV[17] == '1', tonumber(ARGV[18])
 local lasted = tonumber(ARGV[19])
 local turn = P .. 'turn:' .. ep .. ':' .. order_key
-local known = redis.call('HMGET', turn, 'owner', 'left', 'attempts')
+local known = redis.call('HMGET', turn, 'owner', 'left', 'attempts', 'event', 'failed')
 local first = redis.call('LINDEX', KEYS[1], 0)
 local is_first = first == token
 local is_ours = is_first and known[1] == owner
@@ -307,7 +332,7 @@ local left = owner .. ' ' .. token
 local was_ours = known[2] == 'ok ' .. left
 local is_repeated = not is_ours and (was_ours or known[2] == 'lost ' .. left)
 if not is_repeated then
-  record_attempts(20)
+  record_attempts(20, #ARGV)
   if has_failed then fail(ep, paused, lasted) end
   -- In a turn of somebody else's, too, or of nobody's yet; a lane with nothing pending has none.
   if known[1] or known[3] or first then
@@ -316,16 +341,18 @@ if not is_repeated then
   end
 end
 local wakes, reopen, resume = {}, 0, due
-local attempts = tonumber(known[3] or 0) + (is_ours and requests or 0)
+-- What is known may be of an event before this one.
+local is_known = known[4] == token
+local attempts = (is_known and tonumber(known[3]) or 0) + (is_ours and requests or 0)
 local is_left = is_ours or was_ours and is_first and not known[1]
 if is_left and attempts > 0 then
   local following = successor(KEYS[1])
   if following then resume = math.min(due, math.max(now, following.taken + rules.hold)) end
 end
 if is_ours then
-  redis.call('HSET', turn, 'due', due, 'attempts', attempts)
+  local failed = (is_known and tonumber(known[5]) or 0) + (has_failed and 1 or 0)
+  redis.call('HSET', turn, 'event', token, 'attempts', attempts, 'failed', failed, 'due', due)
   redis.call('PEXPIRE', turn, ttl)
-  if has_failed then redis.call('HINCRBY', turn, 'failed', 1) end
   redis.call('HDEL', turn, 'owner')
   redis.call('ZREM', P .. 'running:' .. ep, order_key)
   redis.call('ZADD', P .. 'lanes:' .. ep, resume + lease, order_key)

@@ -20,7 +20,8 @@ const VERBS: Readonly<Record<'number' | 'messaging', ReadonlySet<OrderAction>>> 
 }
 const amount = v.pipe(
   v.string(),
-  v.regex(/^\d{1,12}(\.\d{1,6})?$/, 'must be a decimal number in text, such as "12.50"'),
+  // So that the price of the largest order can be kept, too.
+  v.regex(/^\d{1,9}(\.\d{1,6})?$/, 'must be a decimal number in text, below 1,000,000,000, such as "12.50"'),
 )
 const feature = v.pipe(v.string(), v.regex(/^[a-z][A-Za-z0-9_-]{0,39}$/, 'must be the name of a feature'))
 const features = v.pipe(v.array(feature), v.maxLength(20))

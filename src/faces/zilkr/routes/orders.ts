@@ -155,6 +155,7 @@ const ORDER_ERRORS = [
   'number_busy',
   'in_use',
   'order_refused',
+  'quantity_exceeded',
   'idempotency_in_progress',
   'idempotency_mismatch',
 ] as const

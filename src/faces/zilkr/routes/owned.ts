@@ -100,25 +100,25 @@ export function addOwnedRoutes<Row extends Versioned, Model extends Versioned, I
       },
     ),
   )
-  addOneRoutes(app, define, { resource, deps, path: `${path}/:${param}` })
+  const route = { app, define, deps, path: `${path}/:${param}`, ...pathParams(param) }
+  addReading(route, resource)
+  addReplacement(route, resource)
+  addRemoval(route, resource)
 }
 
-function addOneRoutes<Row extends Versioned, Model extends Versioned, Input, Body extends object>(
-  app: Hono<HttpEnv>,
-  define: DefineOperation,
-  {
-    resource,
-    deps,
-    path,
-  }: {
-    readonly resource: OwnedResource<Row, Model, Input, Body>
-    readonly deps: ZilkrDeps
-    readonly path: string
-  },
+/** Where the operations on one of them are. */
+type OneRoute = {
+  readonly app: Hono<HttpEnv>
+  readonly define: DefineOperation
+  readonly deps: ZilkrDeps
+  readonly path: string
+} & ReturnType<typeof pathParams>
+
+function addReading<Row extends Versioned, Model extends Versioned, Input, Body extends object>(
+  { app, define, path, params, refOf, deps: { customers } }: OneRoute,
+  resource: OwnedResource<Row, Model, Input, Body>,
 ): void {
-  const { param, names, tag, sentences, records, schema, toResource } = resource
-  const { Params, refOf } = pathParams(param)
-  const { customers } = deps
+  const { names, tag, sentences, records, schema, toResource } = resource
   app.get(
     path,
     define(
@@ -127,38 +127,25 @@ function addOneRoutes<Row extends Versioned, Model extends Versioned, Input, Bod
         tag,
         summary: sentences.get,
         access: 'provisioning',
-        params: Params,
+        params,
         responses: { 200: { description: 'Found', schema, headers: ETAG_HEADER } },
         errors: ['customer_not_found', 'resource_not_found'],
       },
-      async ({ scope, params }) => {
-        const { customerId, id: wanted } = refOf(params)
+      async ({ scope, params: given }) => {
+        const { customerId, id } = refOf(given)
         await customers.find(scopeOf(scope), customerId)
-        const model = await records.find(customerId, wanted)
+        const model = await records.find(customerId, id)
         return { status: 200, json: toResource(model), headers: entityTag(model) }
       },
     ),
   )
-  addReplacement(app, define, { resource, deps, path })
-  addRemoval(app, define, { resource, deps, path })
 }
 
 function addReplacement<Row extends Versioned, Model extends Versioned, Input, Body extends object>(
-  app: Hono<HttpEnv>,
-  define: DefineOperation,
-  {
-    resource,
-    deps,
-    path,
-  }: {
-    readonly resource: OwnedResource<Row, Model, Input, Body>
-    readonly deps: ZilkrDeps
-    readonly path: string
-  },
+  { app, define, path, params, refOf, deps: { customers } }: OneRoute,
+  resource: OwnedResource<Row, Model, Input, Body>,
 ): void {
-  const { param, names, tag, sentences, records, schema, replaceBody, toInput, toResource } = resource
-  const { Params, refOf } = pathParams(param)
-  const { customers } = deps
+  const { names, tag, sentences, records, schema, replaceBody, toInput, toResource } = resource
   app.put(
     path,
     define(
@@ -168,15 +155,15 @@ function addReplacement<Row extends Versioned, Model extends Versioned, Input, B
         summary: sentences.update,
         description: 'All of it: what is left out is removed.',
         access: 'provisioning',
-        params: Params,
+        params,
         body: replaceBody,
         headers: [IF_MATCH_HEADER],
         responses: { 200: { description: 'Changed', schema, headers: ETAG_HEADER } },
         errors: ['customer_not_found', 'resource_not_found', 'etag_mismatch'],
       },
-      async ({ scope, params, body, c }) => {
+      async ({ scope, params: given, body, c }) => {
         const caller = scopeOf(scope)
-        const ref = refOf(params)
+        const ref = refOf(given)
         await customers.find(caller, ref.customerId)
         const change = { ...ref, actor: actorOf(caller), correlationId: c.get('requestId'), version: versionOf(c) }
         const model = await records.replace({ ...change, input: toInput(body) })
@@ -187,21 +174,10 @@ function addReplacement<Row extends Versioned, Model extends Versioned, Input, B
 }
 
 function addRemoval<Row extends Versioned, Model extends Versioned, Input, Body extends object>(
-  app: Hono<HttpEnv>,
-  define: DefineOperation,
-  {
-    resource,
-    deps,
-    path,
-  }: {
-    readonly resource: OwnedResource<Row, Model, Input, Body>
-    readonly deps: ZilkrDeps
-    readonly path: string
-  },
+  { app, define, path, params, refOf, deps: { customers } }: OneRoute,
+  resource: OwnedResource<Row, Model, Input, Body>,
 ): void {
-  const { param, names, tag, sentences, records } = resource
-  const { Params, refOf } = pathParams(param)
-  const { customers } = deps
+  const { names, tag, sentences, records } = resource
   app.delete(
     path,
     define(
@@ -213,14 +189,14 @@ function addRemoval<Row extends Versioned, Model extends Versioned, Input, Body 
           description: 'Not in the Zilkr document, which has no way to remove one.',
         }),
         access: 'provisioning',
-        params: Params,
+        params,
         headers: [IF_MATCH_HEADER],
         responses: { 204: { description: 'Removed' } },
         errors: ['customer_not_found', 'resource_not_found', 'in_use', 'etag_mismatch'],
       },
-      async ({ scope, params, c }) => {
+      async ({ scope, params: given, c }) => {
         const caller = scopeOf(scope)
-        const ref = refOf(params)
+        const ref = refOf(given)
         await customers.find(caller, ref.customerId)
         await records.remove({
           ...ref,
@@ -238,10 +214,10 @@ function addRemoval<Row extends Versioned, Model extends Versioned, Input, Body 
 function pathParams(param: string) {
   const id = v.pipe(v.string(), v.minLength(1), v.maxLength(80))
   return {
-    Params: v.strictObject({ ...CustomerParams.entries, [param]: id }),
-    refOf: (params: Readonly<Record<string, string>>) => ({
-      customerId: params['customerId'] ?? '',
-      id: params[param] ?? '',
+    params: v.strictObject({ ...CustomerParams.entries, [param]: id }),
+    refOf: (given: Readonly<Record<string, string>>) => ({
+      customerId: given['customerId'] ?? '',
+      id: given[param] ?? '',
     }),
   }
 }

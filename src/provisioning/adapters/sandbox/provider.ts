@@ -35,6 +35,14 @@ export type SandboxOptions = {
 }
 
 const BATCH_MAX = 500
+export const SANDBOX_CAPABILITIES: ProviderCapabilities = {
+  actions: new Set(PROVIDER_ACTIONS),
+  isIdempotent: true,
+  canFind: true,
+  canCancel: true,
+  judgesEligibility: true,
+  batchMax: BATCH_MAX,
+}
 const NOTICES_AT_ONCE = 50
 /** Another instance's request may be due earlier than what is known here, or be at work on what is due. */
 const LOOK_MS = 2_000
@@ -54,14 +62,7 @@ export class SandboxProvider implements NumberProvider, Service {
     description: 'A carrier that is part of the gateway; nothing leaves it.',
     version: VERSION,
   }
-  readonly capabilities: ProviderCapabilities = {
-    actions: new Set(PROVIDER_ACTIONS),
-    isIdempotent: true,
-    canFind: true,
-    canCancel: true,
-    judgesEligibility: true,
-    batchMax: BATCH_MAX,
-  }
+  readonly capabilities = SANDBOX_CAPABILITIES
   readonly #options: SandboxOptions
   readonly #account: string
   readonly #listeners = new Set<(notice: ProviderNotice) => Promise<boolean>>()

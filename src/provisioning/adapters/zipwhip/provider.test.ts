@@ -1,7 +1,11 @@
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { describeNumberProvider, type FarFault } from '../../../../test/conformance/number-provider.ts'
+import {
+  describeNumberProvider,
+  type FarFault,
+  type ProviderUnderTest,
+} from '../../../../test/conformance/number-provider.ts'
 import {
   startZipwhipServer,
   type ZipwhipMischief,
@@ -10,7 +14,7 @@ import {
 import { systemClock } from '../../../core/clock.ts'
 import type { ProviderAction, ProviderContext, ProviderRequest } from '../../model/provider.ts'
 import type { ZipwhipMethod } from './client.ts'
-import { ZipwhipProvider } from './provider.ts'
+import { ZIPWHIP_CAPABILITIES, ZipwhipProvider } from './provider.ts'
 
 const KEY = 'lgaMfmMCJ7I9Euz7kYpIDuSF'
 const OTHER_KEY = 'XgaMfmMCJ7I9Euz7kYpIDuSF'
@@ -24,7 +28,7 @@ const FAULTS: Readonly<Record<FarFault, ZipwhipMischief>> = {
 }
 
 for (const method of ['GET', 'POST'] as const) {
-  describeNumberProvider(`zipwhip by ${method}`, async () => {
+  const start = async (): Promise<ProviderUnderTest> => {
     const server = await startZipwhipServer({ keys: KEYS, activationMs: 50 })
     const provider = createProvider(server.baseUrl, { method })
     await provider.start()
@@ -38,12 +42,14 @@ for (const method of ['GET', 'POST'] as const) {
       misbehave: (fault, requests) => Promise.resolve(server.misbehave(FAULTS[fault], requests)),
       behave: () => Promise.resolve(server.behave()),
       countLines: (e164) => Promise.resolve(server.lines.has(e164) ? 1 : 0),
+      externalIdOf: (e164) => Promise.resolve(server.lines.get(e164)?.vendorId),
       stop: async () => {
         await provider.stop()
         await server.stop()
       },
     }
-  })
+  }
+  describeNumberProvider({ name: `zipwhip by ${method}`, capabilities: ZIPWHIP_CAPABILITIES, start })
 }
 
 describe('the zipwhip adapter', () => {

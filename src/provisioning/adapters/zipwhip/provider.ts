@@ -21,6 +21,14 @@ export type ZipwhipOptions = ZipwhipClientOptions & {
   readonly pollMs?: number
 }
 
+export const ZIPWHIP_CAPABILITIES: ProviderCapabilities = {
+  actions: new Set(['enable', 'change', 'end']),
+  isIdempotent: false,
+  canFind: true,
+  canCancel: false,
+  judgesEligibility: true,
+  batchMax: 1,
+}
 const POLL_MS = 15_000
 const VENDOR_ID_MAX = 100
 const REASON_MAX = 255
@@ -39,14 +47,7 @@ export class ZipwhipProvider implements NumberProvider, Service {
     description: "Text enablement by a server that speaks Zipwhip's Provision Phone Numbers.",
     version: VERSION,
   }
-  readonly capabilities: ProviderCapabilities = {
-    actions: new Set(['enable', 'change', 'end']),
-    isIdempotent: false,
-    canFind: true,
-    canCancel: false,
-    judgesEligibility: true,
-    batchMax: 1,
-  }
+  readonly capabilities = ZIPWHIP_CAPABILITIES
   readonly #client: ZipwhipClient
   readonly #pollMs: number
 

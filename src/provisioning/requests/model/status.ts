@@ -3,7 +3,7 @@ export const OBJECT_STATUS = { active: 1, suspended: 2, disconnected: 3, pending
 export type ObjectStatusId = (typeof OBJECT_STATUS)[keyof typeof OBJECT_STATUS]
 
 /** How it gets there; 1 is the document's. Names, and the status that each leads to, are in `object_transitions`. */
-export const TRANSITION = { activate: 1, suspend: 2, disconnect: 3, restore: 4, change: 5 } as const
+const TRANSITION = { activate: 1, suspend: 2, disconnect: 3, restore: 4, change: 5 } as const
 export type TransitionId = (typeof TRANSITION)[keyof typeof TRANSITION]
 
 /** How a provisioning request stands; 1 and the names `In Error` and `Cancelled` are the document's. */
