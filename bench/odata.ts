@@ -1,8 +1,8 @@
 import { GatewayError } from '../src/core/errors.ts'
 import { parseQuery } from '../src/provisioning/odata/query.ts'
-import { searchRows } from '../src/provisioning/odata/search.ts'
+import { Requests } from '../src/provisioning/requests/store/requests.ts'
 import { drawQueries } from './odata/queries.ts'
-import { makeRequests, REQUESTS } from './odata/requests.ts'
+import { makeRequests } from './odata/requests.ts'
 import { startStore } from './provisioning/store.ts'
 import {
   conclude,
@@ -25,7 +25,6 @@ import { readOptions } from './webhooks/rig/options.ts'
 const options = readOptions({ rows: 1_000_000, searches: 3_000, slowest: 5, strict: false })
 const P99_MAX_MS = 50
 const ACCEPTED_SHARE_MIN = 0.5
-const SECRET = Buffer.alloc(32, 7)
 
 type Outcome = {
   readonly kind: string
@@ -37,7 +36,8 @@ type Outcome = {
 await using store = await startStore('postgresql', 4)
 const { database } = store
 const startedAt = performance.now()
-await makeRequests(database, options.rows)
+const environmentId = await makeRequests(database, options.rows)
+const requests = new Requests({ database, secret: Buffer.alloc(32, 7) })
 say(`${options.rows} requests made in ${formatNumber((performance.now() - startedAt) / 1_000)} s`)
 say(`load of the machine ${machineLoad()}`)
 
@@ -61,7 +61,7 @@ async function search(kind: string, given: Readonly<Record<string, string>>) {
     .map(([name, value]) => `${name}=${value}`)
     .join('&')
   try {
-    const page = await database.query((db) => searchRows(db, { source: REQUESTS, query, secret: SECRET }))
+    const page = await requests.search(environmentId, query)
     const outcome: Outcome = { kind, text, ms: performance.now() - from, refusals: [] }
     return { outcome, skipToken: page.skipToken }
   } catch (error) {

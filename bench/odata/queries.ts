@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { ACCOUNTS, CODES, DAYS, STATUSES } from './requests.ts'
+import { ACCOUNTS, CODES, DAYS, PROFILES, STATUSES } from './requests.ts'
 
 /** What callers ask for, by what the filter is made of. */
 export type Asked = { readonly kind: string; readonly options: Readonly<Record<string, string>> }
@@ -20,31 +20,32 @@ const byIndex = (total: number) =>
   fc.oneof(
     compared('provisioningRequestID', id(total), ['eq', ...RANGE]),
     listed('provisioningRequestID', id(total)),
-    compared('accountNumber', account, ['eq', 'eq', ...RANGE]),
-    listed('accountNumber', account),
-    compared('internalID', internalId, ['eq', 'eq', ...RANGE]),
-    compared('createDate', time, RANGE),
-    compared('provisioningRequestStatusID', fc.integer({ min: 1, max: 7 }).map(String)),
-    fc.nat(99).map((begin) => `startswith(internalID,'id-${String(begin).padStart(2, '0')}')`),
+    compared('accountInformation/accountNumber', account, ['eq', 'eq', ...RANGE]),
+    listed('accountInformation/accountNumber', account),
+    compared('provisionedObjectInternalID', internalId, ['eq', 'eq', ...RANGE]),
+    compared('lastModifiedDate', time, RANGE),
+    compared('statusID', fc.integer({ min: 1, max: 7 }).map(String)),
+    fc.nat(99).map((begin) => `startswith(provisionedObjectInternalID,'id-${String(begin).padStart(2, '0')}')`),
   )
 /** Of columns that no index begins with. */
 const byColumn = fc.oneof(
-  compared('profileID', fc.integer({ min: 1, max: 45 }).map(String), ['eq', 'ne', ...RANGE]),
+  compared('profileID', fc.integer({ min: 1_001, max: 1_001 + 2 * PROFILES }).map(String), ['eq', 'ne', ...RANGE]),
   compared('provisionedObjectCode', quoted(fc.constantFrom(...CODES, 'Other')), ['eq', 'ne']),
-  compared('provisioningRequestStatus', quoted(fc.constantFrom(...STATUSES)), ['eq', 'ne']),
+  compared('status', quoted(fc.constantFrom(...STATUSES)), ['eq', 'ne']),
+  compared('createDate', time, RANGE),
   compared('createUser', quoted(fc.nat(220).map((number) => `user-${number}`))),
   compared('completeDate', fc.oneof(time, fc.constant('null')), ['eq', 'ne']),
-  compared('accountInformation/accountName', quoted(fc.nat(ACCOUNTS).map((number) => `Account ${number}`))),
+  compared('accountInformation/name', quoted(fc.nat(ACCOUNTS).map((number) => `Account ${number}`))),
   fc.constantFrom('isReadOnly', 'not isReadOnly'),
 )
 /** Of which PostgreSQL knows nothing beforehand. */
 const byFunction = fc.oneof(
   fc.nat(9_999).map((digits) => `contains(statusNote,'${digits}')`),
-  fc.nat(99).map((digits) => `endswith(internalID,'${digits}')`),
-  fc.nat(ACCOUNTS).map((number) => `tolower(accountInformation/accountName) eq 'account ${number}'`),
+  fc.nat(99).map((digits) => `endswith(provisionedObjectInternalID,'${digits}')`),
+  fc.nat(ACCOUNTS).map((number) => `tolower(accountInformation/name) eq 'account ${number}'`),
   fc.integer({ min: 1, max: 12 }).map((month) => `month(createDate) eq ${month}`),
-  fc.integer({ min: 1, max: 5 }).map((type) => `links/any(l: l/linkTypeID eq ${type})`),
-  fc.nat(1_000_000).map((ticket) => `links/any(l: l/linkValue eq 'ticket-${ticket}')`),
+  fc.integer({ min: 1, max: 5 }).map((type) => `provisioningRequestLinks/any(l: l/linkTypeID eq ${type})`),
+  fc.nat(1_000_000).map((ticket) => `provisioningRequestLinks/any(l: l/linkValue eq 'ticket-${ticket}')`),
 )
 
 const joined = (...parts: readonly fc.Arbitrary<string>[]) => fc.tuple(...parts).map((texts) => texts.join(' and '))
@@ -52,11 +53,12 @@ const anyOf = (part: fc.Arbitrary<string>) => fc.tuple(part, part).map(([left, r
 
 const ORDERS = [
   'provisioningRequestID desc',
-  'createDate desc',
-  'createDate',
-  'accountNumber',
-  'internalID desc',
-  'provisioningRequestStatusID,provisioningRequestID',
+  'lastModifiedDate desc',
+  'lastModifiedDate',
+  'accountInformation/accountNumber',
+  'accountInformation/accountNumber desc',
+  'provisionedObjectInternalID desc',
+  'statusID,provisioningRequestID',
   'completeDate desc',
   'createUser',
 ]
