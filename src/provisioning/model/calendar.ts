@@ -4,11 +4,13 @@ const YEAR_MAX = 9_999
 
 /**
  * Whether there is such a moment, in a year that every store knows: 1 to 9999 in UTC. `text` begins with
- * `yyyy-mm-dd`, a time of day and an offset follow. `Date.parse` alone takes the 30th of February for the 2nd of March.
+ * `yyyy-mm-dd`, a time of day and an offset follow. `Date.parse` alone takes the 30th of February for the 2nd of March,
+ * and 24:00 for the next day, which ISO 8601:2004 did too; RFC 3339 (5.6) ends the day at 23:59.
  */
 export function isRealTime(text: string): boolean {
   const at = new Date(toIso(text))
   if (Number.isNaN(at.getTime())) return false
+  if (/^.{10}[T ]24/.test(text)) return false
   const day = text.slice(0, 10)
   const midnight = new Date(`${day}T00:00:00Z`)
   if (Number.isNaN(midnight.getTime()) || !midnight.toISOString().startsWith(day)) return false
