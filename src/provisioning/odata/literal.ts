@@ -1,3 +1,4 @@
+import { isRealTime } from '../model/calendar.ts'
 import { ODataError, type Literal } from './expression.ts'
 import { unexpected, unquote, type Token } from './tokens.ts'
 
@@ -24,18 +25,12 @@ function readText({ value, at }: Token): string {
 function readTime(written: string): string {
   const [date = '', timeOfDay = '00:00:00'] = written.split('T')
   const time = `${date}T${timeOfDay}${/Z|[+-]\d{2}:\d{2}$/.test(timeOfDay) ? '' : 'Z'}`
-  if (!isDay(date) || !isKept(new Date(time))) throw new ODataError(`has a time that does not exist: ${written}`)
+  if (!isRealTime(time) || FAR_ZONE.test(time)) throw new ODataError(`has a time that does not exist: ${written}`)
   return time
 }
 
-/** `Date` takes 30 February for 2 March. */
-function isDay(date: string): boolean {
-  const [year = 0, month = 0, day = 0] = date.split('-').map(Number)
-  return new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day && month <= 12
-}
-
-/** PostgreSQL has no year 0, and its notation of years beyond 9999 is another one. */
-const isKept = (time: Date): boolean => time.getUTCFullYear() >= 1 && time.getUTCFullYear() <= 9_999
+/** PostgreSQL has no zone that is 16 hours or more from UTC. */
+const FAR_ZONE = /[+-](1[6-9]|[2-9]\d):\d{2}$/
 
 /** Whether a number is one that integer columns can have. */
 export const isColumnInteger = (value: string): boolean => /^-?\d{1,18}$/.test(value)

@@ -61,6 +61,7 @@ describe('a filter', () => {
     ['2019-08-24T14:15', '2019-08-24T14:15Z'],
     ['2020-02-29T14:15:22.123456', '2020-02-29T14:15:22.123456Z'],
     ['2019-08-24T14:15:22-07:00', '2019-08-24T14:15:22-07:00'],
+    ['2019-08-24T14:15:22+15:59', '2019-08-24T14:15:22+15:59'],
   ])('has the time %s as %s', (written, value) => {
     expect(parseFilter(`at ge ${written}`)).toEqual(
       compare('ge', field('at'), { kind: 'literal', literal: { type: 'time', value } }),
@@ -80,6 +81,9 @@ describe('a filter', () => {
     ['name eq 0000-01-01', 'has a time that does not exist: 0000-01-01'],
     ['name eq 0001-01-01T00:00:00+14:00', 'has a time that does not exist: 0001-01-01T00:00:00+14:00'],
     ['name eq 9999-12-31T23:00:00-14:00', 'has a time that does not exist: 9999-12-31T23:00:00-14:00'],
+    ['name eq 2019-08-24T24:00:00Z', 'has a time that does not exist: 2019-08-24T24:00:00Z'],
+    ['name eq 2019-08-24T10:00:00+16:00', 'has a time that does not exist: 2019-08-24T10:00:00+16:00'],
+    ['name eq 2019-08-24T10:00:00-23:59', 'has a time that does not exist: 2019-08-24T10:00:00-23:59'],
     ["name eq 'a\0b'", 'has a character that no text has, at character 9'],
     ["contains(name,'\ud800')", 'has a character that no text has, at character 15'],
     ['name eq 1;drop table numbers', 'cannot be read at character 10'],

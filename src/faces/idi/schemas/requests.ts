@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { isRealTime } from '../../../provisioning/model/calendar.ts'
 import type { NewRequest } from '../../../provisioning/requests/model/new-request.ts'
 import {
   idField,
@@ -27,9 +28,16 @@ export const timeField = v.pipe(
     /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2})?)?$/,
     'must be an ISO 8601 time',
   ),
-  v.transform((text) => Date.parse(/T.*(?:Z|[+-]\d{2}:\d{2})$|^[^T]*$/.test(text) ? text : `${text}Z`)),
-  v.number('must be a time that there is'),
+  v.transform(inFull),
+  v.check(isRealTime, 'must be a time that there is'),
+  v.transform((text) => Date.parse(text)),
 )
+
+/** With a time of day and a zone. */
+function inFull(text: string): string {
+  if (!text.includes('T')) return `${text}T00:00:00Z`
+  return /(?:Z|[+-]\d{2}:\d{2})$/.test(text) ? text : `${text}Z`
+}
 
 const LinkBody = v.strictObject({
   linkTypeID: idField,

@@ -1,6 +1,7 @@
 import { ExpressionError, type Expression, type Template } from './expression.ts'
 import { Evaluator } from './expression-evaluator.ts'
-import { isComputed, parseTemplate } from './expression-parser.ts'
+import { isComputed } from './expression-parser.ts'
+import { TemplateReader } from './template-reader.ts'
 
 /** A data definition of what is provisioned, as the request's transition has it. */
 export type ItemDefinition = {
@@ -59,9 +60,10 @@ type Source = {
 export function computeItems({ definitions, given, previous }: ItemSources): readonly ComputedItem[] {
   const names = new Set(definitions.map(({ name }) => name))
   const others = [...given.keys()].filter((key) => !names.has(key))
+  const reading = { given, previous, templates: new TemplateReader() }
   const sources = [
-    ...definitions.map((definition) => toSource(definition, given, previous)),
-    ...others.map((name) => toSource({ name, isRequired: false, defaultValue: undefined }, given, previous)),
+    ...definitions.map((definition) => toSource(definition, reading)),
+    ...others.map((name) => toSource({ name, isRequired: false, defaultValue: undefined }, reading)),
   ]
   const values = evaluateAll(new Map(sources.map((source) => [source.keyName, source])))
   return sources.map(({ keyName, isRequired, computationType }) => {
@@ -74,23 +76,30 @@ export function computeItems({ definitions, given, previous }: ItemSources): rea
 export const missingItems = (items: readonly ComputedItem[]): readonly string[] =>
   items.filter(({ isRequired, value = '' }) => isRequired && value === '').map(({ keyName }) => keyName)
 
+type Reading = Pick<ItemSources, 'given' | 'previous'> & { readonly templates: TemplateReader }
+
 function toSource(
   { name: keyName, isRequired, defaultValue }: ItemDefinition,
-  given: ReadonlyMap<string, string>,
-  previous: ReadonlyMap<string, string>,
+  { given, previous, templates }: Reading,
 ): Source {
   const common = { keyName, isRequired }
   const ofRequest = given.get(keyName)
-  if (ofRequest !== undefined) return { ...common, ...toComputation(keyName, ofRequest, 'Request') }
+  if (ofRequest !== undefined)
+    return { ...common, ...toComputation(keyName, ofRequest, { literal: 'Request', templates }) }
   const before = previous.get(keyName)
   if (before !== undefined) return { ...common, text: before, computationType: 'State' }
-  if (defaultValue !== undefined) return { ...common, ...toComputation(keyName, defaultValue, 'Default') }
+  if (defaultValue !== undefined)
+    return { ...common, ...toComputation(keyName, defaultValue, { literal: 'Default', templates }) }
   return { ...common, text: undefined, computationType: 'Default' }
 }
 
-function toComputation(keyName: string, text: string, literal: 'Request' | 'Default') {
+function toComputation(
+  keyName: string,
+  text: string,
+  { literal, templates }: { readonly literal: 'Request' | 'Default'; readonly templates: TemplateReader },
+) {
   if (!isComputed(text)) return { text, computationType: literal }
-  const template = named(keyName, () => parseTemplate(text))
+  const template = named(keyName, () => templates.read(text))
   const isPlain = template.every(({ kind }) => kind === 'constant' || kind === 'reference')
   return { text, template, computationType: isPlain ? ('Reference' as const) : ('Expression' as const) }
 }

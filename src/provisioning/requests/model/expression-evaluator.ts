@@ -16,10 +16,11 @@ import {
   toText,
 } from './expression-functions.ts'
 
-/** Computes templates, all of them together in a bounded number of steps. */
+/** Computes templates, all of them together in a bounded number of steps and of characters. */
 export class Evaluator {
   readonly #lookUp: (key: string) => string
   #steps = 0
+  #characters = 0
 
   /** `lookUp` gives the value of a reference, or throws an ExpressionError. */
   constructor(lookUp: (key: string) => string) {
@@ -42,8 +43,17 @@ export class Evaluator {
       throw new ExpressionError(`takes more than ${EXPRESSION_LIMITS.stepsMax} steps`)
     }
     const value = this.#compute(expression)
-    if (typeof value === 'string') checkLength(value.length)
+    if (typeof value === 'string') this.#checkText(value)
     return typeof value === 'number' ? checkNumber(value) : value
+  }
+
+  /** A step may take as long as its text. */
+  #checkText({ length }: string): void {
+    checkLength(length)
+    this.#characters += length
+    if (this.#characters > EXPRESSION_LIMITS.readMax) {
+      throw new ExpressionError(`reads more than ${EXPRESSION_LIMITS.readMax} characters`)
+    }
   }
 
   #compute(expression: Expression): ExpressionValue {

@@ -25,8 +25,12 @@ export const EXPRESSION_LIMITS = {
   /** Of a value with something to compute in it. */
   charactersMax: 1_000,
   depthMax: 32,
+  /** Characters of all values that are computed together. */
+  formulasMax: 100_000,
   /** Operations of all values that are computed together. */
   stepsMax: 20_000,
+  /** Characters of all texts that these operations come to. */
+  readMax: 1_000_000,
   /** Characters of a text, also of one on the way. */
   resultMax: 4_000,
 } as const

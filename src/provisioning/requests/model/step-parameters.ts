@@ -1,7 +1,8 @@
 import { ExpressionError } from './expression.ts'
 import { Evaluator } from './expression-evaluator.ts'
-import { isComputed, parseTemplate } from './expression-parser.ts'
+import { isComputed } from './expression-parser.ts'
 import type { ParameterSource } from './parameter-scope.ts'
+import { TemplateReader } from './template-reader.ts'
 
 /** What a parameter of a step comes to; a secret is for the provider alone. */
 type StepValue = { readonly value: string; readonly isSecret: boolean }
@@ -26,9 +27,10 @@ export function resolveParameters(
   context: StepContext,
 ): StepValues {
   const values = new Map<string, StepValue>()
+  const compute = computerOf(context)
   for (const [name, candidates] of sources) {
     for (const source of candidates) {
-      const found = named(name, () => resolve(source, context))
+      const found = named(name, () => resolve(source, context, compute))
       if (found === undefined || found.value === '') continue
       values.set(name, found)
       break
@@ -37,10 +39,14 @@ export function resolveParameters(
   return values
 }
 
-function resolve({ scope, value }: ParameterSource, context: StepContext): StepValue | undefined {
+function resolve(
+  { scope, value }: ParameterSource,
+  context: StepContext,
+  compute: (text: string) => string,
+): StepValue | undefined {
   switch (scope) {
     case 'Literal':
-      return { value: isComputed(value) ? compute(value, context) : value, isSecret: false }
+      return { value: isComputed(value) ? compute(value) : value, isSecret: false }
     case 'Request': {
       const found = context.items.get(value) ?? context.fields.get(value)
       return found === undefined ? undefined : { value: found, isSecret: false }
@@ -52,12 +58,14 @@ function resolve({ scope, value }: ParameterSource, context: StepContext): StepV
   }
 }
 
-function compute(text: string, { items, fields }: StepContext): string {
+/** For all parameters of a step, whose limits are those of one. */
+function computerOf({ items, fields }: StepContext): (text: string) => string {
+  const templates = new TemplateReader()
   const evaluator = new Evaluator((key) => {
     if (!items.has(key) && !fields.has(key)) throw new ExpressionError(`refers to ${key}, which there is not`)
     return items.get(key) ?? fields.get(key) ?? ''
   })
-  return evaluator.evaluate(parseTemplate(text))
+  return (text) => evaluator.evaluate(templates.read(text))
 }
 
 function named<Result>(name: string, work: () => Result): Result {

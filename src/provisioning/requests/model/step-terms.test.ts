@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { failureOf } from '../../../../test/support/failure-of.ts'
 import type { ProviderAction } from '../../model/provider.ts'
 import { ACTION_CATALOGUE } from './action-catalogue.ts'
 import { toOrderTerms } from './step-terms.ts'
@@ -109,9 +110,23 @@ describe('what a scenario does not say', () => {
     ['begin', { AreaCode: '2x' }, 'AreaCode must be 1 to 15 digits'],
     ['begin', { Features: 'Voice!' }, 'Features must be names of features, comma separated'],
     ['port', { ...PORT, RequestedFOCDate: '2026-13-45' }, 'RequestedFOCDate must be a date that there is'],
+    ['port', { ...PORT, RequestedFOCDate: '2026-02-30' }, 'RequestedFOCDate must be a date that there is'],
     ['change', { Number: NUMBER, CallerName: 'x'.repeat(201) }, 'CallerName must have up to 200 characters'],
   ])('%s with %j is refused: %s', (operation, values, message) => {
     expect(() => termsOf(operation, values)).toThrow(message)
+  })
+
+  test('a protected value is for what nobody but the provider is told', () => {
+    const secret = (values: Readonly<Record<string, string>>) =>
+      new Map(Object.entries(values).map(([name, value]) => [name, { value, isSecret: true }]))
+    const change = new Map([...valuesOf({ Product: 'prd_1', Number: NUMBER }), ...secret({ CallerName: 'hunter2' })])
+    const refused = failureOf(() => toOrderTerms('change', change, NOTHING))
+    expect(refused).toMatchObject({
+      name: 'ExpressionError',
+      message: 'CallerName must not be a protected value: orders show it',
+    })
+    const port = new Map([...valuesOf({ Product: 'prd_1', ...PORT }), ...secret({ PIN: 'hunter2', Other: 'x' })])
+    expect(toOrderTerms('port', port, NOTHING).terms).toMatchObject({ losingCarrier: { pin: 'hunter2' } })
   })
 
   test('without a product nothing can be ordered', () => {

@@ -1,7 +1,8 @@
 import * as v from 'valibot'
+import { isRealTime } from '../../model/calendar.ts'
 import type { OrderTerms } from '../../model/order-terms.ts'
 import type { ProviderAction } from '../../model/provider.ts'
-import type { ActionParameterName } from './action-catalogue.ts'
+import { isSecretParameter, type ActionParameterName } from './action-catalogue.ts'
 import { ExpressionError } from './expression.ts'
 import type { StepValues } from './step-parameters.ts'
 
@@ -30,9 +31,8 @@ const digits = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'must be 1 to 15 digits'
 const day = v.pipe(
   v.string(),
   v.regex(/^\d{4}-\d{2}-\d{2}$/, 'must be a date such as 2026-11-30'),
+  v.check((date) => isRealTime(`${date}T00:00:00Z`), 'must be a date that there is'),
   v.transform((date) => Date.parse(date)),
-  v.number('must be a date that there is'),
-  v.check((time) => !Number.isNaN(time), 'must be a date that there is'),
 )
 const features = v.pipe(
   v.string(),
@@ -137,6 +137,9 @@ class Reader {
   optional<Output>(name: ActionParameterName, schema: v.GenericSchema<unknown, Output>): Output | undefined {
     const found = this.#values.get(name)
     if (found === undefined) return undefined
+    if (found.isSecret && !isSecretParameter(name)) {
+      throw new ExpressionError(`${name} must not be a protected value: orders show it`)
+    }
     const result = v.safeParse(schema, found.value)
     // The value is not repeated: it may be a secret.
     if (!result.success) throw new ExpressionError(`${name} ${result.issues[0].message}`)
