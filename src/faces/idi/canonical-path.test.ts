@@ -27,6 +27,15 @@ describe('paths of the IDI API', () => {
       '/ProvisioningManagement/2X/t/api/globalInformationItem/A%2Fb',
     ],
     ['/PROVISIONINGMANAGEMENT/2X/t/API/Unknown/Variable', '/ProvisioningManagement/2X/t/api/Unknown/Variable'],
+    ['/ProvisioningManagement/2X/t/API/Provider/', '/ProvisioningManagement/2X/t/api/provider'],
+    ['/ProvisioningManagement/2X/t/api/variable/7/', '/ProvisioningManagement/2X/t/api/variable/7'],
+    [
+      '/ProvisioningManagement/2X/t/api/globalInformationItem/',
+      '/ProvisioningManagement/2X/t/api/globalInformationItem',
+    ],
+    ['/ProvisioningManagement/2X/t/api/provider//', '/ProvisioningManagement/2X/t/api/provider/'],
+    ['/ProvisioningManagement/', '/ProvisioningManagement'],
+    ['/APPS/7/', '/APPS/7/'],
     ['/PROVISIONINGMANAGEMENT/3X/t/API', '/ProvisioningManagement/3X/t/api'],
     ['/provisioningmanagement', '/ProvisioningManagement'],
     ['/ProvisioningManagements/2x', '/ProvisioningManagements/2x'],
@@ -42,7 +51,7 @@ describe('paths of the IDI API', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...PATHS),
-        fc.array(parameter, { minLength: 8, maxLength: 8 }),
+        fc.array(parameter, { minLength: 12, maxLength: 12 }),
         fc.array(fc.boolean(), { minLength: 100, maxLength: 100 }),
         (path, values, cases) => {
           const filled = path

@@ -20,11 +20,12 @@ export const isIdiPath = (path: string): boolean => /^\/([^/]*)/.exec(path)?.[1]
 
 /**
  * The path as the routes have it: literal segments in the case of the route table, whatever case they were written
- * in; parameters, and what no route has, as they are. Paths that are not of the API are left alone.
+ * in; parameters, and what no route has, as they are. A slash at the end means nothing. Paths that are not of the API
+ * are left alone.
  */
 export function toCanonicalIdiPath(path: string): string {
   if (!isIdiPath(path)) return path
-  const given = path.split('/')
+  const given = path.replace(/\/$/, '').split('/')
   const lower = given.map((segment) => segment.toLowerCase())
   const pattern = mostLiteral(PATTERNS.filter((candidate) => fits(candidate, lower))) ?? BASE
   return given.map((segment, index) => (isSame(pattern, lower, index) ? pattern.segments[index] : segment)).join('/')

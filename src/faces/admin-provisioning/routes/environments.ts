@@ -44,7 +44,7 @@ export function addEnvironmentRoutes(app: Hono<HttpEnv>, define: DefineOperation
         params: EnvironmentParams,
         body: EnvironmentBody,
         responses: { 200: { description: 'The environment', schema: EnvironmentSchema } },
-        errors: ['app_not_found'],
+        errors: ['app_not_found', 'in_use'],
       },
       async ({ params, body }) => {
         const environment = await environments.put({ name: params.environment, appId: body.appId })

@@ -38,7 +38,7 @@ const restAs = (outcome: RequestOutcome): RequestMove => ({ kind: 'rest', outcom
 /**
  * Moves a claimed request as far as it goes without an order: holds it or lets it begin, takes the end of its order
  * into account, finds what is done already, and ends it. A request without steps waits for whoever does the work to
- * complete it.
+ * complete it, unless nobody may.
  */
 export async function advanceRequest(tx: Queries, advancing: Advancing): Promise<RequestMove> {
   const request = await lockClaimed(tx, advancing.claim)
@@ -112,7 +112,8 @@ async function goOn(tx: Queries, { request, steps, advancing }: Going): Promise<
     await finishStep(tx, { request, step, plan })
     done.push({ ...step, state: 'done', e164: plan.number ?? null })
   }
-  if (steps.length === 0) return rest(tx, request)
+  // Of one that is read-only nobody could say that its work is done elsewhere.
+  if (steps.length === 0 && !request.is_read_only) return rest(tx, request)
   return complete(tx, request)
 }
 

@@ -8,7 +8,7 @@ import { noAccess } from '../model/refusal.ts'
 import { isFinalRequest, REQUEST_STATUS } from '../model/status.ts'
 import type { Environment } from '../store/environments.ts'
 import { lockRequest, type RequestRow } from '../store/request-rows.ts'
-import { hasOpenOrder, makeSteps } from '../store/request-steps.ts'
+import { hasOpenOrder, makeSteps, readSteps } from '../store/request-steps.ts'
 import { closeBatch, lockBatch } from './batch.ts'
 import { updateProvisionedObject } from './provisioned-object.ts'
 import { enterStatus } from './request-state.ts'
@@ -83,7 +83,10 @@ export class RequestChanges {
       await enterStatus(tx, request, {
         to: REQUEST_STATUS.submitted,
         actor: change.actor,
-        more: { reprocessing: true, due_at: sql<Date>`now()` },
+        more: {
+          reprocessing: true,
+          due_at: sql<Date>`greatest(now(), ${request.object_starts_at}::timestamptz)`,
+        },
       })
     })
   }
@@ -127,7 +130,9 @@ async function refuseUnfinished(tx: Queries, request: RequestRow): Promise<void>
   const { request_id: requestId, status_id: statusId } = request
   const mayEnd = statusId === REQUEST_STATUS.submitted || statusId === REQUEST_STATUS.inProgress
   if (!mayEnd) throw refuseState(FIELD, requestId, 'is held or in error and can only be completed by force')
-  const steps = await makeSteps(tx, request)
+  // One that has begun runs the scenarios that there were then.
+  const hasBegun = statusId === REQUEST_STATUS.inProgress
+  const steps = hasBegun ? await readSteps(tx, requestId) : await makeSteps(tx, request)
   if (steps.some(({ state }) => state !== 'done')) {
     throw refuseState(FIELD, requestId, 'has steps to do and can only be completed by force')
   }

@@ -47,6 +47,25 @@ describe.each(STORES)('a provisioning request on %s', (store) => {
     expect(await office.orders()).toEqual(['range completed', 'add acknowledged'])
   })
 
+  test('orders nothing for a customer whose app the environment is not', async () => {
+    const office = await open()
+    const profileId = await office.addProfile([{ operation: 'begin', parameters: { Product: office.shop.numbers } }])
+    const before = await office.submit({ profileId, internalId: office.first })
+    await office.database.query((db) =>
+      sql`update customers set app_id = null where customer_id = ${office.shop.customerId}`.execute(db),
+    )
+    const after = await office.submit({ profileId, internalId: office.first })
+    expect(await office.find(after)).toMatchObject({ account_name: null })
+    await office.settle()
+    for (const requestId of [before, after]) {
+      expect(await office.find(requestId)).toMatchObject({
+        status: 'In Error',
+        status_note: "Step 1, Begin_Service: the account 23330999 is no customer's in this environment",
+      })
+    }
+    expect(await office.orders()).toEqual([])
+  })
+
   test('that is for later is begun later', async () => {
     const office = await open()
     const requestId = await office.submit({
@@ -56,6 +75,18 @@ describe.each(STORES)('a provisioning request on %s', (store) => {
     })
     expect(await office.runner.runDue()).toBe(0)
     expect(await office.find(requestId)).toMatchObject({ status: 'Submitted' })
+  })
+
+  test('that is resubmitted before its start is still begun later', async () => {
+    const office = await open()
+    const objectStartsAt = Date.now() + 3_600_000
+    const requestId = await office.submit({ profileId: await office.addProfile([]), objectStartsAt })
+    const change = { environment: office.environment, actor: 'key:test', requestId }
+    await office.changes.fail({ ...change, note: 'not like this' })
+    await office.runner.runDue()
+    await office.changes.resubmit(change)
+    expect(await office.runner.runDue()).toBe(0)
+    expect(await office.find(requestId)).toMatchObject({ status: 'Submitted', reprocessing: true })
   })
 
   test('without steps waits to be completed, and then the object is what it says', async () => {
@@ -71,6 +102,63 @@ describe.each(STORES)('a provisioning request on %s', (store) => {
       status_note: 'done by hand',
       was_forced: false,
       modified_by: 'key:other',
+    })
+  })
+
+  test('that began without steps has none, whatever its profile has got since', async () => {
+    const office = await open()
+    const profileId = await office.addProfile([])
+    const requestId = await office.submit({ profileId })
+    await office.settle()
+    const other = await office.addProfile([{ operation: 'begin', parameters: { Product: office.shop.numbers } }])
+    await office.database.query((db) =>
+      sql`update scenarios set profile_id = ${profileId} where profile_id = ${other}`.execute(db),
+    )
+    const change = { environment: office.environment, actor: 'key:test', requestId, note: undefined }
+    await office.changes.complete({ ...change, isForced: false })
+    expect(await office.find(requestId)).toMatchObject({ status: 'Complete', was_forced: false })
+    const fresh = await office.submit({ profileId })
+    await expect(office.changes.complete({ ...change, requestId: fresh, isForced: false })).rejects.toMatchObject({
+      detail: expect.stringContaining('has steps to do'),
+    })
+  })
+
+  test('that is read-only and without steps is complete, since nobody may say so', async () => {
+    const office = await open()
+    const profileId = await office.addProfile([])
+    const requestId = await office.submit({ profileId, isReadOnly: true, batchTotal: 1 })
+    await office.settle()
+    expect(await office.find(requestId)).toMatchObject({ status: 'Complete', modified_by: 'engine' })
+  })
+
+  test('whose number another order is about waits for it', async () => {
+    const office = await open()
+    await office.submit({ profileId: await twoSteps(office), items: itemsOf(office.first) })
+    await office.settle()
+    const first = await office.submit({ profileId: await renaming(office, 'One') })
+    await office.runner.runDue()
+    const second = await office.submit({ profileId: await renaming(office, 'Two') })
+    expect(await office.runner.runDue()).toBe(1)
+    expect(await office.find(second)).toMatchObject({ status: 'In Progress', status_note: null })
+    expect(await office.runner.runDue()).toBe(0)
+    await office.settle()
+    for (const requestId of [first, second]) {
+      expect(await office.find(requestId)).toMatchObject({ status: 'Complete' })
+    }
+    expect((await office.orders()).slice(2)).toEqual(['change completed', 'change completed'])
+  })
+
+  test('whose number stays with another order is in error after a while', async () => {
+    const office = await open()
+    await office.submit({ profileId: await twoSteps(office), items: itemsOf(office.first) })
+    await office.settle()
+    await office.submit({ profileId: await renaming(office, 'One') })
+    await office.runner.runDue()
+    const second = await office.submit({ profileId: await renaming(office, 'Two') })
+    await office.createRunner({ busyWaitMs: 0 }).runDue()
+    expect(await office.find(second)).toMatchObject({
+      status: 'In Error',
+      status_note: 'Step 1, Change_Service: number_busy: Another order is changing the number',
     })
   })
 
@@ -310,6 +398,14 @@ const twoSteps = (office: RequestOffice) =>
   office.addProfile([
     { operation: 'begin', parameters: { Product: office.shop.numbers, 'Number:Request': 'TN' } },
     { operation: 'enable', parameters: { Product: office.shop.messaging, ExternalID: 'site-#[1 + 1]' } },
+  ])
+/** Changes the first number's service. */
+const renaming = (office: RequestOffice, callerName: string) =>
+  office.addProfile([
+    {
+      operation: 'change',
+      parameters: { Product: office.shop.numbers, Number: office.first, CallerName: callerName },
+    },
   ])
 const itemsOf = (number: string) => [{ keyName: 'TN', value: number }]
 

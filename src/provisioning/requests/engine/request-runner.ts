@@ -10,7 +10,13 @@ import type { Ordering } from '../../engine/ordering.ts'
 import type { ProvisioningDatabase, Queries } from '../../store/database.ts'
 import type { Order } from '../../store/orders.ts'
 import { REQUEST_STATUS } from '../model/status.ts'
-import { claimRequests, lockClaimed, type RequestClaim } from '../store/request-rows.ts'
+import {
+  claimRequests,
+  lockClaimed,
+  releaseRequest,
+  type RequestClaim,
+  type RequestRow,
+} from '../store/request-rows.ts'
 import { setStep } from '../store/request-steps.ts'
 import { advanceRequest, failStep, type RequestMove, type RequestOutcome } from './request-advance.ts'
 import { enterStatus } from './request-state.ts'
@@ -34,12 +40,18 @@ export type RequestRunnerOptions = {
   readonly pollMs?: number
   /** How soon to look at an order whose end was not noticed. */
   readonly recheckMs?: number
+  /** For how long a step waits for another order that is about its number. */
+  readonly busyWaitMs?: number
 }
 
 /** More moves than that in one go are not made: the rest when it is claimed again. */
 const MOVES_MAX = 100
 /** Whoever ends an order makes its request due; this is only in case that nobody did. */
 const RECHECK_MS = 600_000
+/** Longer than most orders take; one that takes days, such as a port, is not waited for. */
+const BUSY_WAIT_MS = 600_000
+/** How soon to try again meanwhile. */
+const BUSY_RETRY_MS = 10_000
 
 type Placing = Extract<RequestMove, { kind: 'place' }>
 
@@ -149,15 +161,19 @@ export class RequestRunner implements Service {
       if (next.kind === 'cancel') {
         await this.#cancel(next)
         hasCancelled = true
-      } else {
-        await this.#place(claim, next)
+      } else if (!(await this.#place(claim, next))) {
+        return
       }
     }
   }
 
-  /** The order and whose it is become true together. What cannot be ordered ends the run of the request. */
-  async #place(claim: RequestClaim, { step, order, number }: Placing): Promise<void> {
-    const { database, ordering, log, recheckMs = RECHECK_MS } = this.#options
+  /**
+   * The order and whose it is become true together. What cannot be ordered ends the run of the request, or waits.
+   * Resolves with whether there is more to be done with the request now.
+   */
+  async #place(claim: RequestClaim, placing: Placing): Promise<boolean> {
+    const { step, order, number } = placing
+    const { ordering, log, recheckMs = RECHECK_MS } = this.#options
     const { requestId } = claim
     try {
       const placed = await ordering.place(order, {
@@ -168,17 +184,32 @@ export class RequestRunner implements Service {
         { provisioning_request_id: requestId, step: step.sequence_number, order_id: placed.orderId },
         'a step of a provisioning request was ordered',
       )
+      return true
     } catch (error) {
       if (!isGatewayError(error) || (error.status >= 500 && error.code !== 'fenced')) throw error
       // Changed by somebody else meanwhile: looked at again.
-      if (error.code === 'fenced') return
-      const reason = `${error.code}: ${error.detail ?? error.title}`
-      await database.transaction(async (tx) => {
-        const request = await lockClaimed(tx, claim)
-        if (request !== undefined) await failStep(tx, { request, step, reason })
-      })
-      this.#note(claim, 'in_error')
+      if (error.code === 'fenced') return true
+      this.#note(claim, await this.#notOrdered(claim, { step, error }))
+      return false
     }
+  }
+
+  /** What becomes of a request whose step could not be ordered; undefined: it waits, or is somebody else's. */
+  #notOrdered(
+    claim: RequestClaim,
+    { step, error }: Pick<Placing, 'step'> & { readonly error: GatewayError },
+  ): Promise<RequestOutcome | undefined> {
+    const { database, busyWaitMs = BUSY_WAIT_MS } = this.#options
+    return database.transaction(async (tx) => {
+      const request = await lockClaimed(tx, claim)
+      if (request === undefined) return undefined
+      if (error.code === 'number_busy' && (await hasTried(tx, request)) < busyWaitMs) {
+        await releaseRequest(tx, request.request_id, BUSY_RETRY_MS)
+        return undefined
+      }
+      await failStep(tx, { request, step, reason: `${error.code}: ${error.detail ?? error.title}` })
+      return 'in_error'
+    })
   }
 
   /** One line for each run that is over. */
@@ -214,6 +245,15 @@ async function mustHold(tx: Queries, claim: RequestClaim): Promise<void> {
   const request = await lockClaimed(tx, claim)
   const mayGo = request?.status_id === REQUEST_STATUS.inProgress && (await isAllowed(tx, request))
   if (!mayGo) throw new GatewayError('fenced')
+}
+
+/** For how many milliseconds the step could have been ordered: since the run began, or the step before it ended. */
+async function hasTried(tx: Queries, { request_id: requestId, modified_at: begunAt }: RequestRow): Promise<number> {
+  const { rows } = await sql<{ ms: number }>`
+    select (extract(epoch from now() - greatest(${begunAt}::timestamptz, (
+      select max(completed_at) from request_orders join orders using (order_id)
+      where request_id = ${requestId}))) * 1000)::double precision as ms`.execute(tx)
+  return rows[0]?.ms ?? 0
 }
 
 async function recordOrder(

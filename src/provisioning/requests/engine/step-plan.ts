@@ -3,6 +3,7 @@ import type { PlaceOrder } from '../../model/order-terms.ts'
 import type { Queries } from '../../store/database.ts'
 import { ExpressionError } from '../model/expression.ts'
 import { toOrderTerms, type StepTerms } from '../model/step-terms.ts'
+import { findAccountCustomer } from '../store/environments.ts'
 import type { RequestRow } from '../store/request-rows.ts'
 import type { RequestStep } from '../store/request-steps.ts'
 import { readStepValues, type ReadGlobals } from './step-values.ts'
@@ -35,8 +36,13 @@ export async function planStep(tx: Queries, planned: Planned): Promise<StepPlan>
 }
 
 async function plan(tx: Queries, { request, step, earlier, readGlobals }: Planned): Promise<StepPlan> {
-  const customerId = request.customer_id ?? (await customerOf(tx, request))
-  if (customerId === undefined) return { kind: 'refused', reason: noCustomer(request) }
+  // The account may have been given to a customer after the request was made.
+  const customer = await findAccountCustomer(tx, {
+    environmentId: request.environment_id,
+    accountNumber: request.account_number ?? undefined,
+  })
+  if (customer === undefined) return { kind: 'refused', reason: noCustomer(request) }
+  const { customerId } = customer
   const { values } = await readStepValues(tx, { request, step, readGlobals })
   const ownNumber = E164.test(request.internal_id ?? '') ? (request.internal_id ?? undefined) : undefined
   const earlierNumber = earlier.findLast(({ e164 }) => e164 !== null)?.e164 ?? undefined
@@ -72,18 +78,6 @@ const noCustomer = ({ account_number: accountNumber }: RequestRow): string =>
   accountNumber === null
     ? 'the request has no account number'
     : `the account ${accountNumber} is no customer's in this environment`
-
-/** The account may have been given to a customer after the request was made. */
-async function customerOf(tx: Queries, request: RequestRow): Promise<string | undefined> {
-  if (request.account_number === null) return undefined
-  const row = await tx
-    .selectFrom('environment_accounts')
-    .select('customer_id')
-    .where('environment_id', '=', request.environment_id)
-    .where('account_number', '=', request.account_number)
-    .executeTakeFirst()
-  return row?.customer_id
-}
 
 async function productOf(tx: Queries, request: RequestRow): Promise<string | undefined> {
   if (request.object_code === null) return undefined

@@ -6,6 +6,7 @@ import type { NewRequest } from '../model/new-request.ts'
 import { noAccess } from '../model/refusal.ts'
 import type { ObjectStatusId, TransitionId } from '../model/status.ts'
 import { readDataTypeRules } from '../store/data-type-rules.ts'
+import { findAccountCustomer } from '../store/environments.ts'
 import { computeFor } from './computation.ts'
 
 /** What a request refers to. */
@@ -38,7 +39,8 @@ export async function checkRequest(tx: Queries, environmentId: number, request: 
   if (errors.length > 0) throw invalidRequest(errors)
   const missing = await checkComputation(tx, environmentId, request)
   if (missing.length > 0) throw invalidRequest(missing)
-  return { ...status.known, customer: await findCustomer(tx, environmentId, request) }
+  const { accountNumber } = request.account
+  return { ...status.known, customer: await findAccountCustomer(tx, { environmentId, accountNumber }) }
 }
 
 async function checkProfile(tx: Queries, environmentId: number, { profileId }: NewRequest): Promise<void> {
@@ -187,20 +189,4 @@ async function checkComputation(
     if (error instanceof ComputationError) return [{ field: ITEMS, message: error.message }]
     throw error
   }
-}
-
-async function findCustomer(
-  tx: Queries,
-  environmentId: number,
-  { account: { accountNumber } }: NewRequest,
-): Promise<CheckedRequest['customer']> {
-  if (accountNumber === undefined) return undefined
-  const row = await tx
-    .selectFrom('environment_accounts')
-    .innerJoin('customers', 'customers.customer_id', 'environment_accounts.customer_id')
-    .select(['customers.customer_id', 'customers.name'])
-    .where('environment_accounts.environment_id', '=', environmentId)
-    .where('environment_accounts.account_number', '=', accountNumber)
-    .executeTakeFirst()
-  return row && { customerId: row.customer_id, name: row.name }
 }

@@ -5,8 +5,8 @@ import { ACTION_CATALOGUE } from './action-catalogue.ts'
 import { toOrderTerms } from './step-terms.ts'
 
 const NOTHING = { productId: undefined, number: undefined }
-const valuesOf = (values: Readonly<Record<string, string>>) =>
-  new Map(Object.entries(values).map(([name, value]) => [name, { value, isSecret: false }]))
+const valuesOf = (values: Readonly<Record<string, string>>, isSecret = false) =>
+  new Map(Object.entries(values).map(([name, value]) => [name, { value, isSecret }]))
 const termsOf = (operation: ProviderAction, values: Readonly<Record<string, string>>, defaults = {}) =>
   toOrderTerms(operation, valuesOf({ Product: 'prd_1', ...values }), { ...NOTHING, ...defaults })
 
@@ -117,15 +117,13 @@ describe('what a scenario does not say', () => {
   })
 
   test('a protected value is for what nobody but the provider is told', () => {
-    const secret = (values: Readonly<Record<string, string>>) =>
-      new Map(Object.entries(values).map(([name, value]) => [name, { value, isSecret: true }]))
-    const change = new Map([...valuesOf({ Product: 'prd_1', Number: NUMBER }), ...secret({ CallerName: 'hunter2' })])
+    const change = new Map([...valuesOf({ Product: 'prd_1', Number: NUMBER }), ...valuesOf({ CallerName: 'hunter2' }, true)])
     const refused = failureOf(() => toOrderTerms('change', change, NOTHING))
     expect(refused).toMatchObject({
       name: 'ExpressionError',
       message: 'CallerName must not be a protected value: orders show it',
     })
-    const port = new Map([...valuesOf({ Product: 'prd_1', ...PORT }), ...secret({ PIN: 'hunter2', Other: 'x' })])
+    const port = new Map([...valuesOf({ Product: 'prd_1', ...PORT }), ...valuesOf({ PIN: 'hunter2', Other: 'x' }, true)])
     expect(toOrderTerms('port', port, NOTHING).terms).toMatchObject({ losingCarrier: { pin: 'hunter2' } })
   })
 

@@ -52,10 +52,14 @@ export class Environments {
     return rows.map(toEnvironment)
   }
 
-  /** Makes the environment, or gives it to another app. Rejects with `app_not_found`. */
+  /**
+   * Makes the environment, or gives it to another app, or to none. Rejects with `app_not_found`, and with `in_use` while
+   * customers of another app are in it.
+   */
   async put({ name, appId }: { readonly name: string; readonly appId?: string | undefined }): Promise<Environment> {
     return this.#database.transaction(async (tx) => {
-      const known = await findRow(tx, name)
+      const known = await findRow(tx, name, 'update')
+      if (known !== undefined && appId !== undefined) await refuseForeign(tx, known, appId)
       const row = await (
         known === undefined
           ? tx.insertInto('environments').values({ name, app_id: appId ?? null })
@@ -108,7 +112,7 @@ export class Environments {
 
   async #link({ name, accountNumber, customerId }: EnvironmentAccount & { readonly name: string }): Promise<void> {
     await this.#database.transaction(async (tx) => {
-      const environment = await existing(tx, name)
+      const environment = await existing(tx, name, 'update')
       const customer = await tx
         .selectFrom('customers')
         .select('app_id')
@@ -173,15 +177,40 @@ async function furnish(tx: Queries, { environmentId }: Environment): Promise<voi
     array(select product_id from products order by product_id))`.execute(tx)
 }
 
-const findRow = (queries: Queries, name: string): Promise<Row | undefined> =>
-  queries
+/** Customers stay in their environment, and are their app's. */
+async function refuseForeign(tx: Queries, { environment_id: environmentId }: Row, appId: string): Promise<void> {
+  const { rows } = await sql`
+    select from environment_accounts join customers using (customer_id)
+    where environment_id = ${environmentId} and app_id is distinct from ${appId} limit 1`.execute(tx)
+  if (rows.length === 0) return
+  throw new GatewayError('in_use', { detail: 'Customers of another app are in the environment.' })
+}
+
+/** With a lock, its app stays as it is until the transaction ends. */
+function findRow(queries: Queries, name: string, lock?: 'update'): Promise<Row | undefined> {
+  const query = queries
     .selectFrom('environments')
     .selectAll()
     .where(sql<boolean>`lower(name) = lower(${name})`)
-    .executeTakeFirst()
+  return (lock === undefined ? query : query.forNoKeyUpdate()).executeTakeFirst()
+}
 
-async function existing(queries: Queries, name: string): Promise<Row> {
-  const row = await findRow(queries, name)
+/** The customer that an account number stands for, if it is the environment's app's. */
+export async function findAccountCustomer(
+  queries: Queries,
+  { environmentId, accountNumber }: { readonly environmentId: number; readonly accountNumber: number | undefined },
+): Promise<{ readonly customerId: string; readonly name: string } | undefined> {
+  if (accountNumber === undefined) return undefined
+  const { rows } = await sql<{ customerId: string; name: string }>`
+    select c.customer_id as "customerId", c.name
+    from environment_accounts a join environments e using (environment_id) join customers c using (customer_id)
+    where a.environment_id = ${environmentId} and a.account_number = ${accountNumber}
+      and c.app_id is not distinct from e.app_id`.execute(queries)
+  return rows[0]
+}
+
+async function existing(queries: Queries, name: string, lock?: 'update'): Promise<Row> {
+  const row = await findRow(queries, name, lock)
   if (row === undefined) throw new GatewayError('resource_not_found')
   return row
 }

@@ -7,6 +7,7 @@ import { STORES } from '../../../../test/support/records.ts'
 import { ScriptedProvider, type Fault } from '../../../../test/support/scripted-provider.ts'
 import type { OrderTerms, PlaceOrder } from '../../model/order-terms.ts'
 import { Environments } from './environments.ts'
+import { Safeguards } from './safeguards.ts'
 
 const three: OrderTerms = { action: 'any', quantity: 3, filter: {} }
 
@@ -169,6 +170,20 @@ describe.each(STORES)('what the IDI API sees of orders on %s', (store) => {
       ended: true,
       items: { State: 'ended' },
     })
+  })
+
+  test('an order that is held is not let go by a safeguard, which did not hold it', async () => {
+    const scene = await open({ script: Array.from({ length: 100 }, () => 'throttle' as const) })
+    const placed = await scene.place({ action: 'range', start: scene.first, size: 1 })
+    await scene.workOff(placed.orderId)
+    expect(await statusesOf(placed.orderId)).toEqual(['Held'])
+    const safeguards = new Safeguards({ database: rig.database, secret: Buffer.alloc(32) }, () => undefined)
+    const by = { environmentId: scene.environmentId, actor: 'key:test' }
+    await safeguards.update({ ...by, changes: [{ internalId: scene.first, isAllowed: true }] })
+    await safeguards.set({ ...by, isEnabled: false })
+    const due = await rows(sql`select request_id from provisioning_requests
+      where environment_id = ${scene.environmentId} and due_at is not null`)
+    expect(due).toEqual([])
   })
 
   test('an order that is cancelled and one that is held are seen to be', async () => {

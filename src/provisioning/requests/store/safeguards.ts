@@ -85,10 +85,11 @@ export class Safeguards {
   }
 }
 
-/** The engine lets what is held and due go on, or holds it again. */
+/** The engine lets what is held and due go on, or holds it again. Orders of other APIs are held by their operators. */
 async function release(tx: Queries, environmentId: number, isAllowed: RawBuilder<unknown>): Promise<void> {
   await sql`update provisioning_requests set due_at = now()
-    where environment_id = ${environmentId} and status_id = ${REQUEST_STATUS.held} and ${isAllowed}`.execute(tx)
+    where environment_id = ${environmentId} and status_id = ${REQUEST_STATUS.held} and order_item_id is null
+      and ${isAllowed}`.execute(tx)
 }
 
 const auditOf = (environmentId: number, actor: string) => ({
