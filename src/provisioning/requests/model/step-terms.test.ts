@@ -117,13 +117,19 @@ describe('what a scenario does not say', () => {
   })
 
   test('a protected value is for what nobody but the provider is told', () => {
-    const change = new Map([...valuesOf({ Product: 'prd_1', Number: NUMBER }), ...valuesOf({ CallerName: 'hunter2' }, true)])
+    const change = new Map([
+      ...valuesOf({ Product: 'prd_1', Number: NUMBER }),
+      ...valuesOf({ CallerName: 'hunter2' }, true),
+    ])
     const refused = failureOf(() => toOrderTerms('change', change, NOTHING))
     expect(refused).toMatchObject({
       name: 'ExpressionError',
       message: 'CallerName must not be a protected value: orders show it',
     })
-    const port = new Map([...valuesOf({ Product: 'prd_1', ...PORT }), ...valuesOf({ PIN: 'hunter2', Other: 'x' }, true)])
+    const port = new Map([
+      ...valuesOf({ Product: 'prd_1', ...PORT }),
+      ...valuesOf({ PIN: 'hunter2', Other: 'x' }, true),
+    ])
     expect(toOrderTerms('port', port, NOTHING).terms).toMatchObject({ losingCarrier: { pin: 'hunter2' } })
   })
 
