@@ -53,7 +53,7 @@ describe.each(STORES)('paths of the IDI API, on %s', (store) => {
     '/ProvisioningManagement/2X/test/api',
     '/ProvisioningManagement/2X/test/api/',
     '/ProvisioningManagement/2X/test/api/nothing',
-    '/ProvisioningManagement/2X/test/api/variable/',
+    '/ProvisioningManagement/2X/test/api/variable//',
     '/ProvisioningManagement/2X/test/api/variable/7/outcome/8',
   ])("there is nothing at %s, in the document's envelope", async (path) => {
     for (const method of ['GET', 'POST', 'DELETE']) {
