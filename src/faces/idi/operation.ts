@@ -13,10 +13,13 @@ import { answerIdiError, ErrorsAnswer } from './errors.ts'
 import { IDI_BASE, IDI_ROUTES, type IdiOperationName, type IdiRoute } from './route-table.ts'
 import { SearchParameters } from './search-answer.ts'
 
-type ObjectSchema = v.GenericSchema<unknown, object> & { readonly entries: Readonly<Record<string, v.GenericSchema>> }
+/** Of what is in a path. */
+export type ObjectSchema = v.GenericSchema<unknown, object> & {
+  readonly entries: Readonly<Record<string, v.GenericSchema>>
+}
 
 /** Who asks for what, in which environment. */
-type IdiCall<Params, Body> = {
+export type IdiCall<Params, Body> = {
   readonly environment: Environment
   /** Under which name it is audited and kept as the user who did it. */
   readonly actor: string
@@ -29,7 +32,8 @@ type IdiCall<Params, Body> = {
   readonly keep: (tx: Queries, json: unknown) => Promise<void>
 }
 
-type Spec<Params extends ObjectSchema, Body extends v.GenericSchema> = {
+/** What one operation is, besides its path. */
+export type OperationSpec<Params extends ObjectSchema, Body extends v.GenericSchema> = {
   readonly tag: string
   readonly summary: string
   readonly description?: string
@@ -47,14 +51,18 @@ type Spec<Params extends ObjectSchema, Body extends v.GenericSchema> = {
 }
 
 /** Defines one operation of the document, by its name in the route table. */
-export type AddIdi = <Params extends ObjectSchema = typeof nothing, Body extends v.GenericSchema = typeof anything>(
+export type AddIdi = <Params extends ObjectSchema = NoParams, Body extends v.GenericSchema = AnyBody>(
   name: IdiOperationName,
-  spec: Spec<Params, Body>,
+  spec: OperationSpec<Params, Body>,
   handle: (call: IdiCall<v.InferOutput<Params>, v.InferOutput<Body>>) => Promise<unknown>,
 ) => void
 
 const nothing = v.strictObject({})
 const anything = v.unknown()
+/** Of an operation without parameters in its path, besides the environment. */
+export type NoParams = typeof nothing
+/** Of an operation without a body. */
+export type AnyBody = typeof anything
 const EnvironmentParams = { environment: v.pipe(v.string(), v.maxLength(64), v.description('The environment')) }
 const BODY_BYTES_MAX = 1_024 * 1_024
 

@@ -16,7 +16,8 @@ export const SearchParameters = v.object({
   $top: option('How many: 100 unless given, 500 at most'),
 })
 
-type ItemSchema = v.ObjectSchema<v.ObjectEntries, undefined>
+/** Of one item of a page; its fields are what `$select` may name. */
+export type ItemSchema = v.ObjectSchema<v.ObjectEntries, undefined>
 
 /** A page in the document's envelope; of its items, `$select` may leave out any field. */
 export const envelopeOf = (item: ItemSchema) =>

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import type { IdiDeps } from '../deps.ts'
 import type { AddIdi } from '../operation.ts'
 import { DataTypeItem, toDataTypeItem, toTransitionItem, TransitionItem } from '../schemas/auxiliary.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 /** Lookups that are the same in every environment, and whether the API is there at all. */
@@ -16,26 +16,20 @@ export function addAuxiliaryRoutes(add: AddIdi, { auxiliaryData }: IdiDeps): voi
     },
     () => Promise.resolve({ status: 'ok' }),
   )
-  add(
-    'listTransitions',
-    {
-      tag: IDI_TAGS.auxiliary,
-      summary: 'List provisioned object transitions',
-      isSearch: true,
-      schema: envelopeOf(TransitionItem),
-    },
-    async ({ query, c }) =>
-      searchAnswer(await auxiliaryData.transitions(query), {
-        query,
-        c,
-        item: TransitionItem,
-        toItem: toTransitionItem,
-      }),
-  )
-  add(
-    'listDataTypes',
-    { tag: IDI_TAGS.auxiliary, summary: 'List data types', isSearch: true, schema: envelopeOf(DataTypeItem) },
-    async ({ query, c }) =>
-      searchAnswer(await auxiliaryData.dataTypes(query), { query, c, item: DataTypeItem, toItem: toDataTypeItem }),
-  )
+  addSearch(add, {
+    name: 'listTransitions',
+    tag: IDI_TAGS.auxiliary,
+    summary: 'List provisioned object transitions',
+    item: TransitionItem,
+    toItem: toTransitionItem,
+    search: ({ query }) => auxiliaryData.transitions(query),
+  })
+  addSearch(add, {
+    name: 'listDataTypes',
+    tag: IDI_TAGS.auxiliary,
+    summary: 'List data types',
+    item: DataTypeItem,
+    toItem: toDataTypeItem,
+    search: ({ query }) => auxiliaryData.dataTypes(query),
+  })
 }

@@ -9,7 +9,8 @@ import {
   toDataDefinitionOfCodeItem,
   toDataDefinitionWithItemItem,
 } from '../schemas/definitions.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { searchAnswer } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 const tag = IDI_TAGS.definitions
@@ -32,20 +33,16 @@ export function addDataDefinitionRoutes(add: AddIdi, { definitionSearch }: Pick<
       return searchAnswer(page, { query, c, item: DataDefinitionOfCodeItem, toItem: toDataDefinitionOfCodeItem }).value
     },
   )
-  add(
-    'searchDataDefinitionsWithItems',
-    {
-      tag,
-      summary: 'Search data definitions as they are for transitions of objects, with what the objects have',
-      description:
-        'The options of the transition stand over the data definition. The value is what the object has, else the default value. The next link goes with the same body.',
-      isSearch: true,
-      body: AskedObjects,
-      schema: envelopeOf(DataDefinitionWithItemItem),
-    },
-    async ({ environment, body, query, c }) => {
-      const page = await definitionSearch.dataDefinitionsWithItems(environment.environmentId, body, query)
-      return searchAnswer(page, { query, c, item: DataDefinitionWithItemItem, toItem: toDataDefinitionWithItemItem })
-    },
-  )
+  addSearch(add, {
+    name: 'searchDataDefinitionsWithItems',
+    tag,
+    summary: 'Search data definitions as they are for transitions of objects, with what the objects have',
+    description:
+      'The options of the transition stand over the data definition. The value is what the object has, else the default value. The next link goes with the same body.',
+    body: AskedObjects,
+    item: DataDefinitionWithItemItem,
+    toItem: toDataDefinitionWithItemItem,
+    search: ({ environment, body, query }) =>
+      definitionSearch.dataDefinitionsWithItems(environment.environmentId, body, query),
+  })
 }

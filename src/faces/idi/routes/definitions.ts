@@ -11,7 +11,7 @@ import {
   toDefinitionItem,
 } from '../schemas/definitions.ts'
 import { idInPath } from '../schemas/fields.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 const tag = IDI_TAGS.definitions
@@ -21,14 +21,14 @@ type Deps = Pick<IdiDeps, 'definitions' | 'definitionSearch'>
 
 /** Provisionable object definitions: what there can be in an environment. */
 export function addDefinitionRoutes(add: AddIdi, { definitions, definitionSearch }: Deps): void {
-  add(
-    'listDefinitions',
-    { tag, summary: 'Search provisionable object definitions', isSearch: true, schema: envelopeOf(DefinitionItem) },
-    async ({ environment, query, c }) => {
-      const page = await definitionSearch.definitions(environment.environmentId, query)
-      return searchAnswer(page, { query, c, item: DefinitionItem, toItem: toDefinitionItem })
-    },
-  )
+  addSearch(add, {
+    name: 'listDefinitions',
+    tag,
+    summary: 'Search provisionable object definitions',
+    item: DefinitionItem,
+    toItem: toDefinitionItem,
+    search: ({ environment, query }) => definitionSearch.definitions(environment.environmentId, query),
+  })
   add(
     'createDefinition',
     {
@@ -62,19 +62,16 @@ export function addDefinitionRoutes(add: AddIdi, { definitions, definitionSearch
     ({ environment: { environmentId }, actor, params: { provisionableObjectDefinitionId }, body }) =>
       definitions.patch({ environmentId, actor, definitionId: provisionableObjectDefinitionId, patch: body }),
   )
-  add(
-    'listDataDefinitions',
-    {
-      tag,
-      summary: 'Search the data definitions of a provisionable object definition',
-      isSearch: true,
-      params,
-      schema: envelopeOf(DataDefinitionItem),
-    },
-    async ({ environment: { environmentId }, params: { provisionableObjectDefinitionId }, query, c }) => {
+  addSearch(add, {
+    name: 'listDataDefinitions',
+    tag,
+    summary: 'Search the data definitions of a provisionable object definition',
+    params,
+    item: DataDefinitionItem,
+    toItem: toDataDefinitionItem,
+    search: async ({ environment: { environmentId }, params: { provisionableObjectDefinitionId }, query }) => {
       const { definition_id } = await definitions.find(environmentId, provisionableObjectDefinitionId)
-      const page = await definitionSearch.dataDefinitions(environmentId, definition_id, query)
-      return searchAnswer(page, { query, c, item: DataDefinitionItem, toItem: toDataDefinitionItem })
+      return definitionSearch.dataDefinitions(environmentId, definition_id, query)
     },
-  )
+  })
 }

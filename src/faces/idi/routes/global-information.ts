@@ -9,23 +9,20 @@ import {
   RetrieveBody,
   toGlobalInformationItem,
 } from '../schemas/global-information.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 /** Global information: values that scenarios of an environment share. */
 export function addGlobalInformationRoutes(add: AddIdi, { globalInformation }: IdiDeps): void {
   const tag = IDI_TAGS.globalInformation
-  add(
-    'listGlobalInformation',
-    { tag, summary: 'Search for global information', isSearch: true, schema: envelopeOf(GlobalInformationItem) },
-    async ({ environment, query, c }) =>
-      searchAnswer(await globalInformation.search(environment.environmentId, query), {
-        query,
-        c,
-        item: GlobalInformationItem,
-        toItem: toGlobalInformationItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listGlobalInformation',
+    tag,
+    summary: 'Search for global information',
+    item: GlobalInformationItem,
+    toItem: toGlobalInformationItem,
+    search: ({ environment, query }) => globalInformation.search(environment.environmentId, query),
+  })
   add(
     'updateGlobalInformation',
     {

@@ -7,23 +7,20 @@ import {
   toLinkTypeAnswer,
   toLinkTypeItem,
 } from '../schemas/link-types.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 /** Link types; the operator makes them, see `putLinkType`. */
 export function addLinkTypeRoutes(add: AddIdi, { linkTypes }: IdiDeps): void {
   const tag = IDI_TAGS.linkTypes
-  add(
-    'listLinkTypes',
-    { tag, summary: 'List link types', isSearch: true, schema: envelopeOf(LinkTypeItem) },
-    async ({ environment, query, c }) =>
-      searchAnswer(await linkTypes.search(environment.environmentId, query), {
-        query,
-        c,
-        item: LinkTypeItem,
-        toItem: toLinkTypeItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listLinkTypes',
+    tag,
+    summary: 'List link types',
+    item: LinkTypeItem,
+    toItem: toLinkTypeItem,
+    search: ({ environment, query }) => linkTypes.search(environment.environmentId, query),
+  })
   add(
     'getLinkType',
     { tag, summary: 'Get a link type', params: LinkTypeParams, schema: LinkTypeAnswer },

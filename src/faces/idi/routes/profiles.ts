@@ -9,7 +9,7 @@ import {
   toAllowedDefinitionItem,
   toProfileItem,
 } from '../schemas/profiles.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 const tag = IDI_TAGS.profiles
@@ -17,17 +17,14 @@ const tag = IDI_TAGS.profiles
 /** Profiles: what a request has done, and about which objects. */
 export function addProfileRoutes(add: AddIdi, deps: Pick<IdiDeps, 'profiles' | 'profileDefinitions'>): void {
   const { profiles } = deps
-  add(
-    'listProfiles',
-    { tag, summary: 'Search for profiles', isSearch: true, schema: envelopeOf(ProfileItem) },
-    async ({ environment, query, c }) =>
-      searchAnswer(await profiles.search(environment.environmentId, query), {
-        query,
-        c,
-        item: ProfileItem,
-        toItem: toProfileItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listProfiles',
+    tag,
+    summary: 'Search for profiles',
+    item: ProfileItem,
+    toItem: toProfileItem,
+    search: ({ environment, query }) => profiles.search(environment.environmentId, query),
+  })
   add(
     'createProfile',
     {
@@ -63,24 +60,17 @@ export function addProfileRoutes(add: AddIdi, deps: Pick<IdiDeps, 'profiles' | '
 }
 
 function addDefinitionRoutes(add: AddIdi, { profileDefinitions }: Pick<IdiDeps, 'profileDefinitions'>): void {
-  add(
-    'listProfileDefinitions',
-    {
-      tag,
-      summary: 'List the definitions that a profile allows',
-      description: 'Requests of a profile that allows none can be about objects of any definition.',
-      params: ProfileParams,
-      isSearch: true,
-      schema: envelopeOf(AllowedDefinitionItem),
-    },
-    async ({ environment, params, query, c }) =>
-      searchAnswer(await profileDefinitions.search(environment.environmentId, params.profileId, query), {
-        query,
-        c,
-        item: AllowedDefinitionItem,
-        toItem: toAllowedDefinitionItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listProfileDefinitions',
+    tag,
+    summary: 'List the definitions that a profile allows',
+    description: 'Requests of a profile that allows none can be about objects of any definition.',
+    params: ProfileParams,
+    item: AllowedDefinitionItem,
+    toItem: toAllowedDefinitionItem,
+    search: ({ environment, params, query }) =>
+      profileDefinitions.search(environment.environmentId, params.profileId, query),
+  })
   add(
     'updateProfileDefinitions',
     {

@@ -12,62 +12,49 @@ import {
   toActionItem,
   toProviderItem,
 } from '../schemas/providers.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { envelopeOf } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 /** Providers: the gateway's adapters, and what they can do. They are the same in every environment. */
 export function addProviderRoutes(add: AddIdi, { providers }: IdiDeps): void {
   const tag = IDI_TAGS.providers
-  add(
-    'listProviders',
-    { tag, summary: 'Search for providers', isSearch: true, schema: envelopeOf(ProviderItem) },
-    async ({ query, c }) =>
-      searchAnswer(await providers.search(query), { query, c, item: ProviderItem, toItem: toProviderItem }),
-  )
+  addSearch(add, {
+    name: 'listProviders',
+    tag,
+    summary: 'Search for providers',
+    item: ProviderItem,
+    toItem: toProviderItem,
+    search: ({ query }) => providers.search(query),
+  })
   add(
     'getProvider',
     { tag, summary: 'Get a provider', params: ProviderParams, schema: ProviderItem },
     async ({ params }) => toProviderItem(await providers.find(params.providerId)),
   )
-  add(
-    'listProviderVersions',
-    {
-      tag,
-      summary: 'List the versions of a provider',
-      params: ProviderParams,
-      isSearch: true,
-      schema: envelopeOf(InstallationItem),
-    },
-    async ({ params, query, c }) =>
-      searchAnswer(await providers.versions(params.providerId, query), {
-        query,
-        c,
-        item: InstallationItem,
-        toItem: toInstallationItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listProviderVersions',
+    tag,
+    summary: 'List the versions of a provider',
+    params: ProviderParams,
+    item: InstallationItem,
+    toItem: toInstallationItem,
+    search: ({ params, query }) => providers.versions(params.providerId, query),
+  })
   addActionRoutes(add, providers)
 }
 
 function addActionRoutes(add: AddIdi, providers: IdiDeps['providers']): void {
   const tag = IDI_TAGS.providers
-  add(
-    'listProviderActions',
-    {
-      tag,
-      summary: 'List the actions of a provider',
-      params: ProviderParams,
-      isSearch: true,
-      schema: envelopeOf(ActionItem),
-    },
-    async ({ params, query, c }) =>
-      searchAnswer(await providers.actions(params.providerId, query), {
-        query,
-        c,
-        item: ActionItem,
-        toItem: toActionItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listProviderActions',
+    tag,
+    summary: 'List the actions of a provider',
+    params: ProviderParams,
+    item: ActionItem,
+    toItem: toActionItem,
+    search: ({ params, query }) => providers.actions(params.providerId, query),
+  })
   add(
     'getProviderAction',
     { tag, summary: 'Get an action of a provider', params: ActionParams, schema: ActionItem },

@@ -18,7 +18,7 @@ import {
   toOutcomeItem,
 } from '../schemas/request-items.ts'
 import { RequestParams } from '../schemas/requests.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 type Deps = Pick<IdiDeps, 'requestItems' | 'callDetails'>
@@ -37,72 +37,42 @@ export function addRequestDetailRoutes(add: AddIdi, deps: Deps): void {
 
 function addItemRoutes(add: AddIdi, { requestItems }: Deps): void {
   const tag = IDI_TAGS.requests
-  add(
-    'listRequestItems',
-    {
-      tag,
-      summary: 'List the extended information items of a provisioning request',
-      params: RequestParams,
-      isSearch: true,
-      schema: envelopeOf(GivenItemItem),
-    },
-    async ({ environment, params, query, c }) =>
-      searchAnswer(await requestItems.given(refOf(environment, params), query), {
-        query,
-        c,
-        item: GivenItemItem,
-        toItem: toGivenItem,
-      }),
-  )
-  add(
-    'listVariableOutcomesOfRequest',
-    {
-      tag,
-      summary: 'List the variables of a provisioning request and their outcomes',
-      params: RequestParams,
-      isSearch: true,
-      schema: envelopeOf(OutcomeItem),
-    },
-    async ({ environment, params, query, c }) =>
-      searchAnswer(await requestItems.outcomes(refOf(environment, params), query), {
-        query,
-        c,
-        item: OutcomeItem,
-        toItem: toOutcomeItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listRequestItems',
+    tag,
+    summary: 'List the extended information items of a provisioning request',
+    params: RequestParams,
+    item: GivenItemItem,
+    toItem: toGivenItem,
+    search: ({ environment, params, query }) => requestItems.given(refOf(environment, params), query),
+  })
+  addSearch(add, {
+    name: 'listVariableOutcomesOfRequest',
+    tag,
+    summary: 'List the variables of a provisioning request and their outcomes',
+    params: RequestParams,
+    item: OutcomeItem,
+    toItem: toOutcomeItem,
+    search: ({ environment, params, query }) => requestItems.outcomes(refOf(environment, params), query),
+  })
 }
 
 function addComputedItemRoutes(add: AddIdi, { requestItems }: Deps): void {
   const tag = IDI_TAGS.requests
-  const common = { tag, params: RequestParams, isSearch: true, schema: envelopeOf(ComputedItemItem) } as const
-  add(
-    'listComputedItems',
-    {
-      ...common,
-      summary: 'List the extended information items of a provisioning request, computed',
-      description:
-        'Merged with what the object had before and with the defaults of its definition, as things stand now.',
-    },
-    async ({ environment, params, query, c }) =>
-      searchAnswer(await requestItems.computed(refOf(environment, params), query), {
-        query,
-        c,
-        item: ComputedItemItem,
-        toItem: toComputedItem,
-      }),
-  )
-  add(
-    'listSnapshotItems',
-    { ...common, summary: 'Search the snapshot of computed extended information items' },
-    async ({ environment, params, query, c }) =>
-      searchAnswer(await requestItems.snapshot(refOf(environment, params), query), {
-        query,
-        c,
-        item: ComputedItemItem,
-        toItem: toComputedItem,
-      }),
-  )
+  const common = { tag, params: RequestParams, item: ComputedItemItem, toItem: toComputedItem }
+  addSearch(add, {
+    ...common,
+    name: 'listComputedItems',
+    summary: 'List the extended information items of a provisioning request, computed',
+    description: 'Merged with what the object had before and with the defaults of its definition, as things stand now.',
+    search: ({ environment, params, query }) => requestItems.computed(refOf(environment, params), query),
+  })
+  addSearch(add, {
+    ...common,
+    name: 'listSnapshotItems',
+    summary: 'Search the snapshot of computed extended information items',
+    search: ({ environment, params, query }) => requestItems.snapshot(refOf(environment, params), query),
+  })
   add(
     'saveSnapshot',
     {
@@ -118,23 +88,15 @@ function addComputedItemRoutes(add: AddIdi, { requestItems }: Deps): void {
 
 function addCallDetailRoutes(add: AddIdi, { callDetails }: Deps): void {
   const tag = IDI_TAGS.requests
-  add(
-    'listCallDetails',
-    {
-      tag,
-      summary: 'Search for provider call details',
-      params: RequestParams,
-      isSearch: true,
-      schema: envelopeOf(CallDetailItem),
-    },
-    async ({ environment, params, query, c }) =>
-      searchAnswer(await callDetails.search(refOf(environment, params), query), {
-        query,
-        c,
-        item: CallDetailItem,
-        toItem: toCallDetailItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listCallDetails',
+    tag,
+    summary: 'Search for provider call details',
+    params: RequestParams,
+    item: CallDetailItem,
+    toItem: toCallDetailItem,
+    search: ({ environment, params, query }) => callDetails.search(refOf(environment, params), query),
+  })
   add(
     'createCallDetail',
     { tag, summary: 'Create a provider call detail', params: RequestParams, body: CallDetailBody },

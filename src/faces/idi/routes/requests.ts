@@ -11,7 +11,7 @@ import {
   toNewRequest,
   toRequestItem,
 } from '../schemas/requests.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 type Deps = Pick<IdiDeps, 'requests' | 'submission' | 'requestChanges'>
@@ -19,17 +19,14 @@ type Deps = Pick<IdiDeps, 'requests' | 'submission' | 'requestChanges'>
 /** Provisioning requests and batches of them. */
 export function addRequestRoutes(add: AddIdi, deps: Deps): void {
   const tag = IDI_TAGS.requests
-  add(
-    'listRequests',
-    { tag, summary: 'Search for provisioning requests', isSearch: true, schema: envelopeOf(RequestItem) },
-    async ({ environment, query, c }) =>
-      searchAnswer(await deps.requests.search(environment.environmentId, query), {
-        query,
-        c,
-        item: RequestItem,
-        toItem: toRequestItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listRequests',
+    tag,
+    summary: 'Search for provisioning requests',
+    item: RequestItem,
+    toItem: toRequestItem,
+    search: ({ environment, query }) => deps.requests.search(environment.environmentId, query),
+  })
   add(
     'createRequest',
     {

@@ -1,23 +1,20 @@
 import type { IdiDeps } from '../deps.ts'
 import type { AddIdi } from '../operation.ts'
 import { AllowedIdItem, AllowedIdsBody, toAllowedIdChange, toAllowedIdItem } from '../schemas/safeguards.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 /** Safeguards: what keeps requests from providers. A new environment has them enabled. */
 export function addSafeguardRoutes(add: AddIdi, { safeguards }: IdiDeps): void {
   const tag = IDI_TAGS.safeguards
-  add(
-    'listAllowedInternalIds',
-    { tag, summary: 'List the internal ids that are allowed', isSearch: true, schema: envelopeOf(AllowedIdItem) },
-    async ({ environment, query, c }) =>
-      searchAnswer(await safeguards.search(environment.environmentId, query), {
-        query,
-        c,
-        item: AllowedIdItem,
-        toItem: toAllowedIdItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listAllowedInternalIds',
+    tag,
+    summary: 'List the internal ids that are allowed',
+    item: AllowedIdItem,
+    toItem: toAllowedIdItem,
+    search: ({ environment, query }) => safeguards.search(environment.environmentId, query),
+  })
   add(
     'updateAllowedInternalIds',
     {

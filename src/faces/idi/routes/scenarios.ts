@@ -9,48 +9,33 @@ import {
   toParameterItem,
   toScenarioItem,
 } from '../schemas/profiles.ts'
-import { envelopeOf, searchAnswer } from '../search-answer.ts'
+import { addSearch } from '../search-operation.ts'
 import { IDI_TAGS } from '../tags.ts'
 
 const tag = IDI_TAGS.profiles
 
 /** Scenarios of profiles: what providers are to do, and what they are told of it. */
 export function addScenarioRoutes(add: AddIdi, { scenarios }: Pick<IdiDeps, 'scenarios'>): void {
-  add(
-    'listScenarios',
-    {
-      tag,
-      summary: 'List the scenarios of a profile',
-      description: 'By their ids, in which order they run.',
-      params: ProfileParams,
-      isSearch: true,
-      schema: envelopeOf(ScenarioItem),
-    },
-    async ({ environment, params, query, c }) =>
-      searchAnswer(await scenarios.search(environment.environmentId, params.profileId, query), {
-        query,
-        c,
-        item: ScenarioItem,
-        toItem: toScenarioItem,
-      }),
-  )
-  add(
-    'listScenarioParameters',
-    {
-      tag,
-      summary: 'List the parameters of a scenario',
-      params: ScenarioParams,
-      isSearch: true,
-      schema: envelopeOf(ParameterItem),
-    },
-    async ({ environment: { environmentId }, params, query, c }) =>
-      searchAnswer(await scenarios.parameters({ environmentId, ...params }, query), {
-        query,
-        c,
-        item: ParameterItem,
-        toItem: toParameterItem,
-      }),
-  )
+  addSearch(add, {
+    name: 'listScenarios',
+    tag,
+    summary: 'List the scenarios of a profile',
+    description: 'By their ids, in which order they run.',
+    params: ProfileParams,
+    item: ScenarioItem,
+    toItem: toScenarioItem,
+    search: ({ environment, params, query }) => scenarios.search(environment.environmentId, params.profileId, query),
+  })
+  addSearch(add, {
+    name: 'listScenarioParameters',
+    tag,
+    summary: 'List the parameters of a scenario',
+    params: ScenarioParams,
+    item: ParameterItem,
+    toItem: toParameterItem,
+    search: ({ environment: { environmentId }, params, query }) =>
+      scenarios.parameters({ environmentId, ...params }, query),
+  })
   add(
     'updateScenarioParameters',
     {
