@@ -3,13 +3,13 @@ import { GatewayError } from '../../../core/errors.ts'
 import { invalidRequest } from '../../../core/parse-input.ts'
 import type { ODataQuery } from '../../odata/query.ts'
 import type { SearchField } from '../../odata/registry.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import { ComputationError, type ComputationType, type ComputedItem } from '../model/computed-items.ts'
-import type { SearchParts } from '../store/auxiliary-data.ts'
 import { auditChainOf, type Environment } from '../store/environments.ts'
 import { findRequestRow, lockRequest, type RequestRef, type RequestRow } from '../store/request-rows.ts'
+import { runSearch, type SearchParts } from '../store/run-search.ts'
 import { booleanColumn, nullable, textColumn } from '../store/search-fields.ts'
 import { computeRequest } from './computation.ts'
 
@@ -150,11 +150,8 @@ export class RequestItems {
     query: ODataQuery,
     sourceOf: (request: RequestRow, queries: Queries) => SearchSource | Promise<SearchSource>,
   ): Promise<SearchPage<Row>> {
-    const { database, secret } = this.#parts
-    return database.query(async (db) => {
-      const source = await sourceOf(await findRequestRow(db, ref), db)
-      return searchRows<Row>(db, { source, query, secret })
-    })
+    const source = async (db: Queries) => sourceOf(await findRequestRow(db, ref), db)
+    return runSearch(this.#parts, { source, query })
   }
 }
 

@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import type { ODataQuery } from '../../odata/query.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
-import type { ProvisioningDatabase } from '../../store/database.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
+import { integerColumn, textColumn } from './search-fields.ts'
 
 export type Transition = {
   readonly name: string
@@ -18,27 +19,15 @@ export type DataType = {
   readonly validation_regex_strict: string
 }
 
-/** What a search needs of the installation. */
-export type SearchParts = {
-  readonly database: ProvisioningDatabase
-  /** What skip tokens are signed with. */
-  readonly secret: Buffer
-}
-
 const TRANSITIONS: SearchSource = {
   from: sql`from object_transitions t join object_statuses s using (status_id) where true`,
   columns: sql`t.transition_id, t.name, t.status_id, s.name as status_name`,
   key: 'provisionedObjectTransitionID',
   fields: {
-    provisionedObjectTransitionID: {
-      value: sql`t.transition_id`,
-      type: 'integer',
-      isFilterable: true,
-      isSortable: true,
-    },
-    provisionedObjectStatusID: { value: sql`t.status_id`, type: 'integer', isFilterable: true, isSortable: true },
-    name: { value: sql`t.name`, type: 'text', isFilterable: true, isSortable: true },
-    provisionedObjectStatus: { value: sql`s.name`, type: 'text', isFilterable: true, isSortable: true },
+    provisionedObjectTransitionID: integerColumn(sql`t.transition_id`),
+    provisionedObjectStatusID: integerColumn(sql`t.status_id`),
+    name: textColumn(sql`t.name`),
+    provisionedObjectStatus: textColumn(sql`s.name`),
   },
 }
 
@@ -47,9 +36,9 @@ const DATA_TYPES: SearchSource = {
   columns: sql`d.*`,
   key: 'dataTypeID',
   fields: {
-    dataTypeID: { value: sql`d.data_type_id`, type: 'integer', isFilterable: true, isSortable: true },
-    name: { value: sql`d.name`, type: 'text', isFilterable: true, isSortable: true },
-    description: { value: sql`d.description`, type: 'text', isFilterable: true, isSortable: true },
+    dataTypeID: integerColumn(sql`d.data_type_id`),
+    name: textColumn(sql`d.name`),
+    description: textColumn(sql`d.description`),
   },
 }
 
@@ -62,12 +51,10 @@ export class AuxiliaryData {
   }
 
   transitions(query: ODataQuery): Promise<SearchPage<Transition>> {
-    const { database, secret } = this.#parts
-    return database.query((db) => searchRows<Transition>(db, { source: TRANSITIONS, query, secret }))
+    return runSearch(this.#parts, { source: TRANSITIONS, query })
   }
 
   dataTypes(query: ODataQuery): Promise<SearchPage<DataType>> {
-    const { database, secret } = this.#parts
-    return database.query((db) => searchRows<DataType>(db, { source: DATA_TYPES, query, secret }))
+    return runSearch(this.#parts, { source: DATA_TYPES, query })
   }
 }

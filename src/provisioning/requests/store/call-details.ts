@@ -1,13 +1,13 @@
 import { sql } from 'kysely'
 import { invalidRequest } from '../../../core/parse-input.ts'
 import type { ODataQuery } from '../../odata/query.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import { noAccess } from '../model/refusal.ts'
-import type { SearchParts } from './auxiliary-data.ts'
 import { auditChainOf, type Environment } from './environments.ts'
 import { findRequestRow, type RequestRef } from './request-rows.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import { booleanColumn, integerColumn, nullable, textColumn, timeColumn } from './search-fields.ts'
 
 /** One fact of a provider call, such as an id; the document's sample has a number as its value. */
@@ -82,11 +82,11 @@ export class CallDetails {
 
   /** Rejects with `resource_not_found`. */
   search(ref: RequestRef, query: ODataQuery): Promise<SearchPage<CallDetailRow>> {
-    const { database, secret } = this.#parts
-    return database.query(async (db) => {
+    const source = async (db: Queries) => {
       await findRequestRow(db, ref)
-      return searchRows<CallDetailRow>(db, { source: sourceOf(ref.requestId), query, secret })
-    })
+      return sourceOf(ref.requestId)
+    }
+    return runSearch(this.#parts, { source, query })
   }
 
   /** Rejects with `resource_not_found`. */

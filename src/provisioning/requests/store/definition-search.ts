@@ -1,8 +1,7 @@
 import { sql } from 'kysely'
 import { invalidRequest } from '../../../core/parse-input.ts'
 import type { ODataQuery } from '../../odata/query.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
-import type { SearchParts } from './auxiliary-data.ts'
+import type { SearchPage } from '../../odata/search.ts'
 import {
   dataDefinitionsWhere,
   dataDefinitionsWithItems,
@@ -12,6 +11,7 @@ import {
   type DefinitionRow,
   type FoundDataDefinition,
 } from './definition-sources.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import { textColumn } from './search-fields.ts'
 
 /** What a search is in the order of, unless it says. */
@@ -27,7 +27,7 @@ export class DefinitionSearch {
   }
 
   definitions(environmentId: number, query: ODataQuery): Promise<SearchPage<DefinitionRow>> {
-    return this.#search(definitionsOf(environmentId), query)
+    return runSearch(this.#parts, { source: definitionsOf(environmentId), query })
   }
 
   /** In their order, unless another is asked for; of a definition that is not there, none. */
@@ -37,7 +37,7 @@ export class DefinitionSearch {
     query: ODataQuery,
   ): Promise<SearchPage<FoundDataDefinition>> {
     const wanted = sql`p.environment_id = ${environmentId} and p.definition_id = ${definitionId}`
-    return this.#search(dataDefinitionsWhere(wanted), inOrderOf(query, 'sequenceNumber'))
+    return runSearch(this.#parts, { source: dataDefinitionsWhere(wanted), query: inOrderOf(query, 'sequenceNumber') })
   }
 
   /** Those of several definitions, by code; of a code that there is not, none. */
@@ -50,7 +50,7 @@ export class DefinitionSearch {
       and p.code in (select jsonb_array_elements_text(${JSON.stringify(codes)}::jsonb))`
     const source = dataDefinitionsWhere(wanted)
     const fields = { ...source.fields, code: textColumn(sql`p.code`) }
-    return this.#search({ ...source, fields }, inOrderOf(query, 'code', 'sequenceNumber'))
+    return runSearch(this.#parts, { source: { ...source, fields }, query: inOrderOf(query, 'code', 'sequenceNumber') })
   }
 
   /**
@@ -72,11 +72,6 @@ export class DefinitionSearch {
         : [{ field: `${index}.transitionID`, message: 'there is no such transition' }],
     )
     if (unknown.length > 0) throw invalidRequest(unknown)
-    return this.#search(dataDefinitionsWithItems(environmentId, asked), query)
-  }
-
-  #search<Row extends object>(source: SearchSource, query: ODataQuery): Promise<SearchPage<Row>> {
-    const { database, secret } = this.#parts
-    return database.query((db) => searchRows<Row>(db, { source, query, secret }))
+    return runSearch(this.#parts, { source: dataDefinitionsWithItems(environmentId, asked), query })
   }
 }

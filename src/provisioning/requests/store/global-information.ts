@@ -1,6 +1,6 @@
 import { sql, type Selectable } from 'kysely'
 import type { ODataQuery } from '../../odata/query.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit, type AuditEntry } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import {
@@ -11,10 +11,10 @@ import {
   type GlobalInformationItem,
 } from '../model/global-information.ts'
 import { noAccess } from '../model/refusal.ts'
-import type { SearchParts } from './auxiliary-data.ts'
 import { readDataTypeRules } from './data-type-rules.ts'
 import { lockEnvironment } from './environment-lock.ts'
 import { auditChainOf, type EnvironmentChange } from './environments.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import type { RequestTables } from './schema.ts'
 import { booleanColumn, integerColumn, nullable, textColumn } from './search-fields.ts'
 
@@ -66,8 +66,7 @@ export class GlobalInformation {
   }
 
   search(environmentId: number, query: ODataQuery): Promise<SearchPage<ShownItem>> {
-    const { database, secret } = this.#parts
-    return database.query((db) => searchRows<ShownItem>(db, { source: sourceOf(environmentId), query, secret }))
+    return runSearch(this.#parts, { source: sourceOf(environmentId), query })
   }
 
   /** Rejects with `resource_not_found`. */

@@ -1,13 +1,13 @@
 import { sql } from 'kysely'
 import type { ODataQuery } from '../../odata/query.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import type { CallbackTarget } from '../model/callback.ts'
 import { noAccess } from '../model/refusal.ts'
-import type { SearchParts } from './auxiliary-data.ts'
 import { lockEnvironment } from './environment-lock.ts'
 import { auditChainOf, type Environment } from './environments.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import { integerColumn, textColumn } from './search-fields.ts'
 
 /** What requests can be linked to, and who is told of their end. */
@@ -36,8 +36,7 @@ export class LinkTypes {
   }
 
   search(environmentId: number, query: ODataQuery): Promise<SearchPage<Pick<LinkType, 'linkTypeId' | 'name'>>> {
-    const { database, secret } = this.#parts
-    return database.query((db) => searchRows(db, { source: sourceOf(environmentId), query, secret }))
+    return runSearch(this.#parts, { source: sourceOf(environmentId), query })
   }
 
   /** Rejects with `resource_not_found`. */

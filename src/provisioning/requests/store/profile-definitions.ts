@@ -1,13 +1,13 @@
 import { sql } from 'kysely'
 import type { ODataQuery } from '../../odata/query.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import type { DefinitionChange } from '../model/profile.ts'
 import { noAccess } from '../model/refusal.ts'
-import type { SearchParts } from './auxiliary-data.ts'
 import { auditChainOf } from './environments.ts'
 import { findProfile, lockProfile, touchProfile, type ProfileChange } from './profile-rows.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import { integerColumn, textColumn } from './search-fields.ts'
 
 export type AllowedDefinition = { readonly code: string; readonly name: string; readonly definition_id: number }
@@ -34,11 +34,11 @@ export class ProfileDefinitions {
 
   /** Rejects with `resource_not_found`. */
   search(environmentId: number, profileId: number, query: ODataQuery): Promise<SearchPage<AllowedDefinition>> {
-    const { database, secret } = this.#parts
-    return database.query(async (db) => {
+    const source = async (db: Queries) => {
       await findProfile(db, environmentId, profileId)
-      return searchRows<AllowedDefinition>(db, { source: sourceOf(profileId), query, secret })
-    })
+      return sourceOf(profileId)
+    }
+    return runSearch(this.#parts, { source, query })
   }
 
   /**

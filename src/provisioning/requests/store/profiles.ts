@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { invalidRequest, parseInput } from '../../../core/parse-input.ts'
 import type { ODataQuery } from '../../odata/query.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import { PROFILE_PATCHES } from '../model/patch-tables.ts'
@@ -13,9 +13,9 @@ import {
   type ProfileInput,
   type ScenarioInput,
 } from '../model/profile.ts'
-import type { SearchParts } from './auxiliary-data.ts'
 import { auditChainOf, type EnvironmentChange } from './environments.ts'
 import { findProfile, lockProfile, touchProfile, type ProfileChange, type ProfileRow } from './profile-rows.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import { addScenarios, removeScenarios, withoutSecrets } from './scenario-rows.ts'
 import { authorshipColumns, integerColumn, nullable, textColumn } from './search-fields.ts'
 
@@ -40,8 +40,7 @@ export class Profiles {
   }
 
   search(environmentId: number, query: ODataQuery): Promise<SearchPage<ProfileRow>> {
-    const { database, secret } = this.#parts
-    return database.query((db) => searchRows<ProfileRow>(db, { source: sourceOf(environmentId), query, secret }))
+    return runSearch(this.#parts, { source: sourceOf(environmentId), query })
   }
 
   /** Rejects with `resource_not_found`. */

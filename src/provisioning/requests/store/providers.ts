@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
 import type { ODataQuery } from '../../odata/query.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import type { Queries } from '../../store/database.ts'
 import { noAccess } from '../model/refusal.ts'
-import type { SearchParts } from './auxiliary-data.ts'
 import { INSTALLATION_COLUMNS, INSTALLATION_FIELDS, type Installation } from './installations.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import { integerColumn, textColumn } from './search-fields.ts'
 
 export type Provider = { readonly provider_id: number; readonly name: string; readonly description: string }
@@ -66,7 +66,7 @@ export class Providers {
   }
 
   search(query: ODataQuery): Promise<SearchPage<Provider>> {
-    return this.#search<Provider>(PROVIDERS, query)
+    return runSearch(this.#parts, { source: PROVIDERS, query })
   }
 
   /** Rejects with `resource_not_found`, like all that take a provider's id. */
@@ -76,12 +76,12 @@ export class Providers {
 
   async versions(providerId: number, query: ODataQuery): Promise<SearchPage<Installation>> {
     await this.find(providerId)
-    return this.#search<Installation>(versionsOf(providerId), query)
+    return runSearch(this.#parts, { source: versionsOf(providerId), query })
   }
 
   async actions(providerId: number, query: ODataQuery): Promise<SearchPage<ProviderActionRow>> {
     await this.find(providerId)
-    return this.#search<ProviderActionRow>(actionsOf(providerId), query)
+    return runSearch(this.#parts, { source: actionsOf(providerId), query })
   }
 
   action(key: ActionKey): Promise<ProviderActionRow> {
@@ -99,11 +99,6 @@ export class Providers {
         .orderBy('sequence_number')
         .execute()
     })
-  }
-
-  #search<Row extends object>(source: SearchSource, query: ODataQuery): Promise<SearchPage<Row>> {
-    const { database, secret } = this.#parts
-    return database.query((db) => searchRows<Row>(db, { source, query, secret }))
   }
 }
 

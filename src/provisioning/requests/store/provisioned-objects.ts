@@ -3,14 +3,14 @@ import { GatewayError } from '../../../core/errors.ts'
 import { invalidRequest, type FieldError } from '../../../core/parse-input.ts'
 import type { ODataQuery } from '../../odata/query.ts'
 import type { SearchField } from '../../odata/registry.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import { OBJECT_STATUS } from '../model/status.ts'
-import type { SearchParts } from './auxiliary-data.ts'
 import type { DataTypeRules } from '../model/data-type-rules.ts'
 import { readDataTypeRules } from './data-type-rules.ts'
 import { auditChainOf } from './environments.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import { booleanColumn, integerColumn, nullable, textColumn } from './search-fields.ts'
 
 /** Which object, within an environment: the code of its definition, and the caller's own id of it. */
@@ -73,7 +73,7 @@ export class ProvisionedObjects {
     const codes = objects.map(({ code }) => code)
     const internalIds = objects.map(({ internalId }) => internalId)
     // Found first, and then searched: in whatever order they are asked for, no other items are looked at.
-    return this.#search(query, {
+    const source = {
       from: sql`from provisioned_object_items i where i.item_id = any(array(
         select found.item_id from unnest(${codes}::text[], ${internalIds}::text[]) as named (code, internal_id),
           lateral (select item_id from provisioned_object_items as item where item.environment_id = ${environmentId}
@@ -81,12 +81,13 @@ export class ProvisionedObjects {
       columns: sql`i.code, i.internal_id, i.key_name, i.value`,
       fields: { ...ITEM_FIELDS, keyName: textColumn(sql`i.key_name`) },
       key: ITEM_KEY,
-    })
+    }
+    return runSearch(this.#parts, { source, query })
   }
 
   /** Items of all objects, with what their definitions say of them. */
   searchExpanded(environmentId: number, query: ODataQuery): Promise<SearchPage<ExpandedItemRow>> {
-    return this.#search(query, {
+    const source = {
       from: sql`from provisioned_object_items i
         left join object_definitions o on o.environment_id = i.environment_id and o.code = i.code
         left join data_definitions d on d.definition_id = o.definition_id and d.name = i.key_name
@@ -96,7 +97,8 @@ export class ProvisionedObjects {
         d.is_required, d.is_visible, d.list_id, d.sequence_number`,
       fields: EXPANDED_FIELDS,
       key: ITEM_KEY,
-    })
+    }
+    return runSearch(this.#parts, { source, query })
   }
 
   /**
@@ -123,11 +125,6 @@ export class ProvisionedObjects {
         },
       ])
     })
-  }
-
-  #search<Row extends object>(query: ODataQuery, source: SearchSource): Promise<SearchPage<Row>> {
-    const { database, secret } = this.#parts
-    return database.query((db) => searchRows<Row>(db, { source, query, secret }))
   }
 }
 

@@ -1,11 +1,11 @@
 import { sql } from 'kysely'
 import type { ODataQuery } from '../../odata/query.ts'
 import type { SearchField } from '../../odata/registry.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import type { Queries } from '../../store/database.ts'
 import { noAccess } from '../model/refusal.ts'
-import type { SearchParts } from './auxiliary-data.ts'
 import type { RequestRef } from './request-rows.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import { booleanColumn, integerColumn, millisecondColumn, nullable, textColumn } from './search-fields.ts'
 
 type Authorship = {
@@ -138,8 +138,7 @@ export class Requests {
   }
 
   search(environmentId: number, query: ODataQuery): Promise<SearchPage<ProvisioningRequest>> {
-    const { database, secret } = this.#parts
-    return database.query((db) => searchRows(db, { source: sourceOf(environmentId), query, secret }))
+    return runSearch(this.#parts, { source: sourceOf(environmentId), query })
   }
 
   /** Rejects with `resource_not_found`. */

@@ -1,12 +1,12 @@
 import { sql, type RawBuilder } from 'kysely'
 import type { ODataQuery } from '../../odata/query.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import { REQUEST_STATUS } from '../model/status.ts'
-import type { SearchParts } from './auxiliary-data.ts'
 import { lockEnvironment } from './environment-lock.ts'
 import { auditChainOf, type EnvironmentChange } from './environments.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import { textColumn } from './search-fields.ts'
 
 /** An internal id that is allowed from now on, or no longer. */
@@ -35,8 +35,7 @@ export class Safeguards {
   }
 
   search(environmentId: number, query: ODataQuery): Promise<SearchPage<{ readonly internal_id: string }>> {
-    const { database, secret } = this.#parts
-    return database.query((db) => searchRows(db, { source: sourceOf(environmentId), query, secret }))
+    return runSearch(this.#parts, { source: sourceOf(environmentId), query })
   }
 
   /** Allows these internal ids, or allows them no longer; each must be there once. The others stay as they are. */

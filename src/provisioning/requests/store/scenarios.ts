@@ -1,15 +1,15 @@
 import { sql } from 'kysely'
 import { invalidRequest } from '../../../core/parse-input.ts'
 import type { ODataQuery } from '../../odata/query.ts'
-import { searchRows, type SearchPage, type SearchSource } from '../../odata/search.ts'
+import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import { LIST_LENGTH_MAX } from '../model/fields.ts'
 import type { ParameterChange } from '../model/profile.ts'
 import { noAccess } from '../model/refusal.ts'
-import type { SearchParts } from './auxiliary-data.ts'
 import { auditChainOf } from './environments.ts'
 import { findProfile, lockProfile, touchProfile, type ProfileChange } from './profile-rows.ts'
+import { runSearch, type SearchParts } from './run-search.ts'
 import { checkParameters, withoutSecrets } from './scenario-rows.ts'
 import { integerColumn, nullable, textColumn } from './search-fields.ts'
 
@@ -70,21 +70,21 @@ export class Scenarios {
 
   /** Rejects with `resource_not_found`. */
   search(environmentId: number, profileId: number, query: ODataQuery): Promise<SearchPage<Scenario>> {
-    const { database, secret } = this.#parts
-    return database.query(async (db) => {
+    const source = async (db: Queries) => {
       await findProfile(db, environmentId, profileId)
-      return searchRows<Scenario>(db, { source: scenariosOf(profileId), query, secret })
-    })
+      return scenariosOf(profileId)
+    }
+    return runSearch(this.#parts, { source, query })
   }
 
   /** Rejects with `resource_not_found`. */
   parameters(key: ScenarioKey, query: ODataQuery): Promise<SearchPage<Parameter>> {
-    const { database, secret } = this.#parts
-    return database.query(async (db) => {
+    const source = async (db: Queries) => {
       await findProfile(db, key.environmentId, key.profileId)
       await findAction(db, key)
-      return searchRows<Parameter>(db, { source: parametersOf(key.scenarioId), query, secret })
-    })
+      return parametersOf(key.scenarioId)
+    }
+    return runSearch(this.#parts, { source, query })
   }
 
   /**
