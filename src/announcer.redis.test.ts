@@ -1,6 +1,5 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { startTestRedis } from '../test/support/redis.ts'
-import type { TestRedis } from '../test/support/redis.ts'
+import { afterEach, beforeAll, expect, test } from 'vitest'
+import { useRedis } from '../test/support/use-redis.ts'
 import { until } from '../test/support/until.ts'
 import { createEventLog, EndpointBook } from '../test/support/webhook-engine.ts'
 import { Announcer } from './announcer.ts'
@@ -10,18 +9,16 @@ import { silentLogger } from './core/logger.ts'
 import type { Departure, Subscriber } from './core/subscriber.ts'
 import type { RedisEventLog } from './state/event-log.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let eventLog: RedisEventLog
 const running: Announcer[] = []
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   eventLog = createEventLog(redis)
 })
 afterEach(async () => {
   for (const announcer of running.splice(0)) await announcer.stop()
 })
-afterAll(() => redis.stop())
 
 const subscriberOf = (book: EndpointBook, name: string, extra: Partial<Subscriber> = {}): Subscriber => ({
   appId: book.app.appId,

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { startTestRedis, type TestRedis } from '../test/support/redis.ts'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { useRedis } from '../test/support/use-redis.ts'
 import {
   aCall,
   anna,
@@ -22,13 +22,9 @@ import { systemClock } from './core/clock.ts'
 import { silentLogger } from './core/logger.ts'
 import { Ingest } from './ingest.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let rig: StateRig
 let second: StateRig
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterAll(() => redis.stop())
 beforeEach(async () => {
   await redis.connect().flushall()
   rig = new StateRig(redis.socketPath)

@@ -1,13 +1,9 @@
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startTestRedis, type TestRedis } from '../test/support/redis.ts'
+import { expect, test } from 'vitest'
+import { useRedis } from '../test/support/use-redis.ts'
 import { createLogger } from './logger.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterAll(() => redis.stop())
+const redis = useRedis()
 
 test('an error of the Redis client is logged without the command that failed', async () => {
   const lines: string[] = []

@@ -6,9 +6,8 @@ import { join } from 'node:path'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { Registry } from 'prom-client'
 import { Agent, request } from 'undici'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
-import type { TestRedis } from '../../test/support/redis.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { createSelfSigned } from '../../test/support/self-signed.ts'
 import { StreamClient } from '../../test/support/stream-client.ts'
 import { StreamRig } from '../../test/support/stream-rig.ts'
@@ -19,15 +18,10 @@ import { CertificateWatch } from './certificate.ts'
 const first = createSelfSigned()
 const second = createSelfSigned()
 
-let redis: TestRedis
+const redis = useRedis()
 let folder: string
 let rig: StreamRig
 let certificate: CertificateWatch
-
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterAll(() => redis.stop())
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'callhalf-tls-'))

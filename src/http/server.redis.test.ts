@@ -7,22 +7,17 @@ import { WebSocket } from 'ws'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { StreamClient } from '../../test/support/stream-client.ts'
 import { ADMIN_KEY, StreamRig } from '../../test/support/stream-rig.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let rig: StreamRig
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   rig = new StreamRig(redis)
   rig.web.get('/hello', (c) => c.text('hello'))
   await rig.start()
 })
-afterAll(async () => {
-  await rig.stop()
-  await redis.stop()
-})
+afterAll(() => rig.stop())
 
 type Answer = { readonly head: string; readonly body: string }
 

@@ -4,20 +4,15 @@ import { request } from 'undici'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RigApp } from '../../test/support/stream-rig.ts'
 import { StreamRig } from '../../test/support/stream-rig.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let rig: StreamRig
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   rig = await new StreamRig(redis, { pingIntervalMs: 900, outboxBytesMax: 256 * 1024 }).start()
 })
-afterAll(async () => {
-  await rig.stop()
-  await redis.stop()
-})
+afterAll(() => rig.stop())
 
 /** One SSE response, read as text. */
 class SseClient {

@@ -1,17 +1,13 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { startTestRedis, type TestRedis } from '../../test/support/redis.ts'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { aCall, anna, app, bert, network, StateRig } from '../../test/support/state-rig.ts'
 import type { Commit } from '../core/call-store.ts'
 import { toCallId, toSubscriberId } from '../core/ids.ts'
 import type { CallRecord } from '../core/subscriber-state.ts'
 import { until } from '../../test/support/until.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let rig: StateRig
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterAll(() => redis.stop())
 beforeEach(async () => {
   await redis.connect().flushall()
   rig = new StateRig(redis.socketPath)

@@ -1,5 +1,5 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import { startTestRedis, type TestRedis } from '../../test/support/redis.ts'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { until } from '../../test/support/until.ts'
 import { Registry } from 'prom-client'
 import { systemClock } from '../core/clock.ts'
@@ -11,12 +11,8 @@ import { StateMetrics } from './metrics.ts'
 
 const TIMES = { heartbeatMs: 50, expiryMs: 400 }
 
-let redis: TestRedis
+const redis = useRedis()
 const stops: (() => Promise<void>)[] = []
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterAll(() => redis.stop())
 beforeEach(() => redis.connect().flushall())
 afterEach(async () => {
   for (const stop of stops.splice(0).toReversed()) await stop()

@@ -1,19 +1,11 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { expect, test } from 'vitest'
+import { useCleanups } from '../../test/support/use-cleanups.ts'
+import { useEmptyRedis } from '../../test/support/use-redis.ts'
 import { StateRig } from '../../test/support/state-rig.ts'
 import { until } from '../../test/support/until.ts'
 
-let redis: TestRedis
-const cleanups: (() => Promise<unknown>)[] = []
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
-  await redis.connect().flushall()
-})
-afterAll(() => redis.stop())
+const redis = useEmptyRedis()
+const cleanups = useCleanups()
 
 /** A watch of its own, and how often it found the store empty. */
 async function startWatch() {

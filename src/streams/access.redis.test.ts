@@ -6,22 +6,17 @@ import { CursorClient } from '../../test/support/stream-cursor.ts'
 import type { CursorTransport } from '../../test/support/stream-cursor.ts'
 import type { RigApp } from '../../test/support/stream-rig.ts'
 import { StreamRig } from '../../test/support/stream-rig.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 import type { Position } from '../core/position.ts'
 import type { Sendable } from './frame.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let rig: StreamRig
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   rig = await new StreamRig(redis).start()
 })
-afterAll(async () => {
-  await rig.stop()
-  await redis.stop()
-})
+afterAll(() => rig.stop())
 
 async function connectLive(app: RigApp, after: Position | null = null): Promise<StreamClient> {
   const client = await StreamClient.open(rig.streamUrl(app), { key: app.key })

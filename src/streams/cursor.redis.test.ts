@@ -5,22 +5,17 @@ import type { CursorTransport, Segment } from '../../test/support/stream-cursor.
 import { CursorClient } from '../../test/support/stream-cursor.ts'
 import type { RigApp } from '../../test/support/stream-rig.ts'
 import { StreamRig } from '../../test/support/stream-rig.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { until } from '../../test/support/until.ts'
 import type { LogEntry } from '../core/event-log.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let rig: StreamRig
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   rig = await new StreamRig(redis, { pingIntervalMs: 1_000 }).start()
 })
-afterAll(async () => {
-  await rig.stop()
-  await redis.stop()
-})
+afterAll(() => rig.stop())
 
 const SUBSCRIBERS = ['ann@example.net', 'bob@example.net', 'cy@example.net']
 const TYPES = ['call.ringing', 'call.active', 'call.released', 'subscriber.assigned']

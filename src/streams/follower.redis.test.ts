@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { StreamRig } from '../../test/support/stream-rig.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { systemClock } from '../core/clock.ts'
 import { silentLogger } from '../core/logger.ts'
 import type { Position } from '../core/position.ts'
@@ -10,17 +9,13 @@ import type { Batch } from './batch.ts'
 import type { LiveReader } from './follower.ts'
 import { Follower } from './follower.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let rig: StreamRig
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   rig = await new StreamRig(redis).start()
 })
-afterAll(async () => {
-  await rig.stop()
-  await redis.stop()
-})
+afterAll(() => rig.stop())
 
 /** Writes down what it is offered. */
 class Recorder implements LiveReader {

@@ -4,21 +4,16 @@ import type { ReceivedFrame } from '../../test/support/stream-client.ts'
 import { StreamClient } from '../../test/support/stream-client.ts'
 import type { RigApp } from '../../test/support/stream-rig.ts'
 import { StreamRig } from '../../test/support/stream-rig.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 import type { Position } from '../core/position.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let rig: StreamRig
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   rig = await new StreamRig(redis).start()
 })
-afterAll(async () => {
-  await rig.stop()
-  await redis.stop()
-})
+afterAll(() => rig.stop())
 
 const connect = (app: RigApp, of = rig): Promise<StreamClient> => StreamClient.open(of.streamUrl(app), { key: app.key })
 

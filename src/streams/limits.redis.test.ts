@@ -4,13 +4,12 @@ import { WebSocket } from 'ws'
 import { StreamClient } from '../../test/support/stream-client.ts'
 import type { RigApp } from '../../test/support/stream-rig.ts'
 import { StreamRig } from '../../test/support/stream-rig.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { until } from '../../test/support/until.ts'
 import type { Caller } from '../core/app.ts'
 import type { CommandFrame, CommandReply, CommandRunner } from './commands.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let rig: StreamRig
 
 /** Carries out nothing until it is told to. */
@@ -32,13 +31,9 @@ class HeldCommands implements CommandRunner {
 const commands = new HeldCommands()
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   rig = await new StreamRig(redis, { commands, streamsPerAppMax: 3, commandsInFlightMax: 4 }).start()
 })
-afterAll(async () => {
-  await rig.stop()
-  await redis.stop()
-})
+afterAll(() => rig.stop())
 
 async function connectLive(app: RigApp): Promise<StreamClient> {
   const client = await StreamClient.open(rig.streamUrl(app), { key: app.key })

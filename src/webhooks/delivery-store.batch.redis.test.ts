@@ -1,14 +1,8 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { DeliveryRig, manyLanes, ringing, START_MS } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useEmptyRedis } from '../../test/support/use-redis.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
+const redis = useEmptyRedis()
 
 const LANES = 100
 const keys = Array.from({ length: LANES }, (_none, i) => `lane-${i + 1}`)

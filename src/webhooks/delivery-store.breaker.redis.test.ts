@@ -1,29 +1,9 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import {
-  DeliveryRig,
-  RULES,
-  START_MS,
-  attemptLanes,
-  endpointRef,
-  keysOf,
-  lane,
-  ringing,
-} from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { describe, expect, test } from 'vitest'
+import { RULES, START_MS, attemptLanes, endpointRef, keysOf, lane, ringing } from '../../test/support/delivery-rig.ts'
+import { useDeliveryRigs } from '../../test/support/use-delivery-rigs.ts'
 import { toEndpointId } from '../core/ids.ts'
-import type { StoreLimits } from './delivery-store.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
-
-/** A store with an endpoint called `endpoint`, and others if they are named. */
-const openRig = (limits: Partial<StoreLimits> = {}, names: readonly string[] = []) =>
-  new DeliveryRig(redis.connect(), limits).open('endpoint', ...names)
+const { openRig } = useDeliveryRigs()
 
 describe('breaker', () => {
   test('it opens with the 20th request if 70 % have failed, not with the 19th', async () => {

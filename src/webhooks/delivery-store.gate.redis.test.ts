@@ -1,6 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
-  DeliveryRig,
   RULES,
   START_MS,
   attemptLanes,
@@ -11,20 +10,9 @@ import {
   released,
   ringing,
 } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
-import type { StoreLimits } from './delivery-store.ts'
+import { useDeliveryRigs } from '../../test/support/use-delivery-rigs.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
-
-/** A store with an endpoint called `endpoint`, and others if they are named. */
-const openRig = (limits: Partial<StoreLimits> = {}, names: readonly string[] = []) =>
-  new DeliveryRig(redis.connect(), limits).open('endpoint', ...names)
+const { openRig } = useDeliveryRigs()
 
 describe('rate limit', () => {
   test('a second’s worth may begin at once, then one per interval; those that wait are told when', async () => {

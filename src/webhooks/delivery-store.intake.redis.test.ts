@@ -1,7 +1,6 @@
 import * as fc from 'fast-check'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
-  DeliveryRig,
   EPOCH,
   RULES,
   START_MS,
@@ -17,21 +16,10 @@ import {
   released,
   ringing,
 } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useDeliveryRigs } from '../../test/support/use-delivery-rigs.ts'
 import { toEndpointId } from '../core/ids.ts'
-import type { StoreLimits } from './delivery-store.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
-
-/** A store with an endpoint called `endpoint`, and others if they are named. */
-const openRig = (limits: Partial<StoreLimits> = {}, names: readonly string[] = []) =>
-  new DeliveryRig(redis.connect(), limits).open('endpoint', ...names)
+const { redis, openRig } = useDeliveryRigs()
 
 describe('taking', () => {
   test('overlapping and repeated batches of several takers put every event into its lane once, in log order', async () => {

@@ -1,6 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
-  DeliveryRig,
   EPOCH,
   RULES,
   START_MS,
@@ -11,17 +10,9 @@ import {
   released,
   ringing,
 } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useDeliveryRigs } from '../../test/support/use-delivery-rigs.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
-
-const openRig = () => new DeliveryRig(redis.connect()).open('endpoint')
+const { redis, openRig } = useDeliveryRigs()
 
 describe('order hold', () => {
   test('an event that was not attempted holds up the next for as long as it lives', async () => {

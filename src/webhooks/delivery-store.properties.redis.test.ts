@@ -1,18 +1,13 @@
 import * as fc from 'fast-check'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { DeliveryModel } from '../../test/support/delivery-model.ts'
 import type { Ending, Step } from '../../test/support/delivery-steps.ts'
 import { DeliveryRig } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { DELIVERY_CLASSES } from '../core/delivery-policy.ts'
 import type { LaneRules } from './delivery.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterAll(() => redis.stop())
+const redis = useRedis()
 
 const NAMES = ['red', 'blue']
 const pick = fc.nat(50)

@@ -1,19 +1,8 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { DeliveryRig, appId, endpointRef, keysOf, lane, ringing } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
-import type { StoreLimits } from './delivery-store.ts'
+import { describe, expect, test } from 'vitest'
+import { appId, endpointRef, keysOf, lane, ringing } from '../../test/support/delivery-rig.ts'
+import { useDeliveryRigs } from '../../test/support/use-delivery-rigs.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
-
-/** A store with an endpoint called `endpoint`, and others if they are named. */
-const openRig = (limits: Partial<StoreLimits> = {}, names: readonly string[] = []) =>
-  new DeliveryRig(redis.connect(), limits).open('endpoint', ...names)
+const { redis, openRig } = useDeliveryRigs()
 
 describe('removing', () => {
   test('an endpoint is removed with everything that it alone had pending, each event recorded as dropped', async () => {

@@ -1,20 +1,12 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { DeliveryRig, START_MS, attemptOf, lane } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useDeliveryRigs } from '../../test/support/use-delivery-rigs.ts'
 
 /*
  * A connection that breaks sends again what was not answered, though it may have been done.
  */
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
-
-const openRig = () => new DeliveryRig(redis.connect()).open('endpoint')
+const { openRig } = useDeliveryRigs()
 
 /** What puts a lane off after one failed request, as often as it is called with the same arguments. */
 async function failOnce(rig: DeliveryRig, key: string, owner: string, due: number) {

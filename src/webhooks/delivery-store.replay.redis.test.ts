@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   DeliveryRig,
   RULES,
@@ -10,21 +10,10 @@ import {
   held,
   ringing,
 } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useDeliveryRigs } from '../../test/support/use-delivery-rigs.ts'
 import { formatToken } from './delivery.ts'
-import type { StoreLimits } from './delivery-store.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
-
-/** A store with an endpoint called `endpoint`, and others if they are named. */
-const openRig = (limits: Partial<StoreLimits> = {}, names: readonly string[] = []) =>
-  new DeliveryRig(redis.connect(), limits).open('endpoint', ...names)
+const { redis, openRig } = useDeliveryRigs()
 
 /** Replays events of the endpoint, each into its lane. */
 const replay = (rig: DeliveryRig, specs: readonly (readonly [key: string, offset: number])[], ttlMs = 3_600_000) =>

@@ -1,6 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
-  DeliveryRig,
   RULES,
   START_MS,
   deliveryIdOf,
@@ -11,20 +10,9 @@ import {
   released,
   ringing,
 } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
-import type { StoreLimits } from './delivery-store.ts'
+import { useDeliveryRigs } from '../../test/support/use-delivery-rigs.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
-
-/** A store with an endpoint called `endpoint`, and others if they are named. */
-const openRig = (limits: Partial<StoreLimits> = {}, names: readonly string[] = []) =>
-  new DeliveryRig(redis.connect(), limits).open('endpoint', ...names)
+const { redis, openRig } = useDeliveryRigs()
 
 describe('expiry', () => {
   test('no turn is given from the moment an event expires, and what was skipped is told by the next', async () => {

@@ -1,15 +1,9 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { DeliveryRig, RULES, START_MS, endpointRef, eventId, keysOf, lane } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useEmptyRedis } from '../../test/support/use-redis.ts'
 import { formatToken } from './delivery.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
+const redis = useEmptyRedis()
 
 const openRig = async (slots: number) => {
   const rig = await new DeliveryRig(redis.connect()).open('endpoint')

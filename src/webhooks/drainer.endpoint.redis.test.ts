@@ -1,17 +1,14 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterEach, beforeAll, expect, test } from 'vitest'
 import { DrainerScenes, isDue } from '../../test/support/drainer-scenes.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { until } from '../../test/support/until.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let scenes: DrainerScenes
 beforeAll(async () => {
-  redis = await startTestRedis()
   scenes = new DrainerScenes(redis)
 })
 afterEach(() => scenes.clear())
-afterAll(() => redis.stop())
 
 test('an endpoint that takes an event and wants no more is disabled, and has been delivered that one', async () => {
   const receiver = await scenes.startReceiver((res) => res.writeHead(200, { 'webhook-delivery': 'disable' }).end())

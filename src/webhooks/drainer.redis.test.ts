@@ -1,17 +1,14 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterEach, beforeAll, expect, test } from 'vitest'
 import { DrainerScenes, createLog, isDue } from '../../test/support/drainer-scenes.ts'
 import type { Line } from '../../test/support/drainer-scenes.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let scenes: DrainerScenes
 beforeAll(async () => {
-  redis = await startTestRedis()
   scenes = new DrainerScenes(redis)
 })
 afterEach(() => scenes.clear())
-afterAll(() => redis.stop())
 
 test.each([
   ['delivered', 200],

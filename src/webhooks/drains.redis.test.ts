@@ -1,7 +1,7 @@
 import { Registry } from 'prom-client'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { expect, test } from 'vitest'
+import { useCleanups } from '../../test/support/use-cleanups.ts'
+import { useEmptyRedis } from '../../test/support/use-redis.ts'
 import { until } from '../../test/support/until.ts'
 import { systemClock } from '../core/clock.ts'
 import { toAppId, toEndpointId } from '../core/ids.ts'
@@ -12,16 +12,8 @@ import { Drains } from './drains.ts'
 import { WebhookMetrics } from './metrics.ts'
 import { WakeUpQueue } from './queue.ts'
 
-let redis: TestRedis
-const cleanups: (() => Promise<unknown>)[] = []
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
-  await redis.connect().flushall()
-})
-afterAll(() => redis.stop())
+const redis = useEmptyRedis()
+const cleanups = useCleanups()
 
 const lane = (orderKey: string): Lane => ({ appId: toAppId('app'), endpointId: toEndpointId('endpoint'), orderKey })
 

@@ -1,8 +1,7 @@
 import { Registry } from 'prom-client'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { DeliveryRig, appId, deliveryIdOf } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useEmptyRedis } from '../../test/support/use-redis.ts'
 import { EndpointBook } from '../../test/support/webhook-engine.ts'
 import type { BookedEndpoint } from '../../test/support/webhook-engine.ts'
 import type { EndpointRepository } from '../core/endpoint.ts'
@@ -12,12 +11,7 @@ import { forgetEndpoint } from './endpoint-removal.ts'
 import { FailureWatch } from './failure-watch.ts'
 import { WebhookMetrics } from './metrics.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
+const redis = useEmptyRedis()
 
 /** A disabled endpoint with one pending event and its place behind it; `onFind` is told how often it was read. */
 async function createScene(onFind: (book: EndpointBook, endpoint: BookedEndpoint, times: number) => void) {

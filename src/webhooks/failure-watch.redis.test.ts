@@ -1,8 +1,7 @@
 import * as fc from 'fast-check'
 import { Registry } from 'prom-client'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { expect, test } from 'vitest'
+import { useEmptyRedis } from '../../test/support/use-redis.ts'
 import { EndpointBook } from '../../test/support/webhook-engine.ts'
 import { silentLogger } from '../core/logger.ts'
 import { formatToken, rulesOf } from './delivery.ts'
@@ -13,12 +12,7 @@ import { WebhookMetrics } from './metrics.ts'
 const EPOCH = '1700000000000000'
 const START = 1_700_000_000_000
 const HOUR = 3_600_000
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
+const redis = useEmptyRedis()
 
 /** An endpoint with `lanes` lanes of one event each, whose attempts end as the test says, when it says. */
 async function setUp(lanes: number, isAway = () => false) {

@@ -1,7 +1,6 @@
 import { Registry } from 'prom-client'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { afterEach, expect, test } from 'vitest'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { until } from '../../test/support/until.ts'
 import { EndpointBook, createEventLog } from '../../test/support/webhook-engine.ts'
 import type { BookedEndpoint } from '../../test/support/webhook-engine.ts'
@@ -19,16 +18,12 @@ import { IntakeBrake } from './intake-brake.ts'
 import { WebhookMetrics } from './metrics.ts'
 import { RecordLog } from './record-log.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 const stops: (() => Promise<void>)[] = []
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
 afterEach(async () => {
   for (const stop of stops.splice(0)) await stop()
   await redis.connect().flushall()
 })
-afterAll(() => redis.stop())
 
 const NOW = 1_700_000_000_000
 /** Stands still, and looks again soon. */

@@ -1,7 +1,7 @@
 import { Queue } from 'bullmq'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { expect, test } from 'vitest'
+import { useCleanups } from '../../test/support/use-cleanups.ts'
+import { useEmptyRedis } from '../../test/support/use-redis.ts'
 import { until } from '../../test/support/until.ts'
 import { systemClock } from '../core/clock.ts'
 import { toAppId, toEndpointId } from '../core/ids.ts'
@@ -10,16 +10,8 @@ import type { EndpointRef, Lane } from './delivery.ts'
 import { QUEUE_PREFIX } from './keys.ts'
 import { WakeUpQueue } from './queue.ts'
 
-let redis: TestRedis
-const cleanups: (() => Promise<unknown>)[] = []
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
-  await redis.connect().flushall()
-})
-afterAll(() => redis.stop())
+const redis = useEmptyRedis()
+const cleanups = useCleanups()
 
 const endpoint: EndpointRef = { appId: toAppId('app'), endpointId: toEndpointId('endpoint') }
 const lane: Lane = { ...endpoint, orderKey: 'callhalf-1:0' }

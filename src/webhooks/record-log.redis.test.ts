@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import * as fc from 'fast-check'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   DeliveryRig,
   EPOCH,
@@ -11,8 +11,7 @@ import {
   eventId,
   lane,
 } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useEmptyRedis } from '../../test/support/use-redis.ts'
 import { ATTEMPT_OUTCOMES } from '../core/delivery-record.ts'
 import type { AttemptRecord } from '../core/delivery-record.ts'
 import { toAppId, toEndpointId } from '../core/ids.ts'
@@ -21,12 +20,7 @@ import { RecordLog } from './record-log.ts'
 
 const LOCK = 'ch:{wh}:recorder-lock'
 const RECORDS = 'ch:{wh}:records'
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
+const redis = useEmptyRedis()
 
 const ringing = (count: number) => Array.from({ length: count }, (_, i) => ({ key: `lane-${i + 1}` }))
 const openRig = (recordsMax = 100_000) => new DeliveryRig(redis.connect(), { recordsMax }).open('endpoint')

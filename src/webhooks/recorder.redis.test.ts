@@ -4,8 +4,7 @@ import { Registry } from 'prom-client'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { startTestRecords } from '../../test/support/records.ts'
 import type { TestRecords } from '../../test/support/records.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { EventTaker, TEST_RULES } from '../../test/support/taken-events.ts'
 import { until } from '../../test/support/until.ts'
 import { systemClock } from '../core/clock.ts'
@@ -22,7 +21,7 @@ import { Recorder } from './recorder.ts'
 import type { RecorderOptions } from './recorder.ts'
 import { RecorderMetrics } from './recorder-metrics.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let stored: TestRecords
 let client: Redis
 let deliveries: Deliveries
@@ -30,7 +29,6 @@ let taker: EventTaker
 const cleanups: (() => Promise<unknown>)[] = []
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   stored = await startTestRecords('pglite')
   client = redis.connect()
   deliveries = new Deliveries(stored.records)
@@ -42,10 +40,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
   await client.flushall()
 })
-afterAll(async () => {
-  await stored.stop()
-  await redis.stop()
-})
+afterAll(() => stored.stop())
 
 type Line = { readonly level: string; readonly fields: object; readonly message: string }
 

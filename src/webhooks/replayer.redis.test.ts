@@ -2,8 +2,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { startTestRecords } from '../../test/support/records.ts'
 import type { TestRecords } from '../../test/support/records.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useRedis } from '../../test/support/use-redis.ts'
 import { EventTaker, TEST_RULES } from '../../test/support/taken-events.ts'
 import { until } from '../../test/support/until.ts'
 import { callEntry, createEventLog, EndpointBook, startEngine } from '../../test/support/webhook-engine.ts'
@@ -26,7 +25,7 @@ import type { ReplayerOptions } from './replayer.ts'
 const CALL = 'callhalf-1:0'
 const HOUR = 3_600_000
 
-let redis: TestRedis
+const redis = useRedis()
 let stored: TestRecords
 let client: Redis
 let deliveries: Deliveries
@@ -39,7 +38,6 @@ const lines: { readonly fields: object; readonly message: string }[] = []
 const cleanups: (() => Promise<unknown>)[] = []
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   stored = await startTestRecords('pglite')
   client = redis.connect()
   deliveries = new Deliveries(stored.records)
@@ -66,7 +64,6 @@ afterEach(async () => {
 afterAll(async () => {
   await recorder.stop(AbortSignal.timeout(2_000))
   await stored.stop()
-  await redis.stop()
 })
 
 const log: Logger = { ...silentLogger, info: (fields, message) => void lines.push({ fields, message }) }

@@ -1,6 +1,6 @@
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { expect, test } from 'vitest'
+import { useCleanups } from '../../test/support/use-cleanups.ts'
+import { useEmptyRedis } from '../../test/support/use-redis.ts'
 import { until } from '../../test/support/until.ts'
 import { EndpointBook, callEntry, createEventLog, startEngine } from '../../test/support/webhook-engine.ts'
 import { WebhookReceiver } from '../../test/support/webhook-receiver.ts'
@@ -8,16 +8,8 @@ import { systemClock } from '../core/clock.ts'
 import type { Clock } from '../core/clock.ts'
 import { StoreClock } from './store-clock.ts'
 
-let redis: TestRedis
-const cleanups: (() => Promise<unknown>)[] = []
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup()
-  await redis.connect().flushall()
-})
-afterAll(() => redis.stop())
+const redis = useEmptyRedis()
+const cleanups = useCleanups()
 
 /** The clock of a machine that is ahead of this one, on which Redis runs. */
 const aheadBy = (ms: number): Clock => ({ ...systemClock, now: () => Date.now() + ms })

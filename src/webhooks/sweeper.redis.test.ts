@@ -1,5 +1,5 @@
 import { Registry } from 'prom-client'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   DeliveryRig,
   START_MS,
@@ -10,8 +10,7 @@ import {
   lane,
   position,
 } from '../../test/support/delivery-rig.ts'
-import { startTestRedis } from '../../test/support/redis.ts'
-import type { TestRedis } from '../../test/support/redis.ts'
+import { useEmptyRedis } from '../../test/support/use-redis.ts'
 import { EndpointBook } from '../../test/support/webhook-engine.ts'
 import type { BookedEndpoint } from '../../test/support/webhook-engine.ts'
 import type { Directory } from '../core/directory.ts'
@@ -22,12 +21,7 @@ import { WebhookMetrics } from './metrics.ts'
 import { Sweeper } from './sweeper.ts'
 import type { SweeperOptions } from './sweeper.ts'
 
-let redis: TestRedis
-beforeAll(async () => {
-  redis = await startTestRedis()
-})
-afterEach(() => redis.connect().flushall())
-afterAll(() => redis.stop())
+const redis = useEmptyRedis()
 
 /** A sweeper of a store with two endpoints, one of them called `endpoint`. */
 async function createScene({

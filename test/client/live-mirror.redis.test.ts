@@ -19,8 +19,7 @@ import { silentLogger } from '../../src/core/logger.ts'
 import { Ingest } from '../../src/ingest.ts'
 import { BreakableNetwork } from '../support/breakable-network.ts'
 import { checkedWebSocket } from '../support/checked-web-socket.ts'
-import { startTestRedis } from '../support/redis.ts'
-import type { TestRedis } from '../support/redis.ts'
+import { useRedis } from '../support/use-redis.ts'
 import type { RigApp } from '../support/stream-rig.ts'
 import { StreamRig } from '../support/stream-rig.ts'
 import { until } from '../support/until.ts'
@@ -34,7 +33,7 @@ const noMetrics = {
   ghostReleased: () => undefined,
 }
 
-let redis: TestRedis
+const redis = useRedis()
 /** Two instances that know the same; a client is on one of them. */
 let rigs: readonly [StreamRig, StreamRig]
 let rig: StreamRig
@@ -44,7 +43,6 @@ const cleanups: (() => Promise<unknown>)[] = []
 const problems: string[] = []
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   rigs = [await new StreamRig(redis).start(), await new StreamRig(redis).start()]
   rig = rigs[0]
   ingest = new Ingest({
@@ -62,7 +60,6 @@ afterEach(async () => {
 })
 afterAll(async () => {
   for (const each of rigs) await each.stop()
-  await redis.stop()
 })
 
 /** An app with three subscribers whose network reports calls; what it is told, it is told as in production. */

@@ -2,27 +2,22 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { startTestRedis } from '../support/redis.ts'
-import type { TestRedis } from '../support/redis.ts'
+import { useRedis } from '../support/use-redis.ts'
 import { StreamRig } from '../support/stream-rig.ts'
 import type { RigApp } from '../support/stream-rig.ts'
 import { until } from '../support/until.ts'
 
-let redis: TestRedis
+const redis = useRedis()
 let rig: StreamRig
 const cleanups: (() => Promise<unknown>)[] = []
 
 beforeAll(async () => {
-  redis = await startTestRedis()
   rig = await new StreamRig(redis).start()
 })
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup()
 })
-afterAll(async () => {
-  await rig.stop()
-  await redis.stop()
-})
+afterAll(() => rig.stop())
 
 /** The example as a process, with everything it has printed. */
 function run(app: RigApp) {

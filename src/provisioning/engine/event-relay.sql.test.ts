@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startTestProvisioning, type TestProvisioning } from '../../../test/support/provisioning.ts'
 import { STORES } from '../../../test/support/records.ts'
-import { startTestRedis, type TestRedis } from '../../../test/support/redis.ts'
+import { useRedis } from '../../../test/support/use-redis.ts'
 import { app, otherApp, StateRig } from '../../../test/support/state-rig.ts'
 import { until } from '../../../test/support/until.ts'
 import { systemClock } from '../../core/clock.ts'
@@ -16,18 +16,14 @@ import { appendEvents, deleteEvents } from '../store/outbox.ts'
 import { EventRelay, type EventRelayOptions } from './event-relay.ts'
 
 describe.each(STORES)('the event relay on %s', (store) => {
-  let redis: TestRedis
+  const redis = useRedis()
   let rig: TestProvisioning
   let state: StateRig
   const relays: EventRelay[] = []
   beforeAll(async () => {
-    redis = await startTestRedis()
     rig = await startTestProvisioning(store)
   })
-  afterAll(async () => {
-    await rig.stop()
-    await redis.stop()
-  })
+  afterAll(() => rig.stop())
   beforeEach(async () => {
     await redis.connect().flushall()
     state = new StateRig(redis.socketPath)
