@@ -1,3 +1,4 @@
+import * as fc from 'fast-check'
 import { isGatewayError } from '../../src/core/errors.ts'
 import type { OrderTerms } from '../../src/provisioning/model/order-terms.ts'
 import type { LineOutcome, NumberProvider } from '../../src/provisioning/model/provider.ts'
@@ -22,13 +23,19 @@ export type FaultyCarrier = {
   readonly violations: readonly string[]
 }
 
-/** What besides the carrier befalls an order. */
-export type Fate = {
-  readonly partialAllowed: boolean
+/** What is ordered, and what besides the carrier befalls the order. */
+export const fates = {
+  kind: fc.constantFrom('any', 'range', 'port', 'add'),
+  quantity: fc.integer({ min: 1, max: 5 }),
+  partialAllowed: fc.boolean(),
   /** After how many steps each process dies, see `Mortal`; the last one lives on. */
-  readonly lives: readonly number[]
+  lives: fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 4 }),
   /** In which round the customer asks for cancellation. */
-  readonly cancelIn: number | undefined
+  cancelIn: fc.option(fc.integer({ min: 0, max: 5 }), { nil: undefined }),
+} as const
+
+type Fate = {
+  readonly [Field in keyof typeof fates]: (typeof fates)[Field] extends fc.Arbitrary<infer Value> ? Value : never
 }
 
 /** More rounds than any sequence of faults can take. */
@@ -58,9 +65,11 @@ export class FaultyOrder {
     this.#engine = this.#nextEngine()
   }
 
-  async finish(terms: OrderTerms): Promise<Order> {
+  /** `start` is the first number of the shop. */
+  async finish(start: string): Promise<Order> {
     const { partialAllowed, cancelIn } = this.#fate
     const immortal = createEngine(this.#database, this.#carrier.provider)
+    const terms = termsOf(this.#fate, start)
     const { orderId } = await immortal.ordering.place(orderOf(this.#shop, terms, { partialAllowed }))
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
       if (this.#mortal.isDead) this.#engine = this.#nextEngine()
@@ -114,6 +123,20 @@ export class FaultyOrder {
       if (!isGatewayError(error, 'order_not_held')) throw error
     })
     return true
+  }
+}
+
+function termsOf({ kind, quantity }: Fate, start: string): OrderTerms {
+  const numbers = Array.from({ length: quantity }, (_, index) => `+${Number(start.slice(1)) + 2_000_000_000 + index}`)
+  if (kind === 'any') return { action: 'any', quantity, filter: {} }
+  if (kind === 'range') return { action: 'range', start, size: quantity }
+  if (kind === 'add') return { action: 'add', numbers }
+  return {
+    action: 'port',
+    numbers,
+    losingCarrier: { name: 'Old Telephone', pin: '9876' },
+    authorizedBy: { name: 'Ada' },
+    address: { line1: '1 Main St', city: 'Chicago', postalCode: '60601', country: 'US' },
   }
 }
 

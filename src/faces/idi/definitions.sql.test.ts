@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { IdiRig, type RigEnvironment } from '../../../test/support/idi-rig.ts'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { STORES } from '../../../test/support/records.ts'
+import { useIdiScene } from '../../../test/support/use-idi-scene.ts'
 
 /** The document's sample; its variable is made first. */
 const SAMPLE = {
@@ -36,17 +36,9 @@ const option = (provisionedObjectTransitionID: number, isRequired: boolean, isVi
 })
 
 describe.each(STORES)('provisionable object definitions, on %s', (store) => {
-  let rig: IdiRig
-  let environment: RigEnvironment
-  beforeAll(async () => {
-    rig = await IdiRig.start({ store })
-  })
-  afterAll(() => rig.stop())
-  beforeEach(async () => {
-    environment = await rig.addEnvironment()
-  })
+  const scene = useIdiScene(store)
+  const { send } = scene
 
-  const send = (method: string, path: string, body?: unknown) => rig.send(environment, method, path, body)
   const make = async (body: unknown): Promise<number> => {
     const answer = await send('POST', 'provisionableObjectDefinition', body)
     expect(answer.status).toBe(201)
@@ -54,10 +46,10 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
   }
 
   const makeObject = async (code: string, internalId: string, items: Readonly<Record<string, string>>) => {
-    await rig.provisioning.database.query(async (db) => {
+    await scene.rig.provisioning.database.query(async (db) => {
       await sql`with made as (
           insert into provisioned_objects (environment_id, code, internal_id, status_id)
-          select environment_id, ${code}, ${internalId}, 1 from environments where name = ${environment.name}
+          select environment_id, ${code}, ${internalId}, 1 from environments where name = ${scene.environment.name}
           returning *)
         insert into provisioned_object_items (object_id, environment_id, code, internal_id, key_name, value)
         select object_id, environment_id, code, internal_id, key, value
@@ -161,7 +153,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
       status: 400,
       body: { errors: [{ field: 'name', loggingNumber: 500_002 }] },
     })
-    environment = await rig.addEnvironment()
+    await scene.change()
     await make({ code: 'A', name: 'a' })
   })
 
@@ -283,7 +275,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
   test('of another environment, there is nothing', async () => {
     const definitionId = await make({ code: 'A', name: 'a', dataDefinitions: [{ name: 'x', dataTypeID: 3 }] })
     const path = `provisionableObjectDefinition/${definitionId}`
-    environment = await rig.addEnvironment()
+    await scene.change()
     expect((await send('GET', path)).status).toBe(404)
     expect((await send('GET', `${path}/dataDefinition`)).status).toBe(404)
     expect((await send('PATCH', path, [{ op: 'replace', path: '/name', value: 'b' }])).status).toBe(404)
@@ -445,7 +437,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
 
     test('objects of another environment are not seen', async () => {
       await makeObject('TestCode', 'b', { Note: 'of b' })
-      environment = await rig.addEnvironment()
+      await scene.change()
       await make({ code: 'TestCode', name: 'a', dataDefinitions: [{ name: 'Note', dataTypeID: 3 }] })
       const { body } = await send('POST', `${WITH_ITEMS}?$select=value`, [
         { code: 'TestCode', internalID: 'b', transitionID: 1 },
@@ -478,7 +470,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
     await send('PATCH', `provisionableObjectDefinition/${definitionId}`, [
       { op: 'replace', path: '/dataDefinitions/1/name', value: 'z' },
     ])
-    const { rows } = await rig.provisioning.database.query((db) =>
+    const { rows } = await scene.rig.provisioning.database.query((db) =>
       sql`select action, actor, before, after from audit where entity = 'provisionableObjectDefinition'
         and entity_id = ${String(definitionId)} order by seq`.execute(db),
     )

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { IdiRig, type RigEnvironment } from '../../../test/support/idi-rig.ts'
+import { describe, expect, test } from 'vitest'
 import { STORES } from '../../../test/support/records.ts'
+import { useIdiScene } from '../../../test/support/use-idi-scene.ts'
 import { GlobalInformation } from '../../provisioning/requests/store/global-information.ts'
 
 const SAMPLE = { dataTypeID: 3, isProtected: false, listID: 2, name: 'Username', value: 'Someone' }
@@ -10,32 +10,21 @@ const MASK = '********'
 const textItem = (name: string, value: string) => ({ dataType: 'Text', dataTypeID: 3, isProtected: false, name, value })
 
 describe.each(STORES)('global information on %s', (store) => {
-  let rig: IdiRig
-  let environment: RigEnvironment
-  beforeAll(async () => {
-    rig = await IdiRig.start({ store })
-  })
-  afterAll(() => rig.stop())
-
-  /** Each test has an environment of its own. */
-  const open = async () => {
-    environment = await rig.addEnvironment()
-  }
-  const put = (...items: readonly unknown[]) => rig.send(environment, 'POST', 'globalInformationItem', items)
-  const get = (name: string) => rig.send(environment, 'GET', `globalInformationItem/${encodeURIComponent(name)}`)
-  const list = (query = '') => rig.send(environment, 'GET', `globalInformationItem${query}`)
-  const retrieve = (body: unknown) => rig.send(environment, 'POST', 'globalInformationItem/retrieve', body)
+  const scene = useIdiScene(store)
+  const put = (...items: readonly unknown[]) => scene.send('POST', 'globalInformationItem', items)
+  const get = (name: string) => scene.send('GET', `globalInformationItem/${encodeURIComponent(name)}`)
+  const list = (query = '') => scene.send('GET', `globalInformationItem${query}`)
+  const retrieve = (body: unknown) => scene.send('POST', 'globalInformationItem/retrieve', body)
   const stored = async () => {
-    const { rows } = await rig.provisioning.database.query((db) =>
+    const { rows } = await scene.rig.provisioning.database.query((db) =>
       sql<{ environment_id: number; value: string | null }>`
         select environment_id, value from global_information_items
-        join environments using (environment_id) where environments.name = ${environment.name}`.execute(db),
+        join environments using (environment_id) where environments.name = ${scene.environment.name}`.execute(db),
     )
     return rows
   }
 
   test("the document's sample is removed, put, and answered in its shape", async () => {
-    await open()
     expect((await put({ ...SAMPLE, remove: true })).status).toBe(204)
     expect(await get('Username')).toMatchObject({ status: 404, body: { errors: [{ loggingNumber: 500_032 }] } })
     expect((await put({ ...SAMPLE, remove: false })).status).toBe(204)
@@ -47,7 +36,6 @@ describe.each(STORES)('global information on %s', (store) => {
   })
 
   test('only what is in the list changes, and of that only what is named', async () => {
-    await open()
     await put(SAMPLE, { name: 'Realm', value: 'north' })
     await put({ name: 'Username', value: 'Somebody else' })
     expect((await list('?$orderby=name desc&$count=true')).body).toEqual({
@@ -60,7 +48,6 @@ describe.each(STORES)('global information on %s', (store) => {
   })
 
   test('one wrong item is named, and none of the list is kept', async () => {
-    await open()
     const bad: readonly (readonly [unknown, string])[] = [
       [{ name: 'Count', dataTypeID: 4, value: 'three' }, '1.value'],
       [{ name: 'Count', dataTypeID: 99 }, '1.dataTypeID'],
@@ -81,12 +68,11 @@ describe.each(STORES)('global information on %s', (store) => {
       })
     }
     expect((await put(...Array.from({ length: 1_001 }, (_, index) => ({ name: `Item ${index}` })))).status).toBe(400)
-    expect(await rig.send(environment, 'POST', 'globalInformationItem', SAMPLE)).toMatchObject({ status: 400 })
+    expect(await scene.send('POST', 'globalInformationItem', SAMPLE)).toMatchObject({ status: 400 })
     expect((await list()).body).toEqual({ value: [] })
   })
 
   test('a protected value is nowhere but in the engine: not in answers, the database, the audit trail or the log', async () => {
-    await open()
     await put({ name: 'Password', isProtected: true, value: SECRET })
     const shown = { dataType: 'Text', dataTypeID: 3, isProtected: true, name: 'Password', value: MASK }
     const answers = [await get('Password'), await list(), await retrieve([{ names: ['Password'] }])]
@@ -94,7 +80,7 @@ describe.each(STORES)('global information on %s', (store) => {
     expect((await list(`?$filter=value eq '${SECRET}'`)).body).toEqual({ value: [] })
     expect((await list(`?$filter=value eq '${MASK}'`)).body).toEqual({ value: [shown] })
     const [row] = await stored()
-    const { rows: audit } = await rig.provisioning.database.query((db) =>
+    const { rows: audit } = await scene.rig.provisioning.database.query((db) =>
       sql<{ before: unknown; after: unknown }>`select before, after from audit
         where chain = ${`environment:${row?.environment_id}`} and entity = 'global_information_item'`.execute(db),
     )
@@ -102,13 +88,12 @@ describe.each(STORES)('global information on %s', (store) => {
       { before: null, after: { name: 'Password', dataTypeId: 3, isProtected: true, value: MASK } },
     ])
     expect(row?.value).toMatch(/^v1\./)
-    for (const text of [JSON.stringify(row), JSON.stringify(audit), ...rig.provisioning.logLines]) {
+    for (const text of [JSON.stringify(row), JSON.stringify(audit), ...scene.rig.provisioning.logLines]) {
       expect(text).not.toContain(SECRET)
     }
   })
 
   test('the mask sent back leaves the value as it is, and a refusal does not repeat one', async () => {
-    await open()
     await put({ name: 'Password', isProtected: true, value: SECRET })
     const [before] = await stored()
     const { body } = await get('Password')
@@ -124,9 +109,8 @@ describe.each(STORES)('global information on %s', (store) => {
   })
 
   test('the engine reads protected values as they are, and those bound to another place not at all', async () => {
-    await open()
     await put({ name: 'Password', isProtected: true, value: SECRET }, SAMPLE, { name: 'Empty' })
-    const { database, cipher } = rig.provisioning
+    const { database, cipher } = scene.rig.provisioning
     const information = new GlobalInformation({ database, secret: Buffer.alloc(32) }, cipher)
     const [row] = await stored()
     const environmentId = row?.environment_id ?? 0
@@ -147,37 +131,34 @@ describe.each(STORES)('global information on %s', (store) => {
   })
 
   test('names are retrieved by body and by query, as the document says and without its list', async () => {
-    await open()
     await put({ name: 'A', value: '1' }, { name: 'B, C', value: '2' }, { name: 'a/b?c', value: '3' })
     expect((await get('a/b?c')).body).toEqual(textItem('a/b?c', '3'))
     const both = { globalInformationItems: [textItem('B, C', '2'), textItem('A', '1')] }
     expect((await retrieve([{ names: ['B, C', 'None', 'A'] }])).body).toEqual(both)
     expect((await retrieve({ names: ['B, C', 'A', 'A'] })).body).toEqual(both)
     expect((await retrieve([{ names: [null] }])).body).toEqual({ globalInformationItems: [] })
-    const byQuery = await rig.send(environment, 'GET', 'globalInformationItem/retrieve?names=B,%20C&names=A')
+    const byQuery = await scene.send('GET', 'globalInformationItem/retrieve?names=B,%20C&names=A')
     expect(byQuery).toMatchObject({ status: 200, body: both })
     for (const body of [undefined, {}, [], [{ names: 'A' }], [{ names: [5] }], 'A']) {
       expect(await retrieve(body)).toMatchObject({ status: 400, body: { errors: [{ loggingNumber: 500_002 }] } })
     }
-    expect((await rig.send(environment, 'GET', 'globalInformationItem/retrieve')).status).toBe(400)
+    expect((await scene.send('GET', 'globalInformationItem/retrieve')).status).toBe(400)
   })
 
   test('of two writers of one new item at the same time, both are done', async () => {
-    await open()
     const answers = await Promise.all(['1', '2', '3'].map((value) => put({ name: 'Turn', value })))
     expect(answers.map(({ status }) => status)).toEqual([204, 204, 204])
     expect((await list('?$count=true')).body).toMatchObject({ '@count': 1 })
   })
 
   test("another environment's items are not there", async () => {
-    await open()
     await put(SAMPLE)
-    const mine = environment
-    await open()
+    const mine = scene.environment
+    await scene.change()
     expect((await get('Username')).status).toBe(404)
     expect((await retrieve([{ names: ['Username'] }])).body).toEqual({ globalInformationItems: [] })
     await put({ name: 'Username', remove: true }, { name: 'Username 2', value: 'x' })
-    expect(await rig.send(mine, 'GET', 'globalInformationItem?$select=name')).toMatchObject({
+    expect(await scene.rig.send(mine, 'GET', 'globalInformationItem?$select=name')).toMatchObject({
       body: { value: [{ name: 'Username' }] },
     })
   })

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { IdiRig, type RigEnvironment } from '../../../test/support/idi-rig.ts'
+import { describe, expect, test } from 'vitest'
 import { STORES } from '../../../test/support/records.ts'
+import { useIdiScene } from '../../../test/support/use-idi-scene.ts'
 
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/
 /** The document's samples. */
@@ -14,17 +14,9 @@ const many = (from: number, count: number) =>
   Array.from({ length: count }, (_, index) => ({ name: `Parameter ${from + index}`, value: 'x' }))
 
 describe.each(STORES)('profiles on %s', (store) => {
-  let rig: IdiRig
-  let environment: RigEnvironment
-  beforeAll(async () => {
-    rig = await IdiRig.start({ store })
-  })
-  afterAll(() => rig.stop())
-  beforeEach(async () => {
-    environment = await rig.addEnvironment()
-  })
+  const scene = useIdiScene(store)
+  const { send } = scene
 
-  const send = (method: string, path: string, body?: unknown) => rig.send(environment, method, path, body)
   const make = async (body: unknown = SAMPLE): Promise<number> => {
     const answer = await send('POST', 'profile', body)
     expect(answer.status).toBe(201)
@@ -48,10 +40,10 @@ describe.each(STORES)('profiles on %s', (store) => {
     return (answer.body as { readonly provisionableObjectDefinitionID: number }).provisionableObjectDefinitionID
   }
   const audited = async () => {
-    const { rows } = await rig.provisioning.database.query((db) =>
+    const { rows } = await scene.rig.provisioning.database.query((db) =>
       sql<{ action: string; before: unknown; after: unknown }>`select action, before, after from audit
         join environments e on chain = 'environment:' || e.environment_id
-        where e.name = ${environment.name} and entity = 'profile' order by seq`.execute(db),
+        where e.name = ${scene.environment.name} and entity = 'profile' order by seq`.execute(db),
     )
     return rows
   }
@@ -144,7 +136,7 @@ describe.each(STORES)('profiles on %s', (store) => {
       const profileId = await make()
       const [scenarioId] = await scenarioIds(profileId)
       const definitionId = await define()
-      environment = await rig.addEnvironment()
+      await scene.change()
       const parameters = `profile/${profileId}/scenario/${String(scenarioId)}/parameter`
       const theirs: readonly (readonly [string, string, unknown?])[] = [
         ['GET', `profile/${profileId}`],

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import type { ApiResponse } from '../../../test/support/checked-request.ts'
-import { IdiRig, type RigEnvironment } from '../../../test/support/idi-rig.ts'
 import { STORES } from '../../../test/support/records.ts'
 import { until } from '../../../test/support/until.ts'
+import { useIdiScene } from '../../../test/support/use-idi-scene.ts'
 
 const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/
 const ACCOUNT = { accountNumber: 23_330_999, name: 'Test Account Name 123' }
@@ -51,15 +51,10 @@ const errorsOf = ({ body }: ApiResponse) =>
   (body as { readonly errors: readonly Readonly<Record<string, unknown>>[] }).errors
 
 describe.each(STORES)('provisioning requests, on %s', (store) => {
-  let rig: IdiRig
-  let environment: RigEnvironment
+  const scene = useIdiScene(store)
+  const { send } = scene
   let profileID: number
-  beforeAll(async () => {
-    rig = await IdiRig.start({ store })
-  })
-  afterAll(() => rig.stop())
   beforeEach(async () => {
-    environment = await rig.addEnvironment()
     await must('safeguard/disable')
     await must('provisionableObjectDefinition', DEFINITION)
     const variable = {
@@ -73,15 +68,14 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
     profileID = await addProfile('Provisioning')
   })
 
-  const send = (method: string, path: string, body?: unknown) => rig.send(environment, method, path, body)
   const must = async (path: string, body?: unknown): Promise<ApiResponse> => {
     const answer = await send('POST', path, body)
     if (answer.status >= 300) throw new Error(`${path} answered ${JSON.stringify(answer)}`)
     return answer
   }
   /** One without scenarios: its work is done elsewhere. */
-  const addProfile = async (name: string, of = environment): Promise<number> => {
-    const { body } = await rig.send(of, 'POST', 'profile', { name })
+  const addProfile = async (name: string, of = scene.environment): Promise<number> => {
+    const { body } = await scene.rig.send(of, 'POST', 'profile', { name })
     return Number(Object(body).profileID)
   }
   const submit = async (more: object = {}): Promise<Shown> => {
@@ -90,11 +84,15 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
     return shown(answer)
   }
   const submitOnce = (body: object) =>
-    rig.provisioning.request('POST', `/ProvisioningManagement/2X/${environment.name}/api/provisioningRequest`, {
-      key: environment.key,
-      body: { ...SAMPLE, profileID, ...body },
-      headers: { 'idempotency-key': 'order-81' },
-    })
+    scene.rig.provisioning.request(
+      'POST',
+      `/ProvisioningManagement/2X/${scene.environment.name}/api/provisioningRequest`,
+      {
+        key: scene.environment.key,
+        body: { ...SAMPLE, profileID, ...body },
+        headers: { 'idempotency-key': 'order-81' },
+      },
+    )
   const read = async (id: number) => shown(await send('GET', `provisioningRequest/${id}`))
   const reach = (id: number, status: string) =>
     until(`request ${id} to be ${status}`, async () => ((await read(id)).status === status ? true : undefined))
@@ -163,7 +161,7 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
   })
 
   test('what is wrong with a request is said field by field, and nothing is made', async () => {
-    const other = await rig.addEnvironment()
+    const other = await scene.rig.addEnvironment()
     const theirs = await addProfile('Theirs', other)
     const cases: readonly (readonly [object, readonly unknown[]])[] = [
       [{ profileID: 1_000_000 }, [404, 'profileID']],
@@ -249,8 +247,12 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
     expect((await complete('provisioningBatch')).body).toEqual({ isOpen: true, wasOpen: true })
     await act(second.provisioningRequestID, 'complete')
     expect((await complete()).body).toEqual({ isOpen: false, wasOpen: false })
-    const other = await rig.addEnvironment()
-    const theirs = await rig.send(other, 'POST', `provisioningRequestBatch/${provisioningRequestBatchID}/complete`)
+    const other = await scene.rig.addEnvironment()
+    const theirs = await scene.rig.send(
+      other,
+      'POST',
+      `provisioningRequestBatch/${provisioningRequestBatchID}/complete`,
+    )
     expect(theirs).toMatchObject({ status: 404, body: { errors: [{ field: 'provisioningBatchId' }] } })
   })
 
@@ -302,7 +304,7 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
         `Value for argument 'provisioningRequestID' is not valid: '${id}' is read-only.`,
       ])
     }
-    const other = await rig.addEnvironment()
+    const other = await scene.rig.addEnvironment()
     const calls: readonly (readonly [string, string, unknown?])[] = [
       ['GET', ''],
       ['POST', '/complete', {}],
@@ -318,7 +320,7 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
       ['POST', '/providerCallDetail', { isResponse: false, timeStamp: '2017-12-11T00:33:00.11-05:00' }],
     ]
     for (const [method, path, body] of calls) {
-      const answer = await rig.send(other, method, `provisioningRequest/${id}${path}`, body)
+      const answer = await scene.rig.send(other, method, `provisioningRequest/${id}${path}`, body)
       expect([path, answer.status, errorsOf(answer)[0]]).toEqual([
         path,
         404,
@@ -330,7 +332,7 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
         },
       ])
     }
-    expect(valuesOf(await rig.send(other, 'GET', 'provisioningRequest'))).toEqual([])
+    expect(valuesOf(await scene.rig.send(other, 'GET', 'provisioningRequest'))).toEqual([])
   })
 
   test('a request in error is regenerated: batch and place are those of the new one', async () => {
@@ -489,7 +491,7 @@ describe.each(STORES)('provisioning requests, on %s', (store) => {
     const { provisioningRequestID: id } = await submit()
     await act(id, 'error')
     await send('POST', `provisioningRequest/${id}/computedExtendedInformationItem/snapshot`)
-    const { rows } = await rig.provisioning.database.query((db) =>
+    const { rows } = await scene.rig.provisioning.database.query((db) =>
       sql<{ action: string; after: unknown }>`select action, after from audit where entity = 'provisioning_request'
         and entity_id = ${String(id)} and actor like 'key:%' order by seq`.execute(db),
     )

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { IdiRig, type RigEnvironment } from '../../../test/support/idi-rig.ts'
+import { describe, expect, test } from 'vitest'
 import { STORES } from '../../../test/support/records.ts'
+import { useIdiScene } from '../../../test/support/use-idi-scene.ts'
 
 const LIST = 'safeguard/allowedInternalID'
 const allowed = (...ids: readonly (string | number)[]) => ({
@@ -9,31 +9,20 @@ const allowed = (...ids: readonly (string | number)[]) => ({
 })
 
 describe.each(STORES)('safeguards on %s', (store) => {
-  let rig: IdiRig
-  let environment: RigEnvironment
-  beforeAll(async () => {
-    rig = await IdiRig.start({ store })
-  })
-  afterAll(() => rig.stop())
-
-  /** Each test has an environment of its own. */
-  const open = async () => {
-    environment = await rig.addEnvironment()
-  }
-  const put = (...changes: readonly unknown[]) => rig.send(environment, 'POST', LIST, changes)
-  const list = (query = '') => rig.send(environment, 'GET', `${LIST}${query}`)
+  const scene = useIdiScene(store)
+  const put = (...changes: readonly unknown[]) => scene.send('POST', LIST, changes)
+  const list = (query = '') => scene.send('GET', `${LIST}${query}`)
   const isSafeguarded = async () => {
-    const { body } = await rig.provisioning.admin('GET', '/admin/provisioning/environments')
+    const { body } = await scene.rig.provisioning.admin('GET', '/admin/provisioning/environments')
     const environments: readonly unknown[] = Array.isArray(body) ? body : []
-    return environments.find((one) => JSON.stringify(one).includes(`"${environment.name}"`))
+    return environments.find((one) => JSON.stringify(one).includes(`"${scene.environment.name}"`))
   }
   const run = async <Row>(statement: ReturnType<typeof sql<Row>>) => {
-    const { rows } = await rig.provisioning.database.query((db) => statement.execute(db))
+    const { rows } = await scene.rig.provisioning.database.query((db) => statement.execute(db))
     return rows
   }
 
   test("the document's sample is taken as the text that it declares, and answered as the number that it prints", async () => {
-    await open()
     expect((await put({ allowedInternalID: 5, remove: false })).status).toBe(204)
     expect((await list()).body).toEqual(allowed(5))
     expect((await put({ allowedInternalID: '5' }, { allowedInternalID: 6 })).status).toBe(204)
@@ -43,7 +32,6 @@ describe.each(STORES)('safeguards on %s', (store) => {
   })
 
   test('an id is a number only where that says all of it', async () => {
-    await open()
     const ids = ['0', '007', '123456789012345', '1234567890123456', '-1', '1.0', 'TN 5', '+15550100001']
     await put(...ids.map((allowedInternalID) => ({ allowedInternalID })))
     expect((await list()).body).toEqual(
@@ -60,7 +48,6 @@ describe.each(STORES)('safeguards on %s', (store) => {
   })
 
   test('only those in the list change, and a wrong one stops them all', async () => {
-    await open()
     await put({ allowedInternalID: 'kept' })
     const bad: readonly (readonly [unknown, string])[] = [
       [{ remove: true }, '1.allowedInternalID'],
@@ -79,33 +66,31 @@ describe.each(STORES)('safeguards on %s', (store) => {
       })
     }
     expect((await put(...Array.from({ length: 1_001 }, (_, index) => ({ allowedInternalID: index })))).status).toBe(400)
-    expect((await rig.send(environment, 'POST', LIST, { allowedInternalID: 5 })).status).toBe(400)
+    expect((await scene.send('POST', LIST, { allowedInternalID: 5 })).status).toBe(400)
     expect((await list()).body).toEqual(allowed('kept'))
   })
 
   test('a new environment is safeguarded, until it is said otherwise, and again', async () => {
-    await open()
     expect(await isSafeguarded()).toMatchObject({ isSafeguarded: true })
-    expect((await rig.send(environment, 'POST', 'safeguard/disable')).status).toBe(204)
-    expect((await rig.send(environment, 'POST', 'safeguard/disable')).status).toBe(204)
+    expect((await scene.send('POST', 'safeguard/disable')).status).toBe(204)
+    expect((await scene.send('POST', 'safeguard/disable')).status).toBe(204)
     expect(await isSafeguarded()).toMatchObject({ isSafeguarded: false })
-    expect((await rig.send(environment, 'PUT', 'safeguard/enable')).status).toBe(204)
+    expect((await scene.send('PUT', 'safeguard/enable')).status).toBe(204)
     expect(await isSafeguarded()).toMatchObject({ isSafeguarded: true })
     expect(
       await run(sql`select action from audit join environments e on chain = 'environment:' || e.environment_id
-        where e.name = ${environment.name} and entity = 'safeguard' order by seq`),
+        where e.name = ${scene.environment.name} and entity = 'safeguard' order by seq`),
     ).toEqual([{ action: 'disable' }, { action: 'enable' }])
   })
 
   test('what is allowed is a change for the audit trail, once', async () => {
-    await open()
     await put({ allowedInternalID: 'b' })
     await put({ allowedInternalID: 'b' }, { allowedInternalID: 'a' }, { allowedInternalID: 'c', remove: true })
     await put({ allowedInternalID: 'a' })
     await put({ allowedInternalID: 'b', remove: true })
     expect(
       await run(sql`select after from audit join environments e on chain = 'environment:' || e.environment_id
-        where e.name = ${environment.name} and entity = 'safeguard' order by seq`),
+        where e.name = ${scene.environment.name} and entity = 'safeguard' order by seq`),
     ).toEqual([
       { after: { allowed: ['b'], notAllowed: [] } },
       { after: { allowed: ['a'], notAllowed: [] } },
@@ -114,9 +99,8 @@ describe.each(STORES)('safeguards on %s', (store) => {
   })
 
   test("another environment's list is not this one's", async () => {
-    await open()
     await put({ allowedInternalID: 'mine' })
-    await open()
+    await scene.change()
     expect((await list()).body).toEqual({ value: [] })
     await put({ allowedInternalID: 'mine', remove: true })
     expect((await list()).body).toEqual({ value: [] })

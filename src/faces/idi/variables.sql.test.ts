@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { IdiRig, type RigEnvironment } from '../../../test/support/idi-rig.ts'
+import { describe, expect, test } from 'vitest'
 import { STORES } from '../../../test/support/records.ts'
+import { useIdiScene } from '../../../test/support/use-idi-scene.ts'
 
 /** The document's sample. */
 const SAMPLE = {
@@ -19,17 +19,9 @@ const outcome = (outcomeCode: string, sequenceNumber: number, value = outcomeCod
 })
 
 describe.each(STORES)('variables, on %s', (store) => {
-  let rig: IdiRig
-  let environment: RigEnvironment
-  beforeAll(async () => {
-    rig = await IdiRig.start({ store })
-  })
-  afterAll(() => rig.stop())
-  beforeEach(async () => {
-    environment = await rig.addEnvironment()
-  })
+  const scene = useIdiScene(store)
+  const { send } = scene
 
-  const send = (method: string, path: string, body?: unknown) => rig.send(environment, method, path, body)
   const make = async (body: unknown): Promise<number> => {
     const answer = await send('POST', 'variable', body)
     expect(answer.status).toBe(201)
@@ -101,7 +93,7 @@ describe.each(STORES)('variables, on %s', (store) => {
     const again = await send('POST', 'variable', { code: 'A', name: 'a', dataTypeID: 3 })
     expect(again).toMatchObject({ status: 400, body: { errors: [{ field: 'code' }, { field: 'name' }] } })
     await make({ code: 'B', name: 'b', dataTypeID: 3, outcomes: [outcome('x', 1)] })
-    environment = await rig.addEnvironment()
+    await scene.change()
     await make({ code: 'A', name: 'a', dataTypeID: 3 })
   })
 
@@ -145,7 +137,7 @@ describe.each(STORES)('variables, on %s', (store) => {
     ['GET', '/outcome'],
   ])('of another environment there is nothing: %s variable/{variableID}%s', async (method, rest) => {
     const variableId = await make(SAMPLE)
-    environment = await rig.addEnvironment()
+    await scene.change()
     const body = method === 'PATCH' ? [{ op: 'replace', path: '/name', value: 'b' }] : undefined
     expect(await send(method, `variable/${variableId}${rest}`, body)).toMatchObject({
       status: 404,
@@ -167,7 +159,7 @@ describe.each(STORES)('variables, on %s', (store) => {
     await send('PATCH', path, [{ op: 'replace', path: '/outcomes/0/value', value: '400' }])
     await send('PATCH', path, [{ op: 'replace', path: '/outcomes/0/value', value: '400' }])
     await send('DELETE', path)
-    const { rows } = await rig.provisioning.database.query((db) =>
+    const { rows } = await scene.rig.provisioning.database.query((db) =>
       sql`select action, before, after from audit where entity = 'variable' and entity_id = ${String(variableId)}
         order by seq`.execute(db),
     )

@@ -1,28 +1,21 @@
 import * as fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { FaultyOrder, ignoreDeath, type FaultyCarrier } from '../../../test/support/faulty-order.ts'
+import { fates, FaultyOrder, ignoreDeath, type FaultyCarrier } from '../../../test/support/faulty-order.ts'
 import { openShop } from '../../../test/support/order-rig.ts'
 import { startTestProvisioning, type TestProvisioning } from '../../../test/support/provisioning.ts'
 import { STORES } from '../../../test/support/records.ts'
 import { FAULTS, ScriptedProvider } from '../../../test/support/scripted-provider.ts'
-import type { OrderTerms } from '../model/order-terms.ts'
 
 /** PGlite has one connection, so that it gets fewer. */
 const RUNS = { pglite: 80, postgresql: 250 } as const
 
 const sequences = fc.record({
-  kind: fc.constantFrom('any', 'range', 'port', 'add'),
-  quantity: fc.integer({ min: 1, max: 5 }),
-  partialAllowed: fc.boolean(),
+  ...fates,
   batchMax: fc.integer({ min: 1, max: 3 }),
   isIdempotent: fc.boolean(),
   canFind: fc.boolean(),
   canCancel: fc.boolean(),
   faults: fc.array(fc.constantFrom(...FAULTS), { maxLength: 8 }),
-  /** After how many steps each process dies. */
-  lives: fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 4 }),
-  /** In which round the customer asks for cancellation. */
-  cancelIn: fc.option(fc.integer({ min: 0, max: 5 }), { nil: undefined }),
   tellsTwice: fc.boolean(),
 })
 type Sequence = typeof sequences extends fc.Arbitrary<infer Value> ? Value : never
@@ -43,9 +36,7 @@ describe.each(STORES)('orders whose carrier and process fail, on %s', (store) =>
         const start = `+${12_125_550_000 + shops * 100}`
         const shop = await openShop(rig.database, { name: `f${shops}`, start, provider: `scripted-${shops}` })
         const carrier = carrierOf(`scripted-${shops}`, sequence)
-        const order = await new FaultyOrder(rig.database, { shop, carrier, fate: sequence }).finish(
-          termsOf(sequence, start),
-        )
+        const order = await new FaultyOrder(rig.database, { shop, carrier, fate: sequence }).finish(start)
         ends.add(order.state)
       }),
       { numRuns: RUNS[store] },
@@ -54,20 +45,6 @@ describe.each(STORES)('orders whose carrier and process fail, on %s', (store) =>
     expect([...ends]).toEqual(expect.arrayContaining(['cancelled', 'completed', 'failed']))
   }, 600_000)
 })
-
-function termsOf({ kind, quantity }: Sequence, start: string): OrderTerms {
-  const numbers = Array.from({ length: quantity }, (_, index) => `+${Number(start.slice(1)) + 2_000_000_000 + index}`)
-  if (kind === 'any') return { action: 'any', quantity, filter: {} }
-  if (kind === 'range') return { action: 'range', start, size: quantity }
-  if (kind === 'add') return { action: 'add', numbers }
-  return {
-    action: 'port',
-    numbers,
-    losingCarrier: { name: 'Old Telephone', pin: '9876' },
-    authorizedBy: { name: 'Ada' },
-    address: { line1: '1 Main St', city: 'Chicago', postalCode: '60601', country: 'US' },
-  }
-}
 
 /** The scripted carrier: what happens later there happens from the third round on, before the last time it is asked after. */
 function carrierOf(shop: string, sequence: Sequence): FaultyCarrier {

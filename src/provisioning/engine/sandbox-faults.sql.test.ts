@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { sql } from 'kysely'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { FaultyOrder, ignoreDeath, type FaultyCarrier } from '../../../test/support/faulty-order.ts'
+import { fates, FaultyOrder, ignoreDeath, type FaultyCarrier } from '../../../test/support/faulty-order.ts'
 import { openShop, type Engine } from '../../../test/support/order-rig.ts'
 import { startTestProvisioning, type TestProvisioning } from '../../../test/support/provisioning.ts'
 import { STORES } from '../../../test/support/records.ts'
@@ -14,7 +14,6 @@ import {
   type SandboxFault,
 } from '../adapters/sandbox/fault.ts'
 import { SandboxProvider } from '../adapters/sandbox/provider.ts'
-import type { OrderTerms } from '../model/order-terms.ts'
 import type { LineOutcome, ProviderContext } from '../model/provider.ts'
 
 const RUNS = { pglite: 60, postgresql: 220 } as const
@@ -30,14 +29,9 @@ const faults = fc.oneof(
     .map((fault): SandboxFault => ({ ...fault, requests: 1 })),
 )
 const sequences = fc.record({
-  kind: fc.constantFrom('any', 'range', 'port', 'add'),
-  quantity: fc.integer({ min: 1, max: 5 }),
-  partialAllowed: fc.boolean(),
+  ...fates,
   faults: fc.array(faults, { maxLength: 8 }),
-  lives: fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 4 }),
-  cancelIn: fc.option(fc.integer({ min: 0, max: 5 }), { nil: undefined }),
 })
-type Sequence = typeof sequences extends fc.Arbitrary<infer Value> ? Value : never
 
 /** As long as the test looks on, what takes long passes quickly. */
 const hurried: Clock = { ...systemClock, wait: (ms, signal) => systemClock.wait(Math.min(ms, 3), signal) }
@@ -65,9 +59,7 @@ describe.each(STORES)('orders at the sandbox carrier that fails, on %s', (store)
         await sandbox.start()
         const carrier = carrierOf(rig, { sandbox, account })
         try {
-          const order = await new FaultyOrder(rig.database, { shop, carrier, fate: sequence }).finish(
-            termsOf(sequence, start),
-          )
+          const order = await new FaultyOrder(rig.database, { shop, carrier, fate: sequence }).finish(start)
           ends.add(order.state)
         } finally {
           await sandbox.stop()
@@ -79,20 +71,6 @@ describe.each(STORES)('orders at the sandbox carrier that fails, on %s', (store)
     expect([...ends]).toEqual(expect.arrayContaining(['cancelled', 'completed', 'failed']))
   }, 600_000)
 })
-
-function termsOf({ kind, quantity }: Sequence, start: string): OrderTerms {
-  const numbers = Array.from({ length: quantity }, (_, index) => `+${Number(start.slice(1)) + 2_000_000_000 + index}`)
-  if (kind === 'any') return { action: 'any', quantity, filter: {} }
-  if (kind === 'range') return { action: 'range', start, size: quantity }
-  if (kind === 'add') return { action: 'add', numbers }
-  return {
-    action: 'port',
-    numbers,
-    losingCarrier: { name: 'Old Telephone', pin: '9876' },
-    authorizedBy: { name: 'Ada' },
-    address: { line1: '1 Main St', city: 'Chicago', postalCode: '60601', country: 'US' },
-  }
-}
 
 /** The sandbox tells of itself, while it runs, whichever process listens. */
 function carrierOf(
