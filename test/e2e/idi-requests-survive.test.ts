@@ -1,11 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { test } from 'vitest'
 import * as v from 'valibot'
 import { ApiClient } from '../../src/cli/api-client.ts'
 import { GatewayProgram } from '../support/gateway-program.ts'
-import { startTestPostgres } from '../support/postgres.ts'
+import { makeGatewayPlace } from '../support/gateway-place.ts'
+import { STORES } from '../support/records.ts'
 import { until } from '../support/until.ts'
 
 const ADMIN_KEY = 'an-admin-key-of-tests'
@@ -16,23 +14,20 @@ const Row = v.record(v.string(), v.unknown())
 const Page = v.object({ value: v.array(Row) })
 const Orders = v.array(v.object({ action: v.string(), state: v.string() }))
 
-test.each(['the embedded database', 'PostgreSQL'])(
+// Each waits for the leases of the gateway that was killed to end, meanwhile the other can run.
+test.concurrent.for(STORES)(
   'a gateway that is killed while it runs 30 provisioning requests of two steps finishes each step once, on %s',
-  async (store) => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-requests-'))
-    onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
-    const postgres = store === 'PostgreSQL' ? await startTestPostgres() : undefined
-    onTestFinished(() => postgres?.stop())
+  { timeout: 240_000 },
+  async (store, { expect }) => {
+    await using place = await makeGatewayPlace(store)
     const env = {
-      CALLHALF_DATA_DIR: dataDir,
+      ...place.env,
       CALLHALF_PORT: '0',
       CALLHALF_ADMIN_KEY: ADMIN_KEY,
       CALLHALF_SANDBOX_CATALOGUE: 'on',
       CALLHALF_SANDBOX_DELAY_MS: '100',
-      ...(postgres !== undefined && { DATABASE_URL: await postgres.createDatabase() }),
     }
-    const first = await GatewayProgram.start(env)
-    onTestFinished(async () => void (await first.stop()))
+    await using first = await GatewayProgram.start(env)
     const customer = await submitAll(asAdmin(first))
     await until('some requests to be complete, and others under way', async () => {
       const statuses = await statusesOf(asAdmin(first))
@@ -55,7 +50,6 @@ test.each(['the embedded database', 'PostgreSQL'])(
     expect(orders.every(({ state }) => state === 'completed')).toBe(true)
     expect([count('any'), count('add')]).toEqual([REQUESTS, REQUESTS])
   },
-  240_000,
 )
 
 const asAdmin = ({ url }: GatewayProgram) => new ApiClient({ baseUrl: url, key: ADMIN_KEY })

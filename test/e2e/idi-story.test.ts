@@ -1,13 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import * as v from 'valibot'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ApiClient } from '../../src/cli/api-client.ts'
 import { BatchEventPayloadSchema, RequestEventPayloadSchema } from '../../src/core/provisioning-request-event.ts'
 import type { Gateway } from '../../src/gateway.ts'
+import { makeGatewayPlace, type GatewayPlace } from '../support/gateway-place.ts'
 import { startGateway } from '../support/installation.ts'
-import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
 import { STORES } from '../support/records.ts'
 import { until } from '../support/until.ts'
 import { WebhookReceiver } from '../support/webhook-receiver.ts'
@@ -23,8 +20,7 @@ const Row = v.record(v.string(), v.unknown())
 const Page = v.looseObject({ value: v.array(Row) })
 
 describe.each(STORES)('a line that is ordered by the IDI API alone, on %s', (store) => {
-  let dataDir: string
-  let postgres: TestPostgres | undefined
+  let place: GatewayPlace
   let gateway: Gateway
   let receiver: WebhookReceiver
   let admin: ApiClient
@@ -32,12 +28,11 @@ describe.each(STORES)('a line that is ordered by the IDI API alone, on %s', (sto
   let customerId: string
 
   beforeAll(async () => {
-    dataDir = await mkdtemp(join(tmpdir(), 'callhalf-story-'))
-    postgres = store === 'postgresql' ? await startTestPostgres() : undefined
-    gateway = await startGateway(dataDir, {
+    place = await makeGatewayPlace(store)
+    gateway = await startGateway(place.dataDir, {
+      ...place.env,
       CALLHALF_SANDBOX_DELAY_MS: '20',
       CALLHALF_SANDBOX_CATALOGUE: 'on',
-      ...(postgres !== undefined && { DATABASE_URL: await postgres.createDatabase() }),
     })
     receiver = await new WebhookReceiver().start()
     admin = new ApiClient({ baseUrl: gateway.url, key: gateway.adminKey })
@@ -63,8 +58,7 @@ describe.each(STORES)('a line that is ordered by the IDI API alone, on %s', (sto
   afterAll(async () => {
     await gateway.stop()
     await receiver.stop()
-    await postgres?.stop()
-    await rm(dataDir, { recursive: true, force: true })
+    await place[Symbol.asyncDispose]()
   })
 
   const post = async (path: string, body?: unknown) => (await api.call('POST', at(path), body)).body

@@ -1,13 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Client } from 'pg'
-import { expect, onTestFinished, test } from 'vitest'
+import { test } from 'vitest'
 import * as v from 'valibot'
 import { ApiClient } from '../../src/cli/api-client.ts'
 import { GatewayProgram } from '../support/gateway-program.ts'
-import { startTestPostgres } from '../support/postgres.ts'
-import { copyEmbeddedTemplate } from '../support/store-templates.ts'
+import { makeGatewayPlace } from '../support/gateway-place.ts'
+import { STORES } from '../support/records.ts'
 import { until } from '../support/until.ts'
 
 const ADMIN_KEY = 'an-admin-key-of-tests'
@@ -24,25 +21,20 @@ const Invoices = v.array(
   v.object({ lines: v.array(v.object({ orderId: v.string() })), total: v.object({ amount: v.string() }) }),
 )
 
-test.each(['the embedded database', 'PostgreSQL'])(
+// Each waits for the leases of the gateway that was killed to end, meanwhile the other can run.
+test.concurrent.for(STORES)(
   'a gateway that is killed in the middle of 50 orders, and started again, finishes each of them once, on %s',
-  async (store) => {
-    const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-survive-'))
-    await copyEmbeddedTemplate(join(dataDir, 'records'))
-    onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
-    const postgres = store === 'PostgreSQL' ? await startTestPostgres() : undefined
-    onTestFinished(() => postgres?.stop())
-    const databaseUrl = await postgres?.createDatabase()
+  { timeout: 240_000 },
+  async (store, { expect }) => {
+    await using place = await makeGatewayPlace(store)
     const env = {
-      CALLHALF_DATA_DIR: dataDir,
+      ...place.env,
       CALLHALF_PORT: '0',
       CALLHALF_ADMIN_KEY: ADMIN_KEY,
       CALLHALF_SANDBOX_CATALOGUE: 'on',
       CALLHALF_SANDBOX_DELAY_MS: '200',
-      ...(databaseUrl !== undefined && { DATABASE_URL: databaseUrl }),
     }
-    const first = await GatewayProgram.start(env)
-    onTestFinished(async () => void (await first.stop()))
+    await using first = await GatewayProgram.start(env)
     const customer = await makeCustomer(asAdmin(first))
     const placed = new Set<string>()
     const killing = until('some orders to be completed, and others under way', async () => {
@@ -81,10 +73,9 @@ test.each(['the embedded database', 'PostgreSQL'])(
     const invoiced = new Set(invoices.map(({ lines }) => lines[0]?.orderId))
     expect(invoiced).toEqual(new Set(orders.map(({ id }) => id)))
     // A file of PGlite is read by one process only: there the gateway's own answers must do.
-    const lines = databaseUrl === undefined ? ALL_ONCE : await countLines(databaseUrl)
+    const lines = place.databaseUrl === undefined ? ALL_ONCE : await countLines(place.databaseUrl)
     expect(lines).toEqual(ALL_ONCE)
   },
-  240_000,
 )
 
 const asAdmin = ({ url }: GatewayProgram) => new ApiClient({ baseUrl: url, key: ADMIN_KEY })

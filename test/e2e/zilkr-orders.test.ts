@@ -1,13 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import * as v from 'valibot'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ApiClient } from '../../src/cli/api-client.ts'
 import type { Gateway } from '../../src/gateway.ts'
+import { makeGatewayPlace, type GatewayPlace } from '../support/gateway-place.ts'
 import { startGateway } from '../support/installation.ts'
-import { startTestPostgres, type TestPostgres } from '../support/postgres.ts'
-import { copyEmbeddedTemplate } from '../support/store-templates.ts'
 import { STORES } from '../support/records.ts'
 import { until } from '../support/until.ts'
 import { WebhookReceiver } from '../support/webhook-receiver.ts'
@@ -17,21 +13,18 @@ const Made = v.looseObject({ id: v.string() })
 const Told = v.looseObject({ event: v.string(), order_id: v.optional(v.string()), number: v.optional(v.string()) })
 
 describe.each(STORES)('a whole gateway on %s', (store) => {
-  let dataDir: string
-  let postgres: TestPostgres | undefined
+  let place: GatewayPlace
   let gateway: Gateway
   let receiver: WebhookReceiver
   let api: ApiClient
   let customer: string
 
   beforeAll(async () => {
-    dataDir = await mkdtemp(join(tmpdir(), 'callhalf-orders-'))
-    await copyEmbeddedTemplate(join(dataDir, 'records'))
-    postgres = store === 'postgresql' ? await startTestPostgres() : undefined
-    gateway = await startGateway(dataDir, {
+    place = await makeGatewayPlace(store)
+    gateway = await startGateway(place.dataDir, {
+      ...place.env,
       CALLHALF_SANDBOX_DELAY_MS: '20',
       CALLHALF_SANDBOX_CATALOGUE: 'on',
-      ...(postgres !== undefined && { DATABASE_URL: await postgres.createDatabase() }),
     })
     receiver = await new WebhookReceiver().start()
     const admin = new ApiClient({ baseUrl: gateway.url, key: gateway.adminKey })
@@ -49,8 +42,7 @@ describe.each(STORES)('a whole gateway on %s', (store) => {
   afterAll(async () => {
     await gateway.stop()
     await receiver.stop()
-    await postgres?.stop()
-    await rm(dataDir, { recursive: true, force: true })
+    await place[Symbol.asyncDispose]()
   })
 
   const make = async (path: string, body: unknown) => v.parse(Made, (await api.call('POST', path, body)).body).id

@@ -27,7 +27,7 @@ export type TestRecords = {
 
 export async function startTestRecords(store: StoreName): Promise<TestRecords> {
   const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-records-'))
-  const server = store === 'postgresql' ? await openDatabase() : undefined
+  const server = store === 'postgresql' ? await openTestDatabase() : undefined
   if (server === undefined) await copyEmbeddedTemplate(dataDir)
   const clock = adjustableClock()
   const options: RecordsOptions = {
@@ -51,8 +51,8 @@ export async function startTestRecords(store: StoreName): Promise<TestRecords> {
   }
 }
 
-/** On the PostgreSQL of the run, or on one of its own. */
-async function openDatabase(): Promise<{ readonly url: string; close(): Promise<void> }> {
+/** With all tables and no rows, on the PostgreSQL of the run, or else an empty one on a server of its own. */
+export async function openTestDatabase(): Promise<{ readonly url: string; close(): Promise<void> }> {
   const copy = await copyServerTemplate()
   if (copy !== undefined) return { url: copy.url, close: () => copy.drop() }
   const postgres = await startTestPostgres()
