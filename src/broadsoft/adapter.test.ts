@@ -1,18 +1,16 @@
 import { expect, test, vi } from 'vitest'
 import { BroadsoftRig } from '../../test/support/broadsoft-rig.ts'
 import type { Instance } from '../../test/support/broadsoft-rig.ts'
+import { untilHolds } from '../../test/support/until.ts'
 import { GatewayError } from '../core/errors.ts'
 import { toCallId, toSubscriberId } from '../core/ids.ts'
 
 const USER_1 = 'user1@example.net'
 const USER_2 = 'user2@example.net'
-const DEADLINE = { timeout: 10_000, interval: 10 }
 const SLOW = 20_000
 
-const until = (assertion: () => unknown) => vi.waitFor(assertion, DEADLINE)
-
 const untilReady = ({ adapter }: Instance) =>
-  until(() => {
+  untilHolds(() => {
     expect(adapter.isReady()).toBe(true)
     expect(adapter.subscriptions()).toMatchObject({ stale: 0, failed: [] })
   })
@@ -39,15 +37,15 @@ test('a call is observed in order under the channel’s fence and its events are
   const callId = await rig.ring(USER_1)
   await rig.control('POST', `/calls/${callId}/local/answer`)
   await rig.control('POST', `/calls/${callId}/remote/hangup`)
-  await until(() => expect(instance.sink.statesOf(USER_1)).toEqual(['ringing', 'active', 'released']))
-  await until(async () => expect((await rig.ledger()).map(({ ack_status: status }) => status)).not.toContain(null))
+  await untilHolds(() => expect(instance.sink.statesOf(USER_1)).toEqual(['ringing', 'active', 'released']))
+  await untilHolds(async () => expect((await rig.ledger()).map(({ ack_status: status }) => status)).not.toContain(null))
   expect(new Set((await rig.ledger()).map(({ ack_status: status }) => status))).toEqual(new Set([200]))
   const host = new URL(rig.simulator.xspUrls[0] ?? '').host
   expect(new Set(instance.sink.delivered.map(({ fence }) => fence.lease))).toEqual(new Set([`channel:${host}`]))
   expect(await instance.metric('callhalf_channel_events_total', { outcome: 'delivered' })).toBe(5)
   // Hook status is no call state.
   expect(await instance.metric('callhalf_channel_events_total', { outcome: 'ignored' })).toBe(2)
-  await until(async () => expect(await instance.metric('callhalf_channel_acks_total', { status: '200' })).toBe(7))
+  await untilHolds(async () => expect(await instance.metric('callhalf_channel_acks_total', { status: '200' })).toBe(7))
 })
 
 test('an event is acknowledged only once the sink has stored it', async () => {
@@ -61,14 +59,14 @@ test('an event is acknowledged only once the sink has stored it', async () => {
     await promise
   }
   await rig.ring(USER_1)
-  await until(() => expect(reached).toHaveBeenCalledTimes(1))
+  await untilHolds(() => expect(reached).toHaveBeenCalledTimes(1))
   // The other subscriber does not wait for this one, so an answer to this one would have come by now.
   instance.sink.beforeStore = async () => undefined
   await rig.ring(USER_2)
-  await until(async () => expect(await ackOf(rig, USER_2)).toBe(200))
+  await untilHolds(async () => expect(await ackOf(rig, USER_2)).toBe(200))
   expect(await ackOf(rig, USER_1)).toBe(null)
   store()
-  await until(async () => expect(await ackOf(rig, USER_1)).toBe(200))
+  await untilHolds(async () => expect(await ackOf(rig, USER_1)).toBe(200))
 })
 
 const ackOf = async (
@@ -89,13 +87,13 @@ test('an event that could not be stored is left unanswered and delivered again',
     throw new GatewayError('store_unavailable')
   }
   await rig.ring(USER_1)
-  await until(async () => expect(await ackOf(rig, USER_1)).toBe(200))
+  await untilHolds(async () => expect(await ackOf(rig, USER_1)).toBe(200))
   const [event] = await rig.ledger('CallReceivedEvent')
   expect(event?.emissions.length).toBe(2)
   expect(instance.sink.statesOf(USER_1)).toEqual(['ringing'])
   expect(await instance.metric('callhalf_channel_acks_total', { status: 'none' })).toBe(1)
   // The subscriber is confirmed anew besides.
-  await until(() => expect(instance.sink.snapshotsOf(USER_1).length).toBe(2))
+  await untilHolds(() => expect(instance.sink.snapshotsOf(USER_1).length).toBe(2))
 })
 
 test('an event refused by the store because of the fence is sent to the next channel with 500', async () => {
@@ -106,7 +104,7 @@ test('an event refused by the store because of the fence is sent to the next cha
     throw new GatewayError('fenced')
   }
   await rig.ring(USER_1)
-  await until(async () => expect(await ackOf(rig, USER_1)).toBe(500))
+  await untilHolds(async () => expect(await ackOf(rig, USER_1)).toBe(500))
 })
 
 test('an event that the sink fails on by a bug is answered, so that it does not cost the channel', async () => {
@@ -117,7 +115,7 @@ test('an event that the sink fails on by a bug is answered, so that it does not 
     if (body.type === 'calls') throw new TypeError('a bug')
   }
   await rig.ring(USER_1)
-  await until(async () => expect(await ackOf(rig, USER_1)).toBe(200))
+  await untilHolds(async () => expect(await ackOf(rig, USER_1)).toBe(200))
   expect(await instance.metric('callhalf_channel_events_total', { outcome: 'failed' })).toBe(1)
 })
 
@@ -125,10 +123,10 @@ test('channels on two nodes stay alive: heartbeats and answers reach the node th
   await using rig = await BroadsoftRig.start({ xsps: 2, users: 20, settings: { eventTimeoutMs: 1000 } })
   const instance = await rig.startAdapter({ heartbeat_seconds: 0.25 })
   await untilReady(instance)
-  await until(async () => expect((await rig.channels()).length).toBe(2))
+  await untilHolds(async () => expect((await rig.channels()).length).toBe(2))
   const before = await rig.channels()
   for (let user = 1; user <= 20; user += 1) await rig.ring(`user${user}@example.net`)
-  await until(async () => {
+  await untilHolds(async () => {
     const now = await rig.channels()
     expect(now.map(({ channel_id: id }) => id)).toEqual(before.map(({ channel_id: id }) => id))
     for (const [index, channel] of now.entries()) {
@@ -155,8 +153,8 @@ test.each([
     const [first] = await rig.channels()
     const endedAt = Date.now()
     await rig.control('POST', `/channels/${first?.channel_id}/terminate`, { reason })
-    await until(() => expect(instance.adapter.channels()[0]).toMatchObject({ state: 'waiting', reason: word }))
-    await until(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
+    await untilHolds(() => expect(instance.adapter.channels()[0]).toMatchObject({ state: 'waiting', reason: word }))
+    await untilHolds(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
     const [second] = await rig.channels()
     expect(second?.channel_id).not.toBe(first?.channel_id)
     expect((second?.opened_at ?? 0) - endedAt).toBeGreaterThanOrEqual(240)
@@ -178,13 +176,13 @@ test.each([
     await untilReady(instance)
     const [first] = await rig.channels()
     await rig.control('POST', `/channels/${first?.channel_id}/terminate`, { reason })
-    await until(() => expect(instance.adapter.channels()[0]).toMatchObject({ state: 'stopped', reason: word }))
+    await untilHolds(() => expect(instance.adapter.channels()[0]).toMatchObject({ state: 'stopped', reason: word }))
     expect(await instance.metric('callhalf_channel_stopped', { reason: word })).toBe(1)
     expect(rig.leases.holds(`channel:${instance.adapter.channels()[0]?.node}`)).toBe(true)
     instance.adapter.resynchronise(undefined, 'somebody')
     expect(instance.adapter.channels()[0]?.state).toBe('stopped')
     instance.adapter.restartChannels()
-    await until(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
+    await untilHolds(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
     expect(await instance.metric('callhalf_channel_stopped')).toBe(0)
     await untilReady(instance)
   },
@@ -198,12 +196,12 @@ test(
     const instance = await rig.startAdapter()
     await untilReady(instance)
     const callId = await rig.ring(USER_1)
-    await until(() => expect(instance.sink.statesOf(USER_1)).toEqual(['ringing']))
+    await untilHolds(() => expect(instance.sink.statesOf(USER_1)).toEqual(['ringing']))
     const staleBefore = instance.sink.stale.length
     const [channel] = await rig.channels()
     await rig.control('POST', `/channels/${channel?.channel_id}/drop`)
     await rig.control('POST', `/calls/${callId}/remote/hangup`)
-    await until(() => expect(instance.sink.stale.length).toBeGreaterThan(staleBefore))
+    await untilHolds(() => expect(instance.sink.stale.length).toBeGreaterThan(staleBefore))
     await untilReady(instance)
     expect(instance.sink.statesOf(USER_1)).toEqual(['ringing'])
     expect(instance.sink.snapshotsOf(USER_1).at(-1)?.body.calls).toEqual([])
@@ -219,9 +217,11 @@ test(
     await untilReady(instance)
     const [first] = await rig.channels()
     await rig.control('PUT', '/faults', { half_open: true })
-    await until(async () => expect(await instance.metric('callhalf_channel_ends_total', { reason: 'silent' })).toBe(1))
+    await untilHolds(async () =>
+      expect(await instance.metric('callhalf_channel_ends_total', { reason: 'silent' })).toBe(1),
+    )
     await rig.control('DELETE', '/faults')
-    await until(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
+    await untilHolds(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
     const ids = (await rig.channels()).map(({ channel_id: id }) => id)
     expect(ids).not.toContain(first?.channel_id)
     expect(await instance.metric('callhalf_channel_heartbeat_failures_total')).toBe(0)
@@ -235,7 +235,7 @@ test(
     await using rig = await BroadsoftRig.start({ xsps: 2 })
     await rig.control('PUT', '/faults', { http_burst: { status: 401, count: 100 } })
     const instance = await rig.startAdapter()
-    await until(() =>
+    await untilHolds(() =>
       expect(instance.adapter.channels().map(({ state, reason }) => [state, reason])).toEqual([
         ['stopped', 'unauthorized'],
         ['stopped', 'unauthorized'],
@@ -249,7 +249,7 @@ test(
     expect(burst.count).toBe(98)
     await rig.control('DELETE', '/faults')
     instance.adapter.restartChannels()
-    await until(() => expect(instance.adapter.channels().map(({ state }) => state)).toEqual(['open', 'open']))
+    await untilHolds(() => expect(instance.adapter.channels().map(({ state }) => state)).toEqual(['open', 'open']))
     await untilReady(instance)
   },
 )
@@ -263,14 +263,14 @@ test(
     await untilReady(instance)
     const [first] = await rig.channels()
     await rig.control('PUT', '/faults', { http_burst: { status: 503, count: 2, path_includes: 'heartbeat' } })
-    await until(async () => expect(await instance.metric('callhalf_channel_heartbeat_failures_total')).toBe(2))
+    await untilHolds(async () => expect(await instance.metric('callhalf_channel_heartbeat_failures_total')).toBe(2))
     const failedAt = Date.now()
-    await until(async () => expect((await rig.channels())[0]?.last_heartbeat_at).toBeGreaterThan(failedAt))
+    await untilHolds(async () => expect((await rig.channels())[0]?.last_heartbeat_at).toBeGreaterThan(failedAt))
     expect((await rig.channels()).map(({ channel_id: id }) => id)).toEqual([first?.channel_id])
     await rig.control('PUT', '/faults', { http_burst: { status: 503, count: 3, path_includes: 'heartbeat' } })
     // Without heartbeats there are no echoes: which of the two is noticed first is a matter of jitter.
-    await until(async () => expect(await instance.metric('callhalf_channel_ends_total')).toBe(1))
-    await until(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
+    await untilHolds(async () => expect(await instance.metric('callhalf_channel_ends_total')).toBe(1))
+    await untilHolds(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
   },
 )
 
@@ -280,7 +280,7 @@ test('a channel that is refused with Retry-After is not asked for before', async
     http_burst: { status: 503, count: 1, path_includes: 'async', retry_after_seconds: 2 },
   })
   const instance = await rig.startAdapter()
-  await until(() => expect(instance.adapter.channels()[0]).toMatchObject({ state: 'waiting', reason: 'refused' }))
+  await untilHolds(() => expect(instance.adapter.channels()[0]).toMatchObject({ state: 'waiting', reason: 'refused' }))
   const [channel] = instance.adapter.channels()
   expect((channel?.retryAt ?? 0) - (channel?.since ?? 0)).toBeGreaterThanOrEqual(1990)
   // The start does not wait for a network that cannot be reached.
@@ -296,10 +296,10 @@ test.each([['heartbeat'], ['eventresponse']])(
     await untilReady(instance)
     await rig.control('PUT', '/faults', { http_burst: { status: 404, count: 1, path_includes: path } })
     await rig.ring(USER_1)
-    await until(async () =>
+    await untilHolds(async () =>
       expect(await instance.metric('callhalf_channel_ends_total', { reason: 'channel_gone' })).toBe(1),
     )
-    await until(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
+    await untilHolds(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
   },
 )
 
@@ -309,7 +309,7 @@ test('a channel is renewed at half of the lifetime that was granted', { timeout:
   await untilReady(instance)
   const [first] = await rig.channels()
   const firstEnd = first?.expires_at ?? 0
-  await until(async () => {
+  await untilHolds(async () => {
     const [now] = await rig.channels()
     expect(now?.channel_id).toBe(first?.channel_id)
     expect(now?.expires_at ?? 0).toBeGreaterThan(firstEnd + 2000)
@@ -327,7 +327,7 @@ test('a channel redirected to another node is looked after there', async () => {
   await untilReady(instance)
   const [first] = await rig.channels()
   expect(first?.xsp_index).toBe(1)
-  await until(async () => {
+  await untilHolds(async () => {
     const [channel] = await rig.channels()
     expect((channel?.last_heartbeat_at ?? 0) - (channel?.opened_at ?? 0)).toBeGreaterThan(1500)
   })
@@ -352,7 +352,7 @@ test(
   async () => {
     await using rig = await BroadsoftRig.start({ settings: { subscriptionLimit: 1 } })
     const instance = await rig.startAdapter()
-    await until(() => expect(instance.adapter.isReady()).toBe(true))
+    await untilHolds(() => expect(instance.adapter.isReady()).toBe(true))
     const { failed, active } = instance.adapter.subscriptions()
     expect({ active, codes: failed.map(({ code }) => code) }).toEqual({ active: 1, codes: ['provider_refused'] })
   },
@@ -383,7 +383,7 @@ test('left-over subscriptions of our application are deleted, those of others ar
   await subscribe(rig, USER_1, { set: 'an-older-set', app: 'app-1' })
   const instance = await rig.startAdapter()
   await untilReady(instance)
-  await until(async () =>
+  await untilHolds(async () =>
     expect(
       (await rig.subscriptions()).map(({ target, application_id: app }) => `${app} ${target.id}`).toSorted(),
     ).toEqual([`app-1 ${USER_1}`, 'app-9 user4@example.net']),
@@ -405,11 +405,11 @@ test('a subscriber added while running is subscribed to, one removed is not any 
   const instance = await rig.startAdapter()
   await untilReady(instance)
   rig.wanted.set([USER_2])
-  await until(async () => expect((await rig.subscriptions()).map(({ target }) => target.id)).toEqual([USER_2]))
-  await until(() => expect(instance.sink.snapshotsOf(USER_2).length).toBe(1))
+  await untilHolds(async () => expect((await rig.subscriptions()).map(({ target }) => target.id)).toEqual([USER_2]))
+  await untilHolds(() => expect(instance.sink.snapshotsOf(USER_2).length).toBe(1))
   expect(instance.adapter.subscriptions()).toEqual({ wanted: 1, active: 1, stale: 0, failed: [] })
   rig.wanted.set([USER_1, USER_2])
-  await until(() => expect(instance.adapter.subscriptions()).toMatchObject({ wanted: 2, active: 2 }))
+  await untilHolds(() => expect(instance.adapter.subscriptions()).toMatchObject({ wanted: 2, active: 2 }))
   expect((await rig.subscriptions()).length).toBe(2)
 })
 
@@ -419,12 +419,12 @@ test('a subscription that the network ends is made again', { timeout: SLOW }, as
   await untilReady(instance)
   const [first] = await rig.subscriptions()
   await rig.control('DELETE', `/subscriptions/${first?.subscription_id}`)
-  await until(async () => {
+  await untilHolds(async () => {
     const [now] = await rig.subscriptions()
     expect(now?.target.id).toBe(USER_1)
     expect(now?.subscription_id).not.toBe(first?.subscription_id)
   })
-  await until(() => expect(instance.sink.snapshotsOf(USER_1).length).toBe(2))
+  await untilHolds(() => expect(instance.sink.snapshotsOf(USER_1).length).toBe(2))
   const generations = instance.sink.snapshotsOf(USER_1).map(({ upstream }) => upstream.generation)
   expect(generations[1]).toBeGreaterThan(generations[0] ?? 0)
 })
@@ -445,15 +445,15 @@ test.each([
     expect(snapshot?.body.calls.map((call) => [call.callId, call.state])).toEqual([[callId, 'ringing']])
     expect(snapshot?.upstream.sequence).toBe(0)
     await rig.ring(USER_2)
-    await until(async () => expect(await ackOf(rig, USER_2)).toBe(200))
+    await untilHolds(async () => expect(await ackOf(rig, USER_2)).toBe(200))
     await rig.control('POST', `/calls/${callId}/remote/hangup`)
-    await until(() => expect(instance.sink.statesOf(USER_1)).toEqual(['released']))
+    await untilHolds(() => expect(instance.sink.statesOf(USER_1)).toEqual(['released']))
     expect(instance.sink.statesOf(USER_2)).toEqual([])
     expect(await instance.metric('callhalf_channel_events_total', { outcome: 'unassigned' })).toBe(1)
     // After a gap the subscription is kept and the calls are read again, under the newest position.
     const [channel] = await rig.channels()
     await rig.control('POST', `/channels/${channel?.channel_id}/drop`)
-    await until(() => expect(instance.sink.snapshotsOf(USER_1).length).toBe(2))
+    await untilHolds(() => expect(instance.sink.snapshotsOf(USER_1).length).toBe(2))
     expect(instance.sink.snapshotsOf(USER_1)[1]).toMatchObject({ upstream: { sequence: 2 }, body: { calls: [] } })
     expect((await rig.subscriptions()).length).toBe(1)
   },
@@ -467,7 +467,7 @@ test('a command for a call that the network does not know has the subscriber rea
   await expect(instance.adapter.execute(command, AbortSignal.timeout(5000))).rejects.toMatchObject({
     code: 'call_not_found',
   })
-  await until(() => expect(instance.sink.snapshotsOf(USER_1).length).toBe(2))
+  await untilHolds(() => expect(instance.sink.snapshotsOf(USER_1).length).toBe(2))
   expect(await instance.metric('callhalf_resyncs_total', { reason: 'call_not_found' })).toBe(1)
 })
 
@@ -482,10 +482,10 @@ test('while stopping, what was taken in is finished and what arrives is sent on 
     await promise
   }
   await rig.ring(USER_1)
-  await until(() => expect(reached).toHaveBeenCalledTimes(1))
+  await untilHolds(() => expect(reached).toHaveBeenCalledTimes(1))
   const stopped = instance.adapter.stop(AbortSignal.timeout(5000))
   await rig.ring(USER_2)
-  await until(async () => expect(await ackOf(rig, USER_2)).toBe(500))
+  await untilHolds(async () => expect(await ackOf(rig, USER_2)).toBe(500))
   expect(await ackOf(rig, USER_1)).toBe(null)
   store()
   await stopped
@@ -509,20 +509,20 @@ test(
       await promise
     }
     await rig.ring(USER_1)
-    await until(() => expect(reached).toHaveBeenCalledTimes(1))
+    await untilHolds(() => expect(reached).toHaveBeenCalledTimes(1))
     const lease = `channel:${instance.adapter.channels()[0]?.node}`
     rig.leases.seize(lease.replace('channel', 'standby'))
     rig.leases.seize(lease)
     store()
-    await until(() => expect(instance.adapter.channels()[0]?.state).toBe('standby'))
-    await until(async () => expect(await rig.channels()).toEqual([]))
+    await untilHolds(() => expect(instance.adapter.channels()[0]?.state).toBe('standby'))
+    await untilHolds(async () => expect(await rig.channels()).toEqual([]))
     expect(await ackOf(rig, USER_1)).toBe(null)
     instance.sink.beforeStore = async () => undefined
     // What it marked as unconfirmed it has to confirm, as nobody else knows of the loss.
     await untilReady(instance)
     expect(instance.sink.delivered.at(-1)?.fence.lease).toBe('reads')
     rig.leases.free(lease)
-    await until(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
+    await untilHolds(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
     await untilReady(instance)
   },
 )
@@ -541,9 +541,11 @@ test(
     const [lost] = await rig.channels()
     const staleBefore = instance.sink.stale.length
     await rig.control('POST', `/channels/${lost?.channel_id}/drop`)
-    await until(() => expect(instance.sink.stale.slice(staleBefore)).toEqual([[USER_1, USER_2]]))
+    await untilHolds(() => expect(instance.sink.stale.slice(staleBefore)).toEqual([[USER_1, USER_2]]))
     const before = instance.sink.delivered.length
-    await until(() => expect(instance.adapter.subscriptions()).toEqual({ wanted: 2, active: 2, stale: 0, failed: [] }))
+    await untilHolds(() =>
+      expect(instance.adapter.subscriptions()).toEqual({ wanted: 2, active: 2, stale: 0, failed: [] }),
+    )
     expect(instance.adapter.channels()[0]?.state).not.toBe('open')
     const read = instance.sink.delivered
       .slice(before)
@@ -558,7 +560,9 @@ test('an instance whose node is down from the start reads all subscribers', { ti
   await using rig = await BroadsoftRig.start()
   await rig.control('PUT', '/faults', NO_CHANNELS)
   const instance = await rig.startAdapter()
-  await until(() => expect(instance.adapter.channels()[0]).toMatchObject({ state: 'waiting', reason: 'refused' }))
-  await until(() => expect(instance.adapter.subscriptions()).toEqual({ wanted: 2, active: 2, stale: 0, failed: [] }))
+  await untilHolds(() => expect(instance.adapter.channels()[0]).toMatchObject({ state: 'waiting', reason: 'refused' }))
+  await untilHolds(() =>
+    expect(instance.adapter.subscriptions()).toEqual({ wanted: 2, active: 2, stale: 0, failed: [] }),
+  )
   expect(instance.sink.stale).toEqual([])
 })

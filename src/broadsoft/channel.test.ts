@@ -3,11 +3,11 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { expect, test, vi } from 'vitest'
 import { BroadsoftRig, PASSWORD } from '../../test/support/broadsoft-rig.ts'
 import type { Instance } from '../../test/support/broadsoft-rig.ts'
+import { untilHolds } from '../../test/support/until.ts'
 import type { Logger } from '../core/logger.ts'
 
 const USER_1 = 'user1@example.net'
 const SLOW = 20_000
-const until = (assertion: () => unknown) => vi.waitFor(assertion, { timeout: 10_000, interval: 10 })
 
 const XML = '<?xml version="1.0" encoding="UTF-8"?>'
 const XSI = 'xmlns="http://schema.broadsoft.com/xsi"'
@@ -130,9 +130,9 @@ async function startScene(prepare: (xsp: ScriptedXsp) => void = () => undefined,
 /** A scene where user 1 is subscribed and confirmed by the event `e1` with sequence number 1. */
 async function startConfirmed(log?: Logger): Promise<Scene> {
   const scene = await startScene(undefined, log)
-  await until(() => expect(scene.xsp.requests).toContain(`POST /com.broadsoft.xsi-events/v2.0/user/${USER_1}`))
+  await untilHolds(() => expect(scene.xsp.requests).toContain(`POST /com.broadsoft.xsi-events/v2.0/user/${USER_1}`))
   scene.xsp.say(snapshot('e1', 1))
-  await until(() => expect(scene.instance.adapter.isReady()).toBe(true))
+  await untilHolds(() => expect(scene.instance.adapter.isReady()).toBe(true))
   return scene
 }
 
@@ -157,9 +157,9 @@ test.each([
   async (_what, greeting, reason) => {
     await using scene = await startScene((xsp) => (xsp.greeting = greeting))
     const { instance, xsp } = scene
-    await until(async () => expect(await instance.metric('callhalf_channel_ends_total', { reason })).toBe(1))
+    await untilHolds(async () => expect(await instance.metric('callhalf_channel_ends_total', { reason })).toBe(1))
     xsp.greeting = CHANNEL
-    await until(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
+    await untilHolds(() => expect(instance.adapter.channels()[0]?.state).toBe('open'))
     expect(xsp.streams.length).toBeGreaterThanOrEqual(2)
   },
 )
@@ -167,7 +167,7 @@ test.each([
 test('broken XML in the middle of a channel ends it, and it is deleted at the server', { timeout: SLOW }, async () => {
   await using scene = await startConfirmed()
   scene.xsp.say('<xsi:Event><a></b></xsi:Event>')
-  await until(async () =>
+  await untilHolds(async () =>
     expect(await scene.instance.metric('callhalf_channel_ends_total', { reason: 'protocol_error' })).toBe(1),
   )
   expect(scene.xsp.requests).toContain('DELETE /com.broadsoft.xsi-events/v2.0/channel/channel-1')
@@ -177,22 +177,22 @@ test('an event without a usable sequence number is answered 200 and has its subs
   await using scene = await startConfirmed()
   const before = refreshes(scene)
   scene.xsp.say(event({ id: 'e2', sequence: 'two' }))
-  await until(() => expect(scene.xsp.ackOf('e2')).toBe('200'))
-  await until(() => expect(refreshes(scene)).toBe(before + 1))
+  await untilHolds(() => expect(scene.xsp.ackOf('e2')).toBe('200'))
+  await untilHolds(() => expect(refreshes(scene)).toBe(before + 1))
   expect(await scene.instance.metric('callhalf_channel_events_total', { outcome: 'malformed' })).toBe(1)
 })
 
 test('an event of a type that nobody knows is answered 200 and counted', async () => {
   await using scene = await startConfirmed()
   scene.xsp.say(event({ id: 'e2', sequence: 2, type: 'CallHistoryEvent' }))
-  await until(() => expect(scene.xsp.ackOf('e2')).toBe('200'))
+  await untilHolds(() => expect(scene.xsp.ackOf('e2')).toBe('200'))
   expect(await scene.instance.metric('callhalf_channel_unknown_documents_total')).toBe(1)
 })
 
 test('an event of a subscription that is not known yet is stored and answered 200', async () => {
   await using scene = await startConfirmed()
   scene.xsp.say(event({ id: 'x1', sequence: 1, type: 'CallSubscriptionEvent', subscription: 'sub-new' }))
-  await until(() => expect(scene.xsp.ackOf('x1')).toBe('200'))
+  await untilHolds(() => expect(scene.xsp.ackOf('x1')).toBe('200'))
   expect(scene.instance.sink.snapshotsOf(USER_1).map(({ upstream }) => upstream)).toEqual([
     { generation: 1, sequence: 1 },
     { generation: 2, sequence: 1 },
@@ -207,9 +207,9 @@ test('a number missing from a subscription has its subscriber confirmed anew, on
     ['e4', 4],
   ] as const)
     scene.xsp.say(event({ id, sequence }))
-  await until(() => expect(refreshes(scene)).toBe(before + 1))
+  await untilHolds(() => expect(refreshes(scene)).toBe(before + 1))
   scene.xsp.say(snapshot('e5', 5))
-  await until(() => expect(scene.xsp.ackOf('e5')).toBe('200'))
+  await untilHolds(() => expect(scene.xsp.ackOf('e5')).toBe('200'))
   expect(await scene.instance.metric('callhalf_channel_gaps_total')).toBe(1)
   expect(refreshes(scene)).toBe(before + 1)
 })
@@ -225,7 +225,7 @@ test('numbers that overtake each other are no gap', async () => {
     scene.xsp.say(event({ id, sequence }))
   const { heartbeats } = scene.xsp
   // Two heartbeats are longer than the time that a missing number is given.
-  await until(() => expect(scene.xsp.heartbeats).toBe(heartbeats + 2))
+  await untilHolds(() => expect(scene.xsp.heartbeats).toBe(heartbeats + 2))
   expect(refreshes(scene)).toBe(before)
   expect(await scene.instance.metric('callhalf_channel_gaps_total')).toBe(0)
 })
@@ -234,7 +234,7 @@ test('an acknowledgement whose connection breaks is sent again', async () => {
   await using scene = await startConfirmed()
   scene.xsp.ackBreaks = 4
   scene.xsp.say(event({ id: 'e2', sequence: 2 }))
-  await until(() => expect(scene.xsp.ackOf('e2')).toBe('200'))
+  await untilHolds(() => expect(scene.xsp.ackOf('e2')).toBe('200'))
 })
 
 test('an ErrorEvent on the stream does not end the channel', async () => {
@@ -243,7 +243,7 @@ test('an ErrorEvent on the stream does not end the channel', async () => {
     `${XML}<xsi:Event xmlns:xsi="http://schema.broadsoft.com/xsi" xmlns:xsi1="http://www.w3.org/2001/XMLSchema-instance" xsi1:type="xsi:ErrorEvent"><xsi:errorCode>1</xsi:errorCode><xsi:errorMessage>Foreign content</xsi:errorMessage></xsi:Event>`,
   )
   scene.xsp.say(event({ id: 'e2', sequence: 2 }))
-  await until(() => expect(scene.xsp.ackOf('e2')).toBe('200'))
+  await untilHolds(() => expect(scene.xsp.ackOf('e2')).toBe('200'))
   expect(scene.xsp.streams.length).toBe(1)
 })
 
@@ -251,14 +251,14 @@ test('documents cut into single bytes are read as if they came whole', async () 
   await using scene = await startConfirmed()
   for (const byte of Buffer.from(snapshot('e2', 2) + event({ id: 'e3', sequence: 3 })))
     scene.xsp.streams.at(-1)?.write(Buffer.of(byte))
-  await until(() => expect(scene.xsp.ackOf('e3')).toBe('200'))
+  await untilHolds(() => expect(scene.xsp.ackOf('e3')).toBe('200'))
   expect(scene.instance.sink.snapshotsOf(USER_1).length).toBe(2)
 })
 
 test('a heartbeat that is answered 200 but not echoed ends the channel', { timeout: SLOW }, async () => {
   await using scene = await startConfirmed()
   scene.xsp.isEchoing = false
-  await until(async () =>
+  await untilHolds(async () =>
     expect(await scene.instance.metric('callhalf_channel_ends_total', { reason: 'silent' })).toBe(1),
   )
   expect(scene.xsp.heartbeats).toBeGreaterThan(0)
@@ -266,7 +266,7 @@ test('a heartbeat that is answered 200 but not echoed ends the channel', { timeo
 
 test('a channel that never says its id is given up', { timeout: SLOW }, async () => {
   await using scene = await startScene((xsp) => (xsp.greeting = XML))
-  await until(async () =>
+  await untilHolds(async () =>
     expect(await scene.instance.metric('callhalf_channel_ends_total', { reason: 'unreachable' })).toBe(1),
   )
 })
@@ -281,10 +281,10 @@ test('a step of the wall clock does not end a channel', { timeout: SLOW }, async
       return statuses.at(-1) ?? 200
     }
   })
-  await until(() => expect(scene.instance.adapter.channels()[0]?.state).toBe('open'))
+  await untilHolds(() => expect(scene.instance.adapter.channels()[0]?.state).toBe('open'))
   const now = Date.now.bind(Date)
   vi.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000)
-  await until(() => expect(statuses).toEqual([503, 200]))
+  await untilHolds(() => expect(statuses).toEqual([503, 200]))
   expect(await scene.instance.metric('callhalf_channel_ends_total')).toBe(0)
 })
 
@@ -294,7 +294,7 @@ test('no log line holds the credentials', { timeout: SLOW }, async () => {
   const log: Logger = { debug: note, info: note, warn: note, error: note, child: () => log }
   await using scene = await startConfirmed(log)
   scene.xsp.say('garbage')
-  await until(() => expect(scene.instance.adapter.channels()[0]?.state).toBe('waiting'))
+  await untilHolds(() => expect(scene.instance.adapter.channels()[0]?.state).toBe('waiting'))
   expect(lines.length).toBeGreaterThan(3)
   const encoded = Buffer.from(`admin@example.net:${PASSWORD}`).toString('base64')
   expect(

@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import { DoubtBook, LeaseBook, NETWORK, RecordingSink } from '../../test/support/broadsoft-rig.ts'
+import { untilHolds } from '../../test/support/until.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatewayError } from '../core/errors.ts'
 import { toSubscriberId } from '../core/ids.ts'
@@ -10,7 +11,6 @@ import { Reconciler } from './reconciler.ts'
 
 const USER = toSubscriberId('user1@example.net')
 const KEEPER = 'subscriptions'
-const until = (assertion: () => unknown) => vi.waitFor(assertion, { timeout: 8_000, interval: 5 })
 
 type Shared = { readonly leases: LeaseBook; readonly book: DoubtBook }
 
@@ -62,10 +62,10 @@ function startReconciler(
     reasons: () => resynchroniser.request.mock.calls.map(([, reason]) => reason),
     /** Every subscriber has been confirmed, and the keeper has seen that. */
     confirm: async () => {
-      await until(() => expect(resynchroniser.request).toHaveBeenCalled())
+      await untilHolds(() => expect(resynchroniser.request).toHaveBeenCalled())
       coverage.confirm(USER, systemClock.monotonic())
       reconciler.wake()
-      await until(() => expect(book.confirmed).toBe(String(book.doubts)))
+      await untilHolds(() => expect(book.confirmed).toBe(String(book.doubts)))
     },
     [Symbol.asyncDispose]: async () => {
       stop.abort()
@@ -82,7 +82,7 @@ test('an instance without a channel does nothing, until it loses one and nobody 
   await systemClock.wait(60, new AbortController().signal)
   expect(scene.reasons()).toEqual([])
   scene.reconciler.lost()
-  await until(() => expect(scene.reasons()).toEqual(['channel_lost']))
+  await untilHolds(() => expect(scene.reasons()).toEqual(['channel_lost']))
   expect(scene.sink.stale).toEqual([[USER]])
   expect(scene.book.doubts).toBe(1)
   expect(scene.leases.granted).toEqual([])
@@ -94,28 +94,28 @@ test('an instance without a channel leaves it to the keeper, and tells it of the
   await using keeper = startReconciler(open(), both)
   await keeper.confirm()
   await using scene = startReconciler({ isOpen: false, isDue: true }, both)
-  await until(() => expect(scene.coverage.status()).toMatchObject({ active: 1, stale: 0 }))
+  await untilHolds(() => expect(scene.coverage.status()).toMatchObject({ active: 1, stale: 0 }))
   scene.reconciler.lost()
-  await until(() => expect(keeper.reasons()).toEqual(['lease_acquired', 'doubted']))
+  await untilHolds(() => expect(keeper.reasons()).toEqual(['lease_acquired', 'doubted']))
   expect(scene.coverage.status()).toMatchObject({ active: 0, stale: 1 })
   expect(scene.sink.stale).toEqual([[USER]])
   expect(scene.reasons()).toEqual([])
   await keeper.confirm()
-  await until(() => expect(scene.coverage.status()).toMatchObject({ active: 1, stale: 0 }))
+  await untilHolds(() => expect(scene.coverage.status()).toMatchObject({ active: 1, stale: 0 }))
 })
 
 test('what could not be told at the loss is told before anything is confirmed again', async () => {
   await using scene = startReconciler({ isOpen: false, isDue: false })
   const marked = vi.spyOn(scene.sink, 'markStale').mockRejectedValueOnce(new GatewayError('store_unavailable'))
   scene.reconciler.lost()
-  await until(() => expect(scene.reasons()).toEqual(['channel_lost']))
+  await untilHolds(() => expect(scene.reasons()).toEqual(['channel_lost']))
   expect(marked).toHaveBeenCalledTimes(2)
   expect(scene.sink.stale).toEqual([[USER]])
 })
 
 test('a keeper confirms everybody once, marks them stale before, and the book says so after', async () => {
   await using scene = startReconciler(open())
-  await until(() => expect(scene.reasons()).toEqual(['lease_acquired']))
+  await untilHolds(() => expect(scene.reasons()).toEqual(['lease_acquired']))
   expect(scene.sink.stale).toEqual([[USER]])
   expect(await scene.book.read()).toEqual({ isConfirmed: false, doubts: '1' })
   await scene.confirm()
@@ -127,26 +127,26 @@ test('a keeper whose lease goes elsewhere has single requests read, but nothing 
   await using scene = startReconciler(open())
   await scene.confirm()
   scene.leases.seize(KEEPER)
-  await until(() => expect(scene.resynchroniser.readRequested).toHaveBeenCalledTimes(1))
+  await untilHolds(() => expect(scene.resynchroniser.readRequested).toHaveBeenCalledTimes(1))
   expect(scene.subscriptions.resign).toHaveBeenCalledTimes(1)
   expect(scene.resynchroniser.forgetAll).not.toHaveBeenCalled()
 
   await using interrupted = startReconciler(open())
-  await until(() => expect(interrupted.reasons()).toEqual(['lease_acquired']))
+  await untilHolds(() => expect(interrupted.reasons()).toEqual(['lease_acquired']))
   interrupted.leases.seize(KEEPER)
-  await until(() => expect(interrupted.resynchroniser.forgetAll).toHaveBeenCalledTimes(1))
+  await untilHolds(() => expect(interrupted.resynchroniser.forgetAll).toHaveBeenCalledTimes(1))
   expect(interrupted.resynchroniser.readRequested).not.toHaveBeenCalled()
 })
 
 test('an instance with a channel beside a keeper asks for nothing and shows what that one has confirmed', async () => {
   const both = shared()
   await using keeper = startReconciler(open(), both)
-  await until(() => expect(keeper.reasons()).toEqual(['lease_acquired']))
+  await untilHolds(() => expect(keeper.reasons()).toEqual(['lease_acquired']))
   await using scene = startReconciler(open(), both)
-  await until(() => expect(scene.reconciler.isKeptElsewhere).toBe(true))
+  await untilHolds(() => expect(scene.reconciler.isKeptElsewhere).toBe(true))
   expect(scene.coverage.status()).toMatchObject({ active: 0, stale: 1 })
   await keeper.confirm()
-  await until(() => expect(scene.coverage.status()).toMatchObject({ active: 1, stale: 0 }))
+  await untilHolds(() => expect(scene.coverage.status()).toMatchObject({ active: 1, stale: 0 }))
   expect(scene.reasons()).toEqual([])
   expect(scene.sink.stale).toEqual([])
   expect(scene.subscriptions.reconcile).not.toHaveBeenCalled()
@@ -158,7 +158,7 @@ async function startBoth() {
   const keeper = startReconciler(open(), both)
   await keeper.confirm()
   const scene = startReconciler(open(), both)
-  await until(() => expect(scene.coverage.status()).toMatchObject({ active: 1 }))
+  await untilHolds(() => expect(scene.coverage.status()).toMatchObject({ active: 1 }))
   return {
     both,
     keeper,
@@ -178,8 +178,8 @@ const kill = async ({ both, keeper }: { both: Shared; keeper: ReturnType<typeof 
 test('the next keeper, with a channel all the time, goes on without asking for a single snapshot', async () => {
   await using pair = await startBoth()
   await kill(pair)
-  await until(() => expect(pair.scene.subscriptions.adopt).toHaveBeenCalledTimes(1))
-  await until(() => expect(pair.scene.reconciler.fence).toBeDefined())
+  await untilHolds(() => expect(pair.scene.subscriptions.adopt).toHaveBeenCalledTimes(1))
+  await untilHolds(() => expect(pair.scene.reconciler.fence).toBeDefined())
   expect(pair.scene.reasons()).toEqual([])
   expect(pair.scene.sink.stale).toEqual([])
   expect(pair.scene.subscriptions.reconcile).not.toHaveBeenCalled()
@@ -190,7 +190,7 @@ test('the next keeper confirms everybody if the last one had not come to the end
   await using pair = await startBoth()
   await pair.both.book.doubt()
   await kill(pair)
-  await until(() => expect(pair.scene.reasons()).toEqual(['lease_acquired']))
+  await untilHolds(() => expect(pair.scene.reasons()).toEqual(['lease_acquired']))
   expect(pair.scene.subscriptions.adopt).not.toHaveBeenCalled()
   expect(pair.scene.sink.stale).toEqual([[USER]])
 })
@@ -206,10 +206,10 @@ test('the next keeper confirms everybody if its own channel was gone for a momen
   channels.isOpen = true
   reconciler.opened()
   // The dead keeper is still seen, but not as alive since then.
-  await until(() => expect(look).toHaveBeenCalled())
+  await untilHolds(() => expect(look).toHaveBeenCalled())
   acquire.mockRestore()
   reconciler.wake()
-  await until(() => expect(pair.scene.reasons()).toEqual(['lease_acquired']))
+  await untilHolds(() => expect(pair.scene.reasons()).toEqual(['lease_acquired']))
   expect(pair.scene.subscriptions.adopt).not.toHaveBeenCalled()
 })
 
@@ -217,16 +217,16 @@ test('the next keeper confirms everybody where the network cannot list the subsc
   await using pair = await startBoth()
   pair.scene.subscriptions.adopt.mockResolvedValue(undefined)
   await kill(pair)
-  await until(() => expect(pair.scene.reasons()).toEqual(['lease_acquired']))
+  await untilHolds(() => expect(pair.scene.reasons()).toEqual(['lease_acquired']))
 })
 
 test('after a loss of the store the keeper confirms everybody, and the others ask for nothing', async () => {
   await using pair = await startBoth()
   pair.keeper.reconciler.renew('store_emptied')
   pair.scene.reconciler.renew('store_emptied')
-  await until(() => expect(pair.keeper.reasons()).toEqual(['lease_acquired', 'store_emptied']))
+  await untilHolds(() => expect(pair.keeper.reasons()).toEqual(['lease_acquired', 'store_emptied']))
   expect(pair.scene.reasons()).toEqual([])
   // A keeper that dies right then may not have noticed.
   await kill(pair)
-  await until(() => expect(pair.scene.reasons()).toEqual(['lease_acquired']))
+  await untilHolds(() => expect(pair.scene.reasons()).toEqual(['lease_acquired']))
 })

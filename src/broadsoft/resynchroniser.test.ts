@@ -1,6 +1,7 @@
 import { Registry } from 'prom-client'
 import { expect, test, vi } from 'vitest'
 import { LeaseBook, NETWORK, RecordingSink } from '../../test/support/broadsoft-rig.ts'
+import { untilHolds } from '../../test/support/until.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatewayError } from '../core/errors.ts'
 import { toSubscriberId } from '../core/ids.ts'
@@ -14,7 +15,6 @@ import { Resynchroniser } from './resynchroniser.ts'
 
 const USER = toSubscriberId('user1@example.net')
 const FENCE = { lease: 'subscriptions', token: 7 }
-const until = (assertion: () => unknown) => vi.waitFor(assertion, { timeout: 10_000, interval: 5 })
 
 /** A resynchroniser that runs, with a sink whose newest positions are `positions`, the last one for ever. */
 function startResynchroniser(
@@ -63,45 +63,45 @@ const at = (generation: number, sequence: number): UpstreamPosition => ({ genera
 test('a read is handed in under the newest position known before it', async () => {
   await using scene = startResynchroniser([at(2, 5)])
   scene.resynchroniser.request([USER], 'test')
-  await until(() => expect(scene.upstreams()).toEqual([at(2, 5)]))
+  await untilHolds(() => expect(scene.upstreams()).toEqual([at(2, 5)]))
   expect(scene.sink.delivered[0]?.fence).toEqual(FENCE)
-  await until(() => expect(scene.coverage.status()).toEqual({ wanted: 1, active: 1, stale: 0, failed: [] }))
+  await untilHolds(() => expect(scene.coverage.status()).toEqual({ wanted: 1, active: 1, stale: 0, failed: [] }))
 })
 
 test('without a known position, or with one of an older subscription, the read counts as the subscription’s beginning', async () => {
   await using unknown = startResynchroniser([undefined])
   unknown.resynchroniser.request([USER], 'test')
-  await until(() => expect(unknown.upstreams()).toEqual([at(2, 0)]))
+  await untilHolds(() => expect(unknown.upstreams()).toEqual([at(2, 0)]))
   await using older = startResynchroniser([at(1, 9)])
   older.resynchroniser.request([USER], 'test')
-  await until(() => expect(older.upstreams()).toEqual([at(2, 0)]))
+  await untilHolds(() => expect(older.upstreams()).toEqual([at(2, 0)]))
 })
 
 test('a read during which something happened is repeated', async () => {
   await using scene = startResynchroniser([at(2, 5), at(2, 6)])
   scene.resynchroniser.request([USER], 'test')
-  await until(() => expect(scene.upstreams()).toEqual([at(2, 6)]))
+  await untilHolds(() => expect(scene.upstreams()).toEqual([at(2, 6)]))
   expect(scene.readCalls).toHaveBeenCalledTimes(2)
 })
 
 test('on a busy subscriber the third read is handed in under the position before it', async () => {
   await using scene = startResynchroniser([1, 2, 3, 4, 5, 6].map((sequence) => at(2, sequence)))
   scene.resynchroniser.request([USER], 'test')
-  await until(() => expect(scene.upstreams()).toEqual([at(2, 5)]))
+  await untilHolds(() => expect(scene.upstreams()).toEqual([at(2, 5)]))
   expect(scene.readCalls).toHaveBeenCalledTimes(3)
 })
 
 test('requests that come together are one read', async () => {
   await using scene = startResynchroniser([at(2, 5)])
   for (let times = 0; times < 5; times += 1) scene.resynchroniser.request([USER], 'test')
-  await until(() => expect(scene.upstreams().length).toBe(1))
+  await untilHolds(() => expect(scene.upstreams().length).toBe(1))
   expect(scene.readCalls).toHaveBeenCalledTimes(1)
 })
 
 test('a snapshot event that does not come is made up for by a read', async () => {
   await using scene = startResynchroniser([at(2, 5)], { requestSnapshot: () => true })
   scene.resynchroniser.expectSnapshot(USER, systemClock.monotonic())
-  await until(() => expect(scene.upstreams().length).toBe(1))
+  await untilHolds(() => expect(scene.upstreams().length).toBe(1))
 })
 
 test('a snapshot event that overtook the reply is not waited for', async () => {
@@ -120,10 +120,10 @@ test('a failed read is reported, repeated, and forgotten once it works', async (
     .mockResolvedValue([])
   await using scene = startResynchroniser([at(2, 5)], { readCalls })
   scene.resynchroniser.request([USER], 'test', true)
-  await until(() =>
+  await untilHolds(() =>
     expect(scene.coverage.status().failed).toEqual([{ subscriberId: USER, code: 'provider_unavailable' }]),
   )
-  await until(() => expect(scene.coverage.status()).toEqual({ wanted: 1, active: 1, stale: 0, failed: [] }))
+  await untilHolds(() => expect(scene.coverage.status()).toEqual({ wanted: 1, active: 1, stale: 0, failed: [] }))
 })
 
 /** Forty subscribers, and the network's lease for reads. */
@@ -141,10 +141,10 @@ test('all reads that are due are made under one lease, which is given back after
   const { users, leases, scene, coverage } = startWithLease()
   await using running = scene
   running.resynchroniser.request(users, 'test', true)
-  await until(() => expect(coverage.status()).toEqual({ wanted: 40, active: 40, stale: 0, failed: [] }))
+  await untilHolds(() => expect(coverage.status()).toEqual({ wanted: 40, active: 40, stale: 0, failed: [] }))
   expect(leases.granted).toEqual(['reads'])
   expect(new Set(running.sink.delivered.map(({ fence }) => fence.lease))).toEqual(new Set(['reads']))
-  await until(() => expect(leases.holds('reads')).toBe(false))
+  await untilHolds(() => expect(leases.holds('reads')).toBe(false))
 })
 
 test(
@@ -156,10 +156,10 @@ test(
     const refused = vi.spyOn(leases, 'tryAcquire')
     await using running = scene
     running.resynchroniser.request(users, 'test', true)
-    await until(() => expect(refused.mock.calls.length).toBeGreaterThanOrEqual(6))
+    await untilHolds(() => expect(refused.mock.calls.length).toBeGreaterThanOrEqual(6))
     expect(coverage.status()).toEqual({ wanted: 40, active: 0, stale: 40, failed: [] })
     leases.free('reads')
-    await until(() => expect(coverage.status()).toEqual({ wanted: 40, active: 40, stale: 0, failed: [] }))
+    await untilHolds(() => expect(coverage.status()).toEqual({ wanted: 40, active: 40, stale: 0, failed: [] }))
     expect(running.readCalls).toHaveBeenCalledTimes(40)
   },
 )
@@ -172,7 +172,7 @@ test('a read that is dropped is made again under the newer position, and only th
     return actives.length === 1 ? 'dropped' : 'noop'
   }
   scene.resynchroniser.request([USER], 'test', true)
-  await until(() => expect(scene.coverage.status().active).toBe(1))
+  await untilHolds(() => expect(scene.coverage.status().active).toBe(1))
   expect(scene.upstreams()).toEqual([at(2, 5), at(2, 9)])
   expect(actives).toEqual([0, 0])
 })
@@ -181,7 +181,7 @@ test('a read that is dropped three times is reported as failed', async () => {
   await using scene = startResynchroniser([at(2, 5)])
   scene.sink.outcome = () => 'dropped'
   scene.resynchroniser.request([USER], 'test', true)
-  await until(() => expect(scene.coverage.status().failed).toEqual([{ subscriberId: USER, code: 'dropped' }]))
+  await untilHolds(() => expect(scene.coverage.status().failed).toEqual([{ subscriberId: USER, code: 'dropped' }]))
   expect(scene.upstreams().length).toBe(3)
 })
 
@@ -190,7 +190,7 @@ test('what a snapshot event was to confirm is read when the subscriptions go to 
   scene.resynchroniser.request([USER], 'test')
   expect(scene.readCalls).not.toHaveBeenCalled()
   scene.resynchroniser.readRequested()
-  await until(() => expect(scene.coverage.status().active).toBe(1))
+  await untilHolds(() => expect(scene.coverage.status().active).toBe(1))
   scene.resynchroniser.readRequested()
   expect(scene.readCalls).toHaveBeenCalledTimes(1)
 })
@@ -199,6 +199,6 @@ test('a subscriber that is not wanted is not read', async () => {
   await using scene = startResynchroniser([at(2, 5)])
   scene.resynchroniser.request([toSubscriberId('stranger@example.net')], 'test', true)
   scene.resynchroniser.request([USER], 'test', true)
-  await until(() => expect(scene.upstreams().length).toBe(1))
+  await untilHolds(() => expect(scene.upstreams().length).toBe(1))
   expect(scene.readCalls.mock.calls.length).toBe(1)
 })

@@ -1,12 +1,14 @@
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { BroadsoftRig } from '../../test/support/broadsoft-rig.ts'
 import type { Instance } from '../../test/support/broadsoft-rig.ts'
+import { untilHolds } from '../../test/support/until.ts'
 import { toSubscriberId } from '../core/ids.ts'
 
 const USER_1 = 'user1@example.net'
 const SLOW = 40_000
 
-const until = (assertion: () => unknown) => vi.waitFor(assertion, { timeout: 15_000, interval: 10 })
+/** What takes its time to be proven takes up to ten seconds. */
+const until = (assertion: () => unknown) => untilHolds(assertion, 15_000)
 
 const untilConfirmed = ({ adapter }: Instance) =>
   until(() => {
