@@ -34,7 +34,8 @@ async function startPair(rig: BroadsoftRig) {
   return { first, second }
 }
 
-test('a second instance stands by with a channel of the same set, asks for nothing and gets nothing', async () => {
+// Each has a network and instances of its own, and mostly waits: they run at the same time.
+test.concurrent('a second instance stands by with a channel of the same set, asks for nothing and gets nothing', async () => {
   await using rig = await BroadsoftRig.start()
   const { first, second } = await startPair(rig)
   expect(rolesOf(first)).toEqual(['owner open'])
@@ -48,7 +49,7 @@ test('a second instance stands by with a channel of the same set, asks for nothi
   expect(await first.metric('callhalf_channels_open', { role: 'owner' })).toBe(1)
 })
 
-test('a third instance has no channel and is ready', async () => {
+test.concurrent('a third instance has no channel and is ready', async () => {
   await using rig = await BroadsoftRig.start()
   await startPair(rig)
   const third = await rig.startAdapter()
@@ -58,7 +59,7 @@ test('a third instance has no channel and is ready', async () => {
   expect(third.sink.stale).toEqual([])
 })
 
-test('a resynchronisation on an instance without a channel reads the calls under a lease of its own', async () => {
+test.concurrent('a resynchronisation on an instance without a channel reads the calls under a lease of its own', async () => {
   await using rig = await BroadsoftRig.start()
   await startPair(rig)
   const third = await rig.startAdapter()
@@ -71,7 +72,7 @@ test('a resynchronisation on an instance without a channel reads the calls under
   await until(() => expect(rig.leases.holds('reads')).toBe(false))
 })
 
-test(
+test.concurrent(
   'when the owner stops, its events go to the standby, which takes over and asks for no snapshot',
   { timeout: SLOW },
   async () => {
@@ -98,7 +99,7 @@ test(
   },
 )
 
-test(
+test.concurrent(
   'the channel of an owner that hangs is deleted by the one that took its lease, and its events come again there',
   { timeout: SLOW },
   async () => {
@@ -120,7 +121,7 @@ test(
   },
 )
 
-test(
+test.concurrent(
   'a newcomer that comes first in line takes over without a moment without a channel, an event lost or a snapshot',
   { timeout: SLOW },
   async () => {
@@ -164,7 +165,7 @@ test(
   },
 )
 
-test(
+test.concurrent(
   'when two instances own a node each, an event is stored once, and a loss is seen to once',
   { timeout: SLOW },
   async () => {
