@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { DeliveryRig, START_MS, attemptOf, lane } from '../../test/support/delivery-rig.ts'
+import { START_MS, attemptOf, lane, type DeliveryRig } from '../../test/support/delivery-rig.ts'
 import { useDeliveryRigs } from '../../test/support/use-delivery-rigs.ts'
 
 /*

@@ -8,9 +8,9 @@ type IdiScene = {
   readonly rig: IdiRig
   readonly environment: RigEnvironment
   /** From here on the environment is another new one. */
-  change(): Promise<void>
+  readonly change: () => Promise<void>
   /** Sends a request to the environment; `path` is what follows `api/`. */
-  send(method: string, path: string, body?: unknown): Promise<ApiResponse>
+  readonly send: (method: string, path: string, body?: unknown) => Promise<ApiResponse>
 }
 
 /** For the tests of a `describe`; there is nothing in it outside of them and their hooks. */
