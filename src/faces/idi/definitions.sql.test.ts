@@ -56,6 +56,12 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
         from made, jsonb_each_text(${JSON.stringify(items)}::jsonb)`.execute(db)
     })
   }
+  /** Asks for the data of so many objects of the definition `Large`, and of one of which there is no definition. */
+  const askForLarge = (count: number) => {
+    const ids = Array.from({ length: count }, (_, at) => String(at))
+    const objects = ids.map((internalID) => ({ code: 'Large', internalID, transitionID: 1 }))
+    return send('POST', `${WITH_ITEMS}?$top=1`, [...objects, { code: 'None', internalID: 'x', transitionID: 1 }])
+  }
   const dataFor = async (transitionID: number, includeNonVisible?: boolean) => {
     const asked = { code: 'TestCode', internalID: 'x', transitionID, includeNonVisible }
     const { body } = await send('POST', `${WITH_ITEMS}?$select=name,isRequired,isVisible`, [asked])
@@ -323,6 +329,15 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
         400,
       )
     })
+  })
+
+  test('of many objects at once, as many data definitions are shown as can be sorted in a moment', async () => {
+    const dataDefinitions = Array.from({ length: 1_000 }, (_, at) => ({ name: `Key${at}`, dataTypeID: 3 }))
+    await make({ code: 'Large', name: 'Large', dataDefinitions })
+    expect((await askForLarge(100)).status).toBe(200)
+    const refused = await askForLarge(101)
+    expect(refused.status).toBe(400)
+    expect(errorsOf(refused)[0]?.message).toMatch(/must be about up to 100000 data definitions/)
   })
 
   describe('data definitions with what objects have', () => {

@@ -1,6 +1,9 @@
+import { request, type IncomingMessage } from 'node:http'
+import { json } from 'node:stream/consumers'
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { STORES } from '../../../test/support/records.ts'
+import { serveApp } from '../../../test/support/serve-app.ts'
 import { useIdiScene } from '../../../test/support/use-idi-scene.ts'
 import { GlobalInformation } from '../../provisioning/requests/store/global-information.ts'
 
@@ -143,6 +146,27 @@ describe.each(STORES)('global information on %s', (store) => {
       expect(await retrieve(body)).toMatchObject({ status: 400, body: { errors: [{ loggingNumber: 500_002 }] } })
     }
     expect((await scene.send('GET', 'globalInformationItem/retrieve')).status).toBe(400)
+  })
+
+  test('names are retrieved by a GET with a body, which the document has and few clients can send', async () => {
+    await put({ name: 'A', value: '1' })
+    const server = await serveApp(scene.rig.provisioning.app.fetch)
+    try {
+      const target = `${server.url}/ProvisioningManagement/2X/${scene.environment.name}/api/globalInformationItem/retrieve`
+      const sent = JSON.stringify([{ names: ['A'] }])
+      const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+        const headers = {
+          authorization: `Bearer ${scene.environment.key}`,
+          'content-type': 'application/json',
+          'content-length': Buffer.byteLength(sent),
+        }
+        request(target, { method: 'GET', headers }, resolve).on('error', reject).end(sent)
+      })
+      expect(answer.statusCode).toBe(200)
+      expect(await json(answer)).toEqual({ globalInformationItems: [textItem('A', '1')] })
+    } finally {
+      server.stop()
+    }
   })
 
   test('of two writers of one new item at the same time, both are done', async () => {

@@ -204,6 +204,25 @@ describe.each(STORES)('a provisioning request on %s', (store) => {
     expect(await office.orders()).toEqual([])
   })
 
+  test('tells nobody a protected value: an order that would show it is not placed', async () => {
+    const office = await open()
+    await office.submit({ profileId: await twoSteps(office), items: itemsOf(office.first) })
+    await office.settle()
+    await office.database.query((db) =>
+      sql`insert into global_information_items (environment_id, name, data_type_id, is_protected, value)
+        values (${office.environment.environmentId}, 'Site', 3, true, 'envelope')`.execute(db),
+    )
+    const parameters = { Product: office.shop.numbers, Number: office.first, 'CallerName:Global': 'Site' }
+    const profileId = await office.addProfile([{ operation: 'change', parameters }])
+    const requestId = await office.submit({ profileId })
+    await office.settle()
+    expect(await office.find(requestId)).toMatchObject({
+      status: 'In Error',
+      status_note: 'Step 1, Change_Service: CallerName must not be a protected value: orders show it',
+    })
+    expect((await office.orders()).slice(2)).toEqual([])
+  })
+
   test('finds done what it was to do, and says so', async () => {
     const office = await open()
     const profileId = await twoSteps(office)

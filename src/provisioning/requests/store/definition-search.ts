@@ -18,6 +18,9 @@ import { textColumn } from './search-fields.ts'
 const inOrderOf = (query: ODataQuery, ...fields: readonly string[]): ODataQuery =>
   query.orderBy.length > 0 ? query : { ...query, orderBy: fields.map((name) => ({ field: name, isDescending: false })) }
 
+/** Data definitions of objects that are looked at in one search. */
+const SHOWN_MAX = 100_000
+
 /** Searches provisionable object definitions and their data definitions, each in one environment. */
 export class DefinitionSearch {
   readonly #parts: SearchParts
@@ -56,7 +59,7 @@ export class DefinitionSearch {
   /**
    * The data definitions of objects for a transition of theirs, with what the objects have. Of a code that there is
    * not, none; an object that there is not has the default values. Rejects with `invalid_request` for a transition that
-   * there is not.
+   * there is not, and for too many data definitions at once.
    */
   async dataDefinitionsWithItems(
     environmentId: number,
@@ -72,6 +75,22 @@ export class DefinitionSearch {
         : [{ field: `${index}.transitionID`, message: 'there is no such transition' }],
     )
     if (unknown.length > 0) throw invalidRequest(unknown)
+    await this.#refuseTooMany(environmentId, asked)
     return runSearch(this.#parts, { source: dataDefinitionsWithItems(environmentId, asked), query })
+  }
+
+  /** No plan tells how many there are: what is asked for is in no table. */
+  async #refuseTooMany(environmentId: number, asked: readonly AskedObject[]): Promise<void> {
+    const codes = [...new Set(asked.map(({ code }) => code))]
+    const { rows } = await this.#parts.database.query((db) =>
+      sql<{ code: string; count: number }>`
+        select p.code, count(*)::integer as count
+        from object_definitions p join data_definitions d using (definition_id)
+        where p.environment_id = ${environmentId} and p.code = any(${codes}::text[]) group by p.code`.execute(db),
+    )
+    const counts = new Map(rows.map(({ code, count }) => [code, count]))
+    const total = asked.reduce((sum, { code }) => sum + (counts.get(code) ?? 0), 0)
+    if (total <= SHOWN_MAX) return
+    throw invalidRequest([{ field: '', message: `must be about up to ${SHOWN_MAX} data definitions, not ${total}` }])
   }
 }
