@@ -252,6 +252,15 @@ describe.each(STORES)('profiles on %s', (store) => {
           },
           notValid('value'),
         ],
+        [
+          // Counted before any of them is looked at: a patch has room for tens of thousands.
+          {
+            op: 'add',
+            path: '/addProfileScenarios',
+            value: Array.from({ length: 100 }, () => ({ providerActionID: 999_999 })),
+          },
+          notValid('value'),
+        ],
       ]
       for (const [operation, refusal] of bad) expect(await patch(profileId, rename, operation)).toMatchObject(refusal)
       expect((await send('GET', `profile/${profileId}`)).body).toEqual(before)

@@ -53,6 +53,22 @@ describe.each(STORES)('variables, on %s', (store) => {
     expect((await send('GET', 'variable')).body).toEqual({ value: [] })
   })
 
+  test('are as many in an environment as can be listed without pages', async () => {
+    const first = await make({ ...SAMPLE, code: 'first', name: 'first' })
+    const { database } = scene.rig.provisioning
+    await database.query((db) =>
+      sql`insert into variables (environment_id, code, name, data_type_id, is_active, created_by, modified_by)
+        select environment_id, 'v' || n, 'v' || n, 3, true, 'test', 'test'
+        from environments, generate_series(2, 10000) as n where name = ${scene.environment.name}`.execute(db),
+    )
+    expect(await send('POST', 'variable', SAMPLE)).toMatchObject({
+      status: 400,
+      body: { errors: [{ message: expect.stringContaining('environment has 10000 variables') }] },
+    })
+    expect((await send('DELETE', `variable/${first}`)).status).toBe(204)
+    expect((await send('POST', 'variable', SAMPLE)).status).toBe(201)
+  })
+
   test('is active unless it says otherwise, and its outcomes come by their sequence numbers', async () => {
     const variableId = await make({
       code: 'A',

@@ -125,6 +125,20 @@ describe.each(STORES)('ends of requests and batches on %s', (store) => {
     expect(await office.events()).toHaveLength(2)
   })
 
+  test('a batch with more links than are read at once tells each of them once', async () => {
+    const { office, change, profileId } = await open()
+    const linksFrom = (start: number) =>
+      Array.from({ length: 700 }, (_, at) => ({ linkTypeId: 3, linkValue: `project ${start + at}` }))
+    const first = await office.submit({ profileId, batchTotal: 2, links: linksFrom(1_000) })
+    const batchId = (await office.find(first)).batch_id ?? 0
+    const second = await office.submit({ profileId, batchId, links: linksFrom(1_600) })
+    for (const requestId of [first, second]) {
+      await office.changes.complete({ ...change(requestId), isForced: false, note: undefined })
+    }
+    const told = (await office.events()).map(({ link }) => Object(link).link_value as unknown)
+    expect(told).toEqual(Array.from({ length: 1_300 }, (_, at) => `project ${1_000 + at}`))
+  })
+
   test('members that end at once close their batch once', async () => {
     const { office, change, profileId } = await open()
     const first = await office.submit({ profileId, batchTotal: 6, links: [{ linkTypeId: 3, linkValue: 'p' }] })

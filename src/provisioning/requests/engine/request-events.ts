@@ -15,11 +15,11 @@ import type { RequestTables } from '../store/schema.ts'
 
 /** Keeps what the environment's app is to be told of the end of a request, for each link that asks for it. */
 export async function tellRequestEnd(tx: Queries, request: RequestRow): Promise<void> {
-  const links = await readLinks(tx, {
+  const { rows: links } = await linksOf({
     callback: 'request_callback',
     members: sql`l.request_id = ${request.request_id}`,
     environmentId: request.environment_id,
-  })
+  }).execute(tx)
   if (links.length === 0) return
   const { name } = await tx
     .selectFrom('request_statuses')
@@ -47,26 +47,31 @@ export async function tellRequestEnd(tx: Queries, request: RequestRow): Promise<
 
 /** The same for a batch, for each link of its members; a link that several of them have is told once. */
 export async function tellBatchEnd(tx: Queries, batch: Selectable<RequestTables['request_batches']>): Promise<void> {
-  const links = await readLinks(tx, {
+  const wanted = linksOf({
     callback: 'batch_callback',
     members: sql`l.request_id in (select request_id from provisioning_requests where batch_id = ${batch.batch_id})`,
     environmentId: batch.environment_id,
   })
-  const events = links.map((link): OutboxEvent => {
-    const payload: BatchEventPayload = {
-      ...commonOf(link),
-      event: BATCH_ENDED,
-      provisioning_request_batch_id: batch.batch_id,
-      total_object_count: batch.total_object_count,
-    }
-    return toEvent(link, payload, `provisioning_batch:${batch.batch_id}`)
-  })
-  for (let from = 0; from < events.length; from += EVENTS_AT_ONCE) {
-    await appendEvents(tx, events.slice(from, from + EVENTS_AT_ONCE))
+  // A batch may have any number of members, each of which may have many.
+  await sql`declare batch_links no scroll cursor for ${wanted}`.execute(tx)
+  for (;;) {
+    const { rows: links } = await sql<Link>`fetch ${sql.lit(LINKS_AT_ONCE)} from batch_links`.execute(tx)
+    if (links.length === 0) break
+    const events = links.map((link): OutboxEvent => {
+      const payload: BatchEventPayload = {
+        ...commonOf(link),
+        event: BATCH_ENDED,
+        provisioning_request_batch_id: batch.batch_id,
+        total_object_count: batch.total_object_count,
+      }
+      return toEvent(link, payload, `provisioning_batch:${batch.batch_id}`)
+    })
+    await appendEvents(tx, events)
   }
+  await sql`close batch_links`.execute(tx)
 }
 
-const EVENTS_AT_ONCE = 1_000
+const LINKS_AT_ONCE = 1_000
 
 type Link = {
   readonly app_id: string
@@ -79,28 +84,23 @@ type Link = {
 }
 
 /** An environment that is no app's has nobody to tell. */
-async function readLinks(
-  tx: Queries,
-  {
-    callback,
-    members,
-    environmentId,
-  }: {
-    readonly callback: 'request_callback' | 'batch_callback'
-    readonly members: RawBuilder<unknown>
-    readonly environmentId: number
-  },
-): Promise<readonly Link[]> {
-  const { rows } = await sql<Link>`
+const linksOf = ({
+  callback,
+  members,
+  environmentId,
+}: {
+  readonly callback: 'request_callback' | 'batch_callback'
+  readonly members: RawBuilder<unknown>
+  readonly environmentId: number
+}): RawBuilder<Link> =>
+  sql<Link>`
     select distinct e.app_id, e.name as environment, l.link_type_id, t.name as link_type, l.link_value,
       t.${sql.ref(callback)} as callback, now() as now
     from request_links l
       join link_types t on t.environment_id = ${environmentId} and t.link_type_id = l.link_type_id
       join environments e on e.environment_id = t.environment_id
     where ${members} and t.${sql.ref(callback)} is not null and e.app_id is not null
-    order by l.link_type_id, l.link_value`.execute(tx)
-  return rows
-}
+    order by l.link_type_id, l.link_value`
 
 const commonOf = ({ app_id, environment, link_type_id, link_type, link_value, callback, now }: Link) => ({
   app_id,

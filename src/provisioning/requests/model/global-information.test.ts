@@ -40,6 +40,10 @@ describe('an item that is changed', () => {
   test('does not give its value away when it is unprotected', () => {
     expect(() => change(SECRET, { isProtected: false })).toThrow(refusal('2.value'))
     expect(() => change(SECRET, { isProtected: false, value: '********' })).toThrow(refusal('2.value'))
+    // Nor what it is like.
+    expect(() => change({ ...SECRET, value: '123' }, { dataTypeID: 4 })).toThrow(refusal('2.value'))
+    expect(change(SECRET, { dataTypeID: 3 })).toEqual(SECRET)
+    expect(change(SECRET, { dataTypeID: 4, value: '5' })).toEqual({ ...SECRET, dataTypeId: 4, value: '5' })
     expect(change(SECRET, { isProtected: false, value: 'known' })).toEqual({ ...OPEN, value: 'known' })
   })
 

@@ -40,7 +40,8 @@ export const GlobalInformationChanges = v.pipe(
 
 /**
  * An item after a change. Throws `invalid_request`, naming the field of the change (`place` is where it is in the
- * list): a value must be of its data type, and a protected one is not unprotected unless another value takes its place.
+ * list): a value must be of its data type, and a protected one is neither unprotected nor held against another type
+ * unless another value takes its place.
  */
 export function changeItem(
   before: GlobalInformationItem | undefined,
@@ -57,6 +58,10 @@ export function changeItem(
   if (isMasked && before?.value === undefined) throw refuse('value', 'must be a value, not the mask of one')
   if (wasProtected && !isProtected && before?.value !== undefined && given === undefined) {
     throw refuse('value', 'must be given when the item is no longer protected')
+  }
+  // Whether a value is of a type says something about it.
+  if (wasProtected && before?.value !== undefined && given === undefined && dataTypeId !== before.dataTypeId) {
+    throw refuse('value', 'must be given with another data type')
   }
   const value = given ?? before?.value
   const problem = value === undefined ? undefined : rules.problemOfComputed(dataTypeId, value)

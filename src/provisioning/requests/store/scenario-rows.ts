@@ -22,11 +22,11 @@ export async function addScenarios(
   }: Placed & { readonly profileId: number; readonly scenarios: readonly ScenarioInput[] },
 ): Promise<void> {
   if (scenarios.length === 0) return
-  await checkScenarios(tx, scenarios, place)
   const { last, live } = await countScenarios(tx, profileId)
   if (live + scenarios.length > SCENARIOS_MAX) {
     throw invalidRequest([{ field: place, message: `must leave the profile with up to ${SCENARIOS_MAX} scenarios` }])
   }
+  await checkScenarios(tx, scenarios, place)
   for (const [index, { providerActionID, parameters }] of scenarios.entries()) {
     const { scenario_id: scenarioId } = await tx
       .insertInto('scenarios')

@@ -8,6 +8,7 @@ import { applyPatch, type Patch } from '../model/patch.ts'
 import { noAccess } from '../model/refusal.ts'
 import { VariableInput } from '../model/variable.ts'
 import { readDataTypeRules } from './data-type-rules.ts'
+import { lockEnvironment } from './environment-lock.ts'
 import { auditChainOf, type EnvironmentChange } from './environments.ts'
 import { readOutcomes, toOutcomeColumns, toOutcomeInput, writeOutcomes, type StoredOutcome } from './outcome-rows.ts'
 import type { RequestTables } from './schema.ts'
@@ -44,9 +45,14 @@ export class Variables {
     })
   }
 
-  /** Rejects with `invalid_request` for what is not unique, and for values that are not of the data type. */
+  /**
+   * Rejects with `invalid_request` for what is not unique, for values that are not of the data type, and when there are
+   * too many variables already.
+   */
   create({ environmentId, actor, input }: EnvironmentChange & { readonly input: VariableInput }): Promise<Variable> {
     return this.#database.transaction(async (tx) => {
+      await lockEnvironment(tx, environmentId)
+      await checkCount(tx, environmentId)
       await checkUnique(tx, { kind: 'variable', environmentId, code: input.code, name: input.name })
       await checkValues(tx, input)
       const row = await tx
@@ -151,6 +157,16 @@ function patched(row: VariableRow, before: readonly StoredOutcome[], patch: Patc
   const input = parseInput(VariableInput, document)
   const outcomes = input.outcomes.map((outcome, index) => ({ id: ids[index], element: toOutcomeColumns(outcome) }))
   return { input, outcomes }
+}
+
+/** All of them are listed at once, as the document has it. */
+const VARIABLES_MAX = 10_000
+
+async function checkCount(tx: Queries, environmentId: number): Promise<void> {
+  const { rows } = await sql<{ count: number }>`
+    select count(*)::integer as count from variables where environment_id = ${environmentId}`.execute(tx)
+  if ((rows[0]?.count ?? 0) < VARIABLES_MAX) return
+  throw invalidRequest([{ field: '', message: `the environment has ${VARIABLES_MAX} variables, and no room for more` }])
 }
 
 async function existing(queries: Queries, environmentId: number, variableId: number, lock?: 'update') {
