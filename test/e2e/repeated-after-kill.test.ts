@@ -1,31 +1,26 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import * as v from 'valibot'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ApiClient } from '../../src/cli/api-client.ts'
+import { makeGatewayPlace, type GatewayPlace } from '../support/gateway-place.ts'
 import { GatewayProgram } from '../support/gateway-program.ts'
-import { copyEmbeddedTemplate } from '../support/store-templates.ts'
 import { CUSTOMER, LOCAL } from '../support/zilkr-rig.ts'
 
 const ADMIN_KEY = 'admin-key-of-the-tests'
 const List = v.array(v.unknown())
 const Issued = v.looseObject({ provisioning_key: v.string() })
 
-let dataDir: string
+let place: GatewayPlace
 let gateway: GatewayProgram
 beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'callhalf-repeated-'))
-  await copyEmbeddedTemplate(join(dataDir, 'records'))
+  place = await makeGatewayPlace('pglite')
   gateway = await start()
 })
 afterAll(async () => {
   await gateway.stop()
-  await rm(dataDir, { recursive: true, force: true })
+  await place[Symbol.asyncDispose]()
 })
 
-const start = () =>
-  GatewayProgram.start({ CALLHALF_PORT: '0', CALLHALF_DATA_DIR: dataDir, CALLHALF_ADMIN_KEY: ADMIN_KEY })
+const start = () => GatewayProgram.start({ ...place.env, CALLHALF_PORT: '0', CALLHALF_ADMIN_KEY: ADMIN_KEY })
 
 test('an order that is repeated after the gateway was killed is answered like the first, and placed once', async () => {
   const admin = new ApiClient({ baseUrl: gateway.url, key: ADMIN_KEY })

@@ -107,7 +107,10 @@ export class ApiRig {
   #sequence = 0
 
   static async start(options: RigOptions = {}): Promise<ApiRig> {
-    const [records, redis] = await Promise.all([startTestRecords(options.store ?? 'pglite'), startTestRedis()])
+    const [records, redis] = await Promise.all([
+      startTestRecords(options.store ?? 'pglite', options.provisions === true ? 'catalogue' : 'nothing'),
+      startTestRedis(),
+    ])
     const rig = new ApiRig(records, redis, options)
     rig.#deliverer.start()
     await rig.#store.start()

@@ -1,13 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import * as v from 'valibot'
 import type { FarFault } from '../conformance/number-provider.ts'
 import { textField, type ApiResponse, type RequestOptions } from './checked-request.ts'
+import { makeGatewayPlace, type GatewayPlace } from './gateway-place.ts'
 import { GatewayProgram } from './gateway-program.ts'
 import type { RigOrganization } from './provisioning-rig.ts'
 import { serveApp } from './serve-app.ts'
-import { copyEmbeddedTemplate } from './store-templates.ts'
 import { ZIPWHIP_BASE } from './zipwhip-calls.ts'
 import { ZipwhipCallers } from './zipwhip-scene.ts'
 
@@ -27,16 +24,15 @@ export class FarZipwhip {
   readonly secrets: string[]
   readonly #program: GatewayProgram
   readonly #request: ReturnType<typeof requester>
-  readonly #dataDir: string
+  readonly #place: GatewayPlace
   readonly #stopServing: () => void
   readonly #network: LossyNetwork
 
   static async start(): Promise<FarZipwhip> {
-    const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-far-'))
-    await copyEmbeddedTemplate(join(dataDir, 'records'))
+    const place = await makeGatewayPlace('pglite')
     const program = await GatewayProgram.start({
+      ...place.env,
       CALLHALF_PORT: '0',
-      CALLHALF_DATA_DIR: dataDir,
       CALLHALF_ADMIN_KEY: ADMIN_KEY,
       CALLHALF_SANDBOX_DELAY_MS: '10',
       CALLHALF_LOG_LEVEL: 'debug',
@@ -45,14 +41,14 @@ export class FarZipwhip {
     const scene = new ZipwhipCallers(request, [await addOrganization(request), await addOrganization(request)])
     const network = new LossyNetwork((sent) => forward(sent, program.url))
     const server = await serveApp((sent) => network.carry(sent))
-    return new FarZipwhip({ program, request, scene, dataDir, network, server })
+    return new FarZipwhip({ program, request, scene, place, network, server })
   }
 
   private constructor(parts: {
     readonly program: GatewayProgram
     readonly request: ReturnType<typeof requester>
     readonly scene: ZipwhipCallers
-    readonly dataDir: string
+    readonly place: GatewayPlace
     readonly network: LossyNetwork
     readonly server: { readonly url: string; readonly stop: () => void }
   }) {
@@ -62,7 +58,7 @@ export class FarZipwhip {
     this.url = new URL(`${parts.server.url}${ZIPWHIP_BASE}`)
     this.#program = parts.program
     this.#request = parts.request
-    this.#dataDir = parts.dataDir
+    this.#place = parts.place
     this.#network = parts.network
     this.#stopServing = parts.server.stop
   }
@@ -113,7 +109,7 @@ export class FarZipwhip {
   async stop(): Promise<void> {
     this.disconnect()
     await this.#program.stop()
-    await rm(this.#dataDir, { recursive: true, force: true })
+    await this.#place[Symbol.asyncDispose]()
   }
 
   async #servicesOf({ customerId, key }: RigOrganization, e164: string): Promise<v.InferOutput<typeof Services>> {

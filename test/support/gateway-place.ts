@@ -13,11 +13,11 @@ export type GatewayPlace = AsyncDisposable & {
   readonly env: Readonly<Record<string, string>>
 }
 
-/** A data folder, and a database with all tables and no rows. */
+/** A data folder, and a database with the sandbox's catalogue. */
 export async function makeGatewayPlace(store: StoreName): Promise<GatewayPlace> {
   const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-gateway-'))
-  const database = store === 'postgresql' ? await openTestDatabase() : undefined
-  if (database === undefined) await copyEmbeddedTemplate(join(dataDir, 'records'))
+  const database = store === 'postgresql' ? await openTestDatabase('catalogue') : undefined
+  if (database === undefined) await copyEmbeddedTemplate(join(dataDir, 'records'), 'catalogue')
   return {
     dataDir,
     databaseUrl: database?.url,

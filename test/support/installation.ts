@@ -26,7 +26,7 @@ export async function startInstallation(
   options: { readonly env?: Record<string, string>; readonly simulator?: Partial<SimulatorOptions> } = {},
 ): Promise<Installation> {
   const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-e2e-'))
-  await copyEmbeddedTemplate(join(dataDir, 'records'))
+  await copyEmbeddedTemplate(join(dataDir, 'records'), 'catalogue')
   const simulator = new Simulator({
     ports: [0],
     controlPort: 0,

@@ -46,7 +46,8 @@ export class ProvisioningRig {
   #organizations = 0
 
   static async start(options: ProvisioningRigOptions): Promise<ProvisioningRig> {
-    const rig = new ProvisioningRig(await startTestRecords(options.store), options)
+    const stock = (options.provisioning?.seedsSandbox ?? true) ? 'catalogue' : 'nothing'
+    const rig = new ProvisioningRig(await startTestRecords(options.store, stock), options)
     for (const service of rig.#services) await service.start()
     return rig
   }

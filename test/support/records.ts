@@ -6,7 +6,7 @@ import { silentLogger } from '../../src/core/logger.ts'
 import { Cipher } from '../../src/records/cipher.ts'
 import { Records, type RecordsOptions } from '../../src/records/connection.ts'
 import { startTestPostgres } from './postgres.ts'
-import { copyEmbeddedTemplate, copyServerTemplate } from './store-templates.ts'
+import { copyEmbeddedTemplate, copyServerTemplate, type Stock } from './store-templates.ts'
 
 /** The two stores that every suite of the records runs on. */
 export const STORES = ['pglite', 'postgresql'] as const
@@ -25,10 +25,10 @@ export type TestRecords = {
   stop(): Promise<void>
 }
 
-export async function startTestRecords(store: StoreName): Promise<TestRecords> {
+export async function startTestRecords(store: StoreName, stock: Stock = 'nothing'): Promise<TestRecords> {
   const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-records-'))
-  const server = store === 'postgresql' ? await openTestDatabase() : undefined
-  if (server === undefined) await copyEmbeddedTemplate(dataDir)
+  const server = store === 'postgresql' ? await openTestDatabase(stock) : undefined
+  if (server === undefined) await copyEmbeddedTemplate(dataDir, stock)
   const clock = adjustableClock()
   const options: RecordsOptions = {
     ...(server !== undefined && { databaseUrl: server.url }),
@@ -51,9 +51,9 @@ export async function startTestRecords(store: StoreName): Promise<TestRecords> {
   }
 }
 
-/** With all tables and no rows, on the PostgreSQL of the run, or else an empty one on a server of its own. */
-export async function openTestDatabase(): Promise<{ readonly url: string; close(): Promise<void> }> {
-  const copy = await copyServerTemplate()
+/** A copy on the PostgreSQL of the run, or else an empty database on a server of its own. */
+export async function openTestDatabase(stock: Stock): Promise<{ readonly url: string; close(): Promise<void> }> {
+  const copy = await copyServerTemplate(stock)
   if (copy !== undefined) return { url: copy.url, close: () => copy.drop() }
   const postgres = await startTestPostgres()
   return { url: await postgres.createDatabase(), close: () => postgres.stop() }
