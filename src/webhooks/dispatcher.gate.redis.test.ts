@@ -16,11 +16,11 @@ afterAll(() => rig.stop())
 
 const callsOf = (count: number, from = 0) => Array.from({ length: count }, (_, i) => `callhalf-${from + i}:0`)
 
-const appendAll = (book: EndpointBook, callIds: readonly string[]) =>
-  Promise.all(callIds.map((callId) => rig.append(book, callId, 1)))
+const appendAll = (book: EndpointBook, callIds: readonly string[], to = rig) =>
+  Promise.all(callIds.map((callId) => to.append(book, callId, 1)))
 
-const statusOf = async (endpointId: EndpointId) => {
-  const status = (await new DeliveryStore(rig.redis.connect()).status([endpointId])).get(endpointId)
+const statusOf = async (endpointId: EndpointId, of = rig) => {
+  const status = (await new DeliveryStore(of.redis.connect()).status([endpointId])).get(endpointId)
   if (status === undefined) throw new Error('no status')
   return status
 }
@@ -45,24 +45,26 @@ test('a 429 pauses its endpoint for as long as it asks, and no other one', async
   expect(await rig.ends()).toHaveLength(42)
 })
 
-test(
+// These two wait for ten seconds until a breaker lets a probe through, at the same time and each with its own store.
+test.concurrent(
   'an endpoint that only fails is left alone by its breaker, but for one probe, whose success closes it',
   { timeout: 60_000 },
   async () => {
+    await using own = await WebhookRig.start()
     const probe = Promise.withResolvers<() => void>()
     let isOpen = false
-    const receiver = await rig.startReceiver((res) => {
+    const receiver = await own.startReceiver((res) => {
       if (isOpen) probe.resolve(() => void res.writeHead(200).end())
       else res.writeHead(500).end()
     })
-    const healthy = await rig.startReceiver()
+    const healthy = await own.startReceiver()
     const book = new EndpointBook()
     const { endpointId } = book.add(receiver.url)
     book.add(healthy.url)
-    const engine = await rig.startEngine(book)
-    await appendAll(book, callsOf(25))
+    const engine = await own.startEngine(book)
+    await appendAll(book, callsOf(25), own)
     const { openUntil } = await until('an open breaker', async () => {
-      const status = await statusOf(endpointId)
+      const status = await statusOf(endpointId, own)
       return status.breaker === 'open' && status.inFlight === 0 ? status : undefined
     })
     isOpen = true
@@ -72,19 +74,39 @@ test(
       'it in the metrics',
       async () => (await engine.metric('callhalf_webhook_breakers', { state: 'open' })) === 1 || undefined,
     )
-    await appendAll(book, callsOf(10, 25))
+    await appendAll(book, callsOf(10, 25), own)
     await receivedBy(healthy, 35)
     const answerProbe = await probe.promise
     expect(Date.now()).toBeGreaterThanOrEqual(openUntil ?? Infinity)
-    expect(await statusOf(endpointId)).toMatchObject({ breaker: 'half_open', inFlight: 1, pending: 35 })
+    expect(await statusOf(endpointId, own)).toMatchObject({ breaker: 'half_open', inFlight: 1, pending: 35 })
     expect(receiver.received).toHaveLength(before + 1)
     receiver.answer((res) => res.writeHead(200).end())
     answerProbe()
-    await rig.nothingLeft(5_000)
-    expect((await statusOf(endpointId)).breaker).toBe('closed')
+    await own.nothingLeft(5_000)
+    expect((await statusOf(endpointId, own)).breaker).toBe('closed')
     expect(receiver.received).toHaveLength(before + 35)
   },
 )
+
+test.concurrent('a probe that fails opens the breaker again', { timeout: 60_000 }, async () => {
+  await using own = await WebhookRig.start()
+  const receiver = await own.startReceiver((res) => res.writeHead(500).end())
+  const book = new EndpointBook()
+  const { endpointId } = book.add(receiver.url)
+  await own.startEngine(book)
+  await appendAll(book, callsOf(25), own)
+  const first = await until('an open breaker', async () => {
+    const status = await statusOf(endpointId, own)
+    return status.breaker === 'open' && status.inFlight === 0 ? status : undefined
+  })
+  const before = receiver.received.length
+  const second = await until('the breaker open again', async () => {
+    const status = await statusOf(endpointId, own)
+    return status.breaker === 'open' && status.openUntil !== first.openUntil ? status : undefined
+  })
+  expect((second.openUntil ?? 0) - (first.openUntil ?? 0)).toBeGreaterThanOrEqual(10_000)
+  expect(receiver.received).toHaveLength(before + 1)
+})
 
 test(
   'an endpoint whose failures are forgotten gets at once what waited behind its breaker',
@@ -108,25 +130,6 @@ test(
     expect(await engine.metric('callhalf_webhook_wakeups_healed_total')).toBe(0)
   },
 )
-
-test('a probe that fails opens the breaker again', { timeout: 60_000 }, async () => {
-  const receiver = await rig.startReceiver((res) => res.writeHead(500).end())
-  const book = new EndpointBook()
-  const { endpointId } = book.add(receiver.url)
-  await rig.startEngine(book)
-  await appendAll(book, callsOf(25))
-  const first = await until('an open breaker', async () => {
-    const status = await statusOf(endpointId)
-    return status.breaker === 'open' && status.inFlight === 0 ? status : undefined
-  })
-  const before = receiver.received.length
-  const second = await until('the breaker open again', async () => {
-    const status = await statusOf(endpointId)
-    return status.breaker === 'open' && status.openUntil !== first.openUntil ? status : undefined
-  })
-  expect((second.openUntil ?? 0) - (first.openUntil ?? 0)).toBeGreaterThanOrEqual(10_000)
-  expect(receiver.received).toHaveLength(before + 1)
-})
 
 test('an endpoint with a rate limit gets no more than that, one second’s worth at once', async () => {
   const receiver = await rig.startReceiver()

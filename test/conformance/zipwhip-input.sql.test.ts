@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import * as v from 'valibot'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { dumpProvisioning } from '../support/provisioning-dump.ts'
 import { STORES } from '../support/records.ts'
 import { serveApp } from '../support/serve-app.ts'
 import { ZIPWHIP_BASE, ZIPWHIP_CALLS, type ZipwhipPath } from '../support/zipwhip-calls.ts'
@@ -32,7 +33,7 @@ describe.each(STORES)('bad input to the Zipwhip API on %s', (store) => {
   let scene: ZipwhipScene
   /** In service, so that nothing but the input is wrong. */
   let line: string
-  let before: readonly string[]
+  let before: Readonly<Record<string, string>>
   beforeAll(async () => {
     scene = await ZipwhipScene.start({ store })
     line = await scene.beginLine()
@@ -43,21 +44,11 @@ describe.each(STORES)('bad input to the Zipwhip API on %s', (store) => {
   })
   afterEach(async () => {
     const after = await contents()
-    const changed = after.filter((content) => !before.includes(content))
+    const changed = CONTENTS.filter((table) => after[table] !== before[table])
     if (changed.length > 0) throw new Error(`something has changed: ${changed.join(', ')}`)
   })
 
-  const contents = async () =>
-    Promise.all(
-      CONTENTS.map(async (table) => {
-        const { rows } = await scene.rig.database.query((db) =>
-          sql<{ count: string; hash: string | null }>`
-            select count(*) as count, md5(string_agg(row::text, '|' order by row::text)) as hash
-            from ${sql.table(table)} as row`.execute(db),
-        )
-        return `${table} ${rows[0]?.count} ${rows[0]?.hash}`
-      }),
-    )
+  const contents = () => dumpProvisioning(scene.rig.database, CONTENTS)
   const parametersOf = async (path: ZipwhipPath) => {
     const { body } = await scene.rig.request('GET', '/openapi.json')
     const { paths } = v.parse(Document, body)

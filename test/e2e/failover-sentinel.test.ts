@@ -67,7 +67,8 @@ async function expectGoingOn(cluster: Cluster, epoch: string): Promise<void> {
 const epochOf = ({ frames }: Cluster): string =>
   frames.findLast(({ position }) => position !== undefined)?.position?.epoch ?? ''
 
-test(
+// Each has servers of its own and mostly waits for sentinels: they run at the same time.
+test.concurrent(
   'the primary is killed with SIGKILL: the gateways find the promoted replica, and a call that goes on is told of',
   { timeout: SLOW },
   async () => {
@@ -87,7 +88,7 @@ test(
   },
 )
 
-test(
+test.concurrent(
   'the primary falls silent with its connections open: they are given up; when it is back, it is a replica',
   { timeout: SLOW },
   async () => {

@@ -8,7 +8,7 @@ import type { Gateway } from '../../src/gateway.ts'
 import type { LedgerEntry } from '../../src/simulator/ledger.ts'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import { startGateway } from './installation.ts'
-import { startTestPostgres, type TestPostgres } from './postgres.ts'
+import { openTestDatabase, type TestDatabase } from './records.ts'
 import type { ReceivedFrame } from './stream-client.ts'
 import { StreamClient } from './stream-client.ts'
 import { until } from './until.ts'
@@ -50,7 +50,7 @@ export class Cluster implements AsyncDisposable {
   readonly users: readonly string[]
   /** Every frame of every stream client, and whose it is, in the order of arrival. */
   readonly frames: (ReceivedFrame & { readonly instance: number })[] = []
-  readonly #postgres: TestPostgres
+  readonly #database: TestDatabase
   readonly #dataDirs: readonly string[]
   readonly #clients: StreamClient[] = []
   networkId = ''
@@ -60,13 +60,13 @@ export class Cluster implements AsyncDisposable {
 
   private constructor(options: {
     readonly simulator: Simulator
-    readonly postgres: TestPostgres
+    readonly database: TestDatabase
     readonly gateways: readonly Gateway[]
     readonly dataDirs: readonly string[]
     readonly users: readonly string[]
   }) {
     this.simulator = options.simulator
-    this.#postgres = options.postgres
+    this.#database = options.database
     this.gateways = options.gateways
     this.#dataDirs = options.dataDirs
     this.users = options.users
@@ -85,8 +85,7 @@ export class Cluster implements AsyncDisposable {
       settings: { noAnswerMs: 600_000, ackTimeoutMs: 1_500 },
     })
     await simulator.start()
-    const postgres = await startTestPostgres()
-    const databaseUrl = await postgres.createDatabase()
+    const database = await openTestDatabase('nothing')
     const gateways: Gateway[] = []
     const dataDirs: string[] = []
     for (let index = 0; index < options.instances; index += 1) {
@@ -95,7 +94,7 @@ export class Cluster implements AsyncDisposable {
       gateways.push(
         await startGateway(dataDir, {
           REDIS_URL: options.redisUrl,
-          DATABASE_URL: databaseUrl,
+          DATABASE_URL: database.url,
           CALLHALF_ADMIN_KEY: ADMIN_KEY,
           CALLHALF_SECRET_KEY: Buffer.alloc(32, 9).toString('base64'),
           CALLHALF_LOG_LEVEL: process.env['CALLHALF_TEST_LOG'] ?? 'silent',
@@ -103,7 +102,7 @@ export class Cluster implements AsyncDisposable {
       )
     }
     const users = Array.from({ length: options.users ?? 10 }, (_, index) => `user${index + 1}@example.net`)
-    const cluster = new Cluster({ simulator, postgres, gateways, dataDirs, users })
+    const cluster = new Cluster({ simulator, database, gateways, dataDirs, users })
     await cluster.#setUp()
     return cluster
   }
@@ -204,7 +203,7 @@ export class Cluster implements AsyncDisposable {
     await Promise.all(this.gateways.map((gateway) => gateway.stop().catch(() => undefined)))
     await this.simulator.stop(AbortSignal.timeout(5_000))
     await this.receiver.stop()
-    await this.#postgres.stop()
+    await this.#database.close()
     for (const dataDir of this.#dataDirs) await rm(dataDir, { recursive: true, force: true })
   }
 

@@ -51,8 +51,11 @@ export async function startTestRecords(store: StoreName, stock: Stock = 'nothing
   }
 }
 
+/** A database on a PostgreSQL; `close` drops it. */
+export type TestDatabase = { readonly url: string; close(): Promise<void> }
+
 /** A copy on the PostgreSQL of the run, or else an empty database on a server of its own. */
-export async function openTestDatabase(stock: Stock): Promise<{ readonly url: string; close(): Promise<void> }> {
+export async function openTestDatabase(stock: Stock): Promise<TestDatabase> {
   const copy = await copyServerTemplate(stock)
   if (copy !== undefined) return { url: copy.url, close: () => copy.drop() }
   const postgres = await startTestPostgres()

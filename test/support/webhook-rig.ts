@@ -12,7 +12,7 @@ import type { Answer, Received } from './webhook-receiver.ts'
 type StartOptions = Parameters<typeof startEngine>[2]
 
 /** What a test of the delivery engine works with: a store of its own, and whatever it starts in between. */
-export class WebhookRig {
+export class WebhookRig implements AsyncDisposable {
   readonly redis: TestRedis
   readonly eventLog: RedisEventLog
   readonly #cleanups: (() => Promise<unknown>)[] = []
@@ -39,6 +39,11 @@ export class WebhookRig {
 
   stop(): Promise<void> {
     return this.redis.stop()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.clean()
+    await this.stop()
   }
 
   async startReceiver(answer?: Answer): Promise<WebhookReceiver> {

@@ -7,7 +7,7 @@ import { STORES } from '../../../test/support/records.ts'
 import { FAULTS, ScriptedProvider } from '../../../test/support/scripted-provider.ts'
 
 /** PGlite has one connection, so that it gets fewer. */
-const RUNS = { pglite: 80, postgresql: 250 } as const
+const RUNS = { pglite: 40, postgresql: 120 } as const
 
 const sequences = fc.record({
   ...fates,
