@@ -127,8 +127,6 @@ describe.each(STORES)('ends of requests and batches on %s', (store) => {
 
   test('a batch with more links than are read at once tells each of them once', async () => {
     const { office, change, profileId } = await open()
-    const linksFrom = (start: number) =>
-      Array.from({ length: 700 }, (_, at) => ({ linkTypeId: 3, linkValue: `project ${start + at}` }))
     const first = await office.submit({ profileId, batchTotal: 2, links: linksFrom(1_000) })
     const batchId = (await office.find(first)).batch_id ?? 0
     const second = await office.submit({ profileId, batchId, links: linksFrom(1_600) })
@@ -153,3 +151,6 @@ describe.each(STORES)('ends of requests and batches on %s', (store) => {
     expect((await office.events()).map(({ event }) => event)).toEqual(['provisioning_batch.ended'])
   })
 })
+
+const linksFrom = (start: number) =>
+  Array.from({ length: 700 }, (_, at) => ({ linkTypeId: 3, linkValue: `project ${start + at}` }))
