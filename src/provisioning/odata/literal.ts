@@ -25,12 +25,9 @@ function readText({ value, at }: Token): string {
 function readTime(written: string): string {
   const [date = '', timeOfDay = '00:00:00'] = written.split('T')
   const time = `${date}T${timeOfDay}${/Z|[+-]\d{2}:\d{2}$/.test(timeOfDay) ? '' : 'Z'}`
-  if (!isRealTime(time) || FAR_ZONE.test(time)) throw new ODataError(`has a time that does not exist: ${written}`)
+  if (!isRealTime(time)) throw new ODataError(`has a time that does not exist: ${written}`)
   return time
 }
-
-/** PostgreSQL has no zone that is 16 hours or more from UTC. */
-const FAR_ZONE = /[+-](1[6-9]|[2-9]\d):\d{2}$/
 
 /** Whether a number is one that integer columns can have. */
 export const isColumnInteger = (value: string): boolean => /^-?\d{1,18}$/.test(value)

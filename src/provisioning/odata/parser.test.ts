@@ -78,6 +78,8 @@ describe('a filter', () => {
     ['name eq 2019-13-45', 'has a time that does not exist: 2019-13-45'],
     ['name eq 2019-02-30', 'has a time that does not exist: 2019-02-30'],
     ['name eq 2019-02-29T00:00:00Z', 'has a time that does not exist: 2019-02-29T00:00:00Z'],
+    ['name eq 2019-02-28T24:00:00Z', 'has a time that does not exist: 2019-02-28T24:00:00Z'],
+    ['name eq 2019-02-28T00:00:00+16:00', 'has a time that does not exist: 2019-02-28T00:00:00+16:00'],
     ['name eq 0000-01-01', 'has a time that does not exist: 0000-01-01'],
     ['name eq 0001-01-01T00:00:00+14:00', 'has a time that does not exist: 0001-01-01T00:00:00+14:00'],
     ['name eq 9999-12-31T23:00:00-14:00', 'has a time that does not exist: 9999-12-31T23:00:00-14:00'],
