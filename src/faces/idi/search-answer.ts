@@ -42,7 +42,9 @@ export function searchAnswer<Row>(
 ) {
   const { query, c, item, toItem } = shown
   const unknown = query.select?.find((name) => !Object.hasOwn(item.entries, name))
-  if (unknown !== undefined) throw invalidOption('$select', `has no field ${unknown}`)
+  if (unknown !== undefined) {
+    throw invalidOption('$select', `has no field ${unknown}, only ${Object.keys(item.entries).join(', ')}`)
+  }
   const items = page.rows.map(toItem)
   return {
     ...(page.count !== undefined && { '@count': page.count }),

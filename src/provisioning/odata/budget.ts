@@ -4,7 +4,7 @@ import { invalidRequest } from '../../core/parse-input.ts'
 import type { Queries } from '../store/database.ts'
 import type { Plan } from './plan.ts'
 import type { ODataQuery } from './query.ts'
-import type { SearchField } from './registry.ts'
+import { namesOf, type SearchField } from './registry.ts'
 
 /** What a search may cost. */
 export type SearchLimits = {
@@ -78,10 +78,8 @@ export function tooExpensive(
   fields: Readonly<Record<string, SearchField>>,
   { isCount = false }: { readonly isCount?: boolean } = {},
 ): GatewayError {
-  const namesOf = (isFit: (field: SearchField) => boolean) =>
-    Object.keys(fields).filter((name) => fields[name]?.isIndexed === true && isFit(fields[name]))
-  const filterable = namesOf((field) => field.isFilterable)
-  const sortable = namesOf((field) => field.isSortable)
+  const filterable = namesOf(fields, ({ isIndexed, isFilterable }) => isIndexed === true && isFilterable)
+  const sortable = namesOf(fields, ({ isIndexed, isSortable }) => isIndexed === true && isSortable)
   const filterAdvice = filterable.length === 0 ? '' : `; compare one of ${filterable.join(', ')} with a value`
   const orderAdvice = sortable.length === 0 ? '' : `; order by one of ${sortable.join(', ')}`
   if (isCount) return invalidRequest([{ field: '$count', message: `would read too many rows${filterAdvice}` }])

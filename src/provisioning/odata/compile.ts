@@ -2,7 +2,14 @@ import { sql, type RawBuilder, type SqlBool } from 'kysely'
 import { ODataError, type CompareOperator, type Expression, type Literal } from './expression.ts'
 import { callFunction } from './functions.ts'
 import { isColumnInteger } from './literal.ts'
-import type { FieldType, SearchField, SearchRegistry, Value, ValueType } from './registry.ts'
+import {
+  namesOf,
+  type FieldType,
+  type SearchField,
+  type SearchRegistry,
+  type Value,
+  type ValueType,
+} from './registry.ts'
 
 type Scope = CompileOptions & {
   readonly registry: SearchRegistry
@@ -171,7 +178,11 @@ function field(path: string, { registry, variable, fields }: Scope): Value {
   const prefix = variable === undefined ? undefined : `${variable}/`
   const isInner = prefix !== undefined && path.startsWith(prefix)
   const known = isInner ? own(fields ?? {}, path.slice(prefix.length)) : own(registry.fields, path)
-  if (known?.isFilterable !== true) throw new ODataError(`has no field ${path} that can be filtered by`)
+  if (known?.isFilterable !== true) {
+    const names = namesOf(isInner ? (fields ?? {}) : registry.fields, ({ isFilterable }) => isFilterable)
+    const some = names.map((name) => `${isInner ? prefix : ''}${name}`).join(', ')
+    throw new ODataError(`has no field ${path} that can be filtered by, only ${some}`)
+  }
   const { value, type, indexedPrefix, isNullable } = known
   return { value, type: VALUE_TYPES[type], indexedPrefix, isNullable: isNullable === true }
 }

@@ -35,6 +35,12 @@ export type SearchRegistry = {
   readonly collections?: Readonly<Record<string, SearchCollection>>
 }
 
+/** The fields that a caller can choose from, for the error that one was named which is not among them. */
+export const namesOf = (
+  fields: Readonly<Record<string, SearchField>>,
+  isFit: (field: SearchField) => boolean,
+): readonly string[] => Object.entries(fields).flatMap(([name, field]) => (isFit(field) ? [name] : []))
+
 /** A value in SQL, with what OData calls its type. */
 export type Value = {
   readonly value: RawBuilder<unknown>

@@ -186,4 +186,14 @@ describe.each(STORES)('a search on %s', (store) => {
       fields: { errors: [{ field: option }] },
     })
   })
+
+  test.each([
+    ['$filter', "nam eq 'a'", 'nam that can be filtered by, only id, name, note, size, price, at, isOpen'],
+    ['$filter', "links/any(l: l/nam eq 'a')", 'l/nam that can be filtered by, only l/name'],
+    ['$orderby', 'nam', 'nam that can be sorted by, only id, name, note, size, price, at, isOpen'],
+  ])('%s with %s is told which fields there are', async (option, text, message) => {
+    await expect(Promise.resolve().then(() => search({ [option]: text }))).rejects.toMatchObject({
+      fields: { errors: [{ field: option, message: `has no field ${message}` }] },
+    })
+  })
 })

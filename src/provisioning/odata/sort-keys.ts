@@ -1,6 +1,6 @@
 import { sql, type RawBuilder } from 'kysely'
 import { invalidOption, type OrderTerm } from './query.ts'
-import type { SearchField } from './registry.ts'
+import { namesOf, type SearchField } from './registry.ts'
 
 export type SortKey = OrderTerm & { readonly known: SearchField }
 
@@ -20,7 +20,8 @@ export function sortKeys(
   return [...terms, ...last].map((term) => {
     const known = Object.hasOwn(fields, term.field) ? fields[term.field] : undefined
     if (known?.isSortable !== true) {
-      throw invalidOption('$orderby', `has no field ${term.field} that can be sorted by`)
+      const names = namesOf(fields, ({ isSortable }) => isSortable)
+      throw invalidOption('$orderby', `has no field ${term.field} that can be sorted by, only ${names.join(', ')}`)
     }
     return { ...term, known }
   })

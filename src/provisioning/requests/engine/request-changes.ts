@@ -100,7 +100,7 @@ export class RequestChanges {
     return this.#database.transaction(async (tx) => {
       const batch = await lockBatch(tx, batchId)
       if (batch?.environment_id !== environment.environmentId) {
-        throw noAccess('provisioning batch', batchId, 'provisioningBatchId')
+        throw noAccess('provisioning request batch', batchId, 'provisioningBatchId')
       }
       const { audit, ...outcome } = await closeBatch(tx, batchId, actor)
       if (audit !== undefined) await appendAudit(tx, [audit])

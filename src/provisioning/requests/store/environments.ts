@@ -3,6 +3,7 @@ import { GatewayError } from '../../../core/errors.ts'
 import type { Scope } from '../../../core/provisioning-scope.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { ProvisioningDatabase, Queries } from '../../store/database.ts'
+import { noAccess } from '../model/refusal.ts'
 import { mirrorPast } from './past-mirror.ts'
 import type { RequestTables } from './schema.ts'
 
@@ -43,7 +44,7 @@ export class Environments {
    */
   async find(scope: Scope, name: string): Promise<Environment> {
     const row = await this.#database.query((db) => findRow(db, name))
-    if (row === undefined || !maySee(scope, row)) throw new GatewayError('resource_not_found')
+    if (row === undefined || !maySee(scope, row)) throw noAccess('environment', name, 'environment')
     return toEnvironment(row)
   }
 
