@@ -1,7 +1,6 @@
 import * as v from 'valibot'
 import type { DataType, Transition } from '../../../provisioning/requests/store/auxiliary-data.ts'
-
-const id = v.pipe(v.number(), v.integer())
+import { id } from './fields.ts'
 
 /** How an object gets into a status. */
 export const TransitionItem = v.object({

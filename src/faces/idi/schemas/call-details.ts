@@ -1,8 +1,8 @@
 import * as v from 'valibot'
 import { listField, nameField, optionalField } from '../../../provisioning/requests/model/fields.ts'
 import type { CallDetail, CallDetailRow, NewCallDetail } from '../../../provisioning/requests/store/call-details.ts'
-import { id, idInPath, timestamp } from './fields.ts'
-import { present, RequestParams, timeField } from './requests.ts'
+import { id, idInPath, present, timeField, timestamp } from './fields.ts'
+import { RequestParams } from './requests.ts'
 
 export const CallDetailParams = v.strictObject({
   ...RequestParams.entries,

@@ -5,8 +5,7 @@ import type {
   DefinitionRow,
   FoundDataDefinition,
 } from '../../../provisioning/requests/store/definition-sources.ts'
-import { defined } from '../../defined.ts'
-import { authorship, id, toAuthorship } from './fields.ts'
+import { authorship, id, internalId, internalIdField, present, toAuthorship, toInternalId } from './fields.ts'
 
 const absentUnlessSet = 'Absent unless it is set'
 const optionalText = v.optional(v.pipe(v.string(), v.description(absentUnlessSet)))
@@ -39,10 +38,10 @@ export const DefinitionItem = v.object({
   provisionableObjectDefinitionID: id,
 })
 export const toDefinitionItem = (row: DefinitionRow): v.InferOutput<typeof DefinitionItem> =>
-  defined({
+  present({
     code: row.code,
     ...toAuthorship(row),
-    description: row.description ?? undefined,
+    description: row.description,
     name: row.name,
     provisionableObjectDefinitionID: row.definition_id,
   })
@@ -62,14 +61,14 @@ export const DataDefinitionItem = v.object({
   variableID: optionalId,
 })
 export const toDataDefinitionItem = (row: FoundDataDefinition): v.InferOutput<typeof DataDefinitionItem> =>
-  defined({
+  present({
     dataDefinitionID: row.data_definition_id,
     dataTypeID: row.data_type_id,
-    defaultValue: row.default_value ?? undefined,
-    description: row.description ?? undefined,
+    defaultValue: row.default_value,
+    description: row.description,
     isRequired: row.is_required,
     isVisible: row.is_visible,
-    listID: row.list_id ?? undefined,
+    listID: row.list_id,
     name: row.name,
     sequenceNumber: row.sequence_number,
     transitionOptions: row.transition_options.map((option) => ({
@@ -77,7 +76,7 @@ export const toDataDefinitionItem = (row: FoundDataDefinition): v.InferOutput<ty
       isVisible: option.is_visible,
       ...toTransition(option),
     })),
-    variableID: row.variable_id ?? undefined,
+    variableID: row.variable_id,
   })
 
 /** The same, of one of several definitions. */
@@ -101,7 +100,7 @@ export const AskedObjects = listField(
       v.pipe(v.boolean(), v.description('Also what is not displayed to an end user; false unless given')),
       false,
     ),
-    internalID: nameField,
+    internalID: internalIdField,
     transitionID: idField,
   }),
 )
@@ -111,10 +110,7 @@ export const DataDefinitionWithItemItem = v.object({
   code: v.string(),
   dataDefinitionID: id,
   dataTypeID: id,
-  internalID: v.pipe(
-    v.union([v.pipe(v.number(), v.integer()), v.string()]),
-    v.description('A number when it is a whole one, as in the document; otherwise text'),
-  ),
+  internalID: internalId,
   isRequired: v.boolean(),
   isVisible: v.boolean(),
   listID: optionalId,
@@ -127,21 +123,17 @@ export const DataDefinitionWithItemItem = v.object({
 export const toDataDefinitionWithItemItem = (
   row: DataDefinitionWithItem,
 ): v.InferOutput<typeof DataDefinitionWithItemItem> =>
-  defined({
+  present({
     code: row.code,
     dataDefinitionID: row.data_definition_id,
     dataTypeID: row.data_type_id,
-    internalID: toNumberIfWhole(row.internal_id),
+    internalID: toInternalId(row.internal_id),
     isRequired: row.is_required,
     isVisible: row.is_visible,
-    listID: row.list_id ?? undefined,
+    listID: row.list_id,
     name: row.name,
     ...toTransition(row),
     sequenceNumber: row.sequence_number,
-    value: row.value ?? undefined,
-    variableID: row.variable_id ?? undefined,
+    value: row.value,
+    variableID: row.variable_id,
   })
-
-/** Not of a text that the number would not be written as: a leading zero or a plus says something. */
-const toNumberIfWhole = (internalId: string): number | string =>
-  /^(0|-?[1-9]\d{0,14})$/.test(internalId) ? Number(internalId) : internalId

@@ -3,7 +3,7 @@ import { invalidRequest } from '../../../core/parse-input.ts'
 import { MASK } from '../../../provisioning/requests/model/global-information.ts'
 import { LIST_LENGTH_MAX, listField, nameField } from '../../../provisioning/requests/model/fields.ts'
 import type { ShownItem } from '../../../provisioning/requests/store/global-information.ts'
-import { id } from './fields.ts'
+import { id, present } from './fields.ts'
 
 export const ItemParams = v.strictObject({ name: v.pipe(nameField, v.description('Of the item')) })
 
@@ -22,9 +22,8 @@ export const toGlobalInformationItem = (row: ShownItem): v.InferOutput<typeof Gl
   dataType: row.data_type,
   dataTypeID: row.data_type_id,
   isProtected: row.is_protected,
-  ...(row.list_id !== null && { listID: row.list_id }),
   name: row.name,
-  ...(row.value !== null && { value: row.value }),
+  ...present({ listID: row.list_id, value: row.value }),
 })
 
 const NamesBody = v.strictObject({

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import type { Installation, InstallationType } from '../../../provisioning/requests/store/installations.ts'
-import { id, idInPath, timestamp } from './fields.ts'
+import { id, idInPath, present, timestamp } from './fields.ts'
 
 const part = v.pipe(v.number(), v.integer(), v.minValue(0))
 
@@ -19,8 +19,7 @@ export const InstallationTypeItem = v.object({
   Name: v.string(),
 })
 export const toInstallationTypeItem = (row: InstallationType): v.InferOutput<typeof InstallationTypeItem> => ({
-  ...(row.active_name !== null && { ActiveInstallation: row.active_name }),
-  ...(row.active_id !== null && { ActiveInstallationID: row.active_id }),
+  ...present({ ActiveInstallation: row.active_name, ActiveInstallationID: row.active_id }),
   DisplayName: row.display_name,
   InstallationTypeID: row.installation_type_id,
   Name: row.name,

@@ -1,15 +1,14 @@
 import * as v from 'valibot'
 import { listField, nameField, valueField } from '../../../provisioning/requests/model/fields.ts'
 import type { ExpandedItemRow, ObjectItemRow } from '../../../provisioning/requests/store/provisioned-objects.ts'
-import { defined } from '../../defined.ts'
-import { id } from './fields.ts'
+import { id, internalIdField, present } from './fields.ts'
 
 /** Of which objects items are searched. */
-export const ObjectKeysBody = listField(v.object({ code: nameField, internalID: nameField }))
+export const ObjectKeysBody = listField(v.object({ code: nameField, internalID: internalIdField }))
 
 /** What is to be known of objects from now on. */
 export const ObjectItemsBody = listField(
-  v.object({ code: nameField, internalID: nameField, keyName: nameField, value: valueField }),
+  v.object({ code: nameField, internalID: internalIdField, keyName: nameField, value: valueField }),
 )
 
 /** One thing that is known of an object. */
@@ -42,14 +41,14 @@ export const ExpandedItem = v.object({
 })
 export const toExpandedItem = (row: ExpandedItemRow): v.InferOutput<typeof ExpandedItem> => ({
   code: row.code,
-  ...defined({
-    dataType: row.data_type ?? undefined,
-    dataTypeID: row.data_type_id ?? undefined,
-    defaultValue: row.default_value ?? undefined,
-    isRequired: row.is_required ?? undefined,
-    isVisible: row.is_visible ?? undefined,
-    listID: row.list_id ?? undefined,
-    sequenceNumber: row.sequence_number ?? undefined,
+  ...present({
+    dataType: row.data_type,
+    dataTypeID: row.data_type_id,
+    defaultValue: row.default_value,
+    isRequired: row.is_required,
+    isVisible: row.is_visible,
+    listID: row.list_id,
+    sequenceNumber: row.sequence_number,
   }),
   internalID: row.internal_id,
   name: row.key_name,

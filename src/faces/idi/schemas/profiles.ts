@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import type { AllowedDefinition } from '../../../provisioning/requests/store/profile-definitions.ts'
 import type { ProfileRow } from '../../../provisioning/requests/store/profile-rows.ts'
 import type { Parameter, Scenario } from '../../../provisioning/requests/store/scenarios.ts'
-import { authorship, id, idInPath, toAuthorship } from './fields.ts'
+import { authorship, id, idInPath, present, toAuthorship } from './fields.ts'
 
 export const ProfileParams = v.strictObject({ profileId: idInPath('profile') })
 export const ScenarioParams = v.strictObject({ ...ProfileParams.entries, scenarioId: idInPath('scenario') })
@@ -16,7 +16,7 @@ export const ProfileItem = v.object({
 })
 export const toProfileItem = (row: ProfileRow): v.InferOutput<typeof ProfileItem> => ({
   ...toAuthorship(row),
-  ...(row.description !== null && { description: row.description }),
+  ...present({ description: row.description }),
   name: row.name,
   profileID: row.profile_id,
 })
@@ -62,5 +62,5 @@ export const toParameterItem = (row: Parameter): v.InferOutput<typeof ParameterI
   name: row.name,
   scope: row.scope,
   sequenceNumber: row.sequence_number,
-  ...(row.value !== null && { value: row.value }),
+  ...present({ value: row.value }),
 })

@@ -4,7 +4,7 @@ import type {
   Provider,
   ProviderActionRow,
 } from '../../../provisioning/requests/store/providers.ts'
-import { id, idInPath } from './fields.ts'
+import { id, idInPath, present } from './fields.ts'
 
 export const ProviderParams = v.strictObject({ providerId: idInPath('provider') })
 export const ActionParams = v.strictObject({ ...ProviderParams.entries, actionId: idInPath('provider action') })
@@ -42,7 +42,7 @@ export const toActionDataDefinitionItem = (
 ): v.InferOutput<typeof ActionDataDefinitionItem> => ({
   dataDefinitionID: row.data_definition_id,
   dataTypeID: row.data_type_id,
-  ...(row.default_value !== null && { defaultValue: row.default_value }),
+  ...present({ defaultValue: row.default_value }),
   description: row.description,
   isRequired: row.is_required,
   isVisible: true,

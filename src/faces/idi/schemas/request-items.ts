@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import type { ComputedRow, GivenItem, OutcomeRow } from '../../../provisioning/requests/engine/request-items.ts'
+import { present } from './fields.ts'
 
 /** An extended information item, as the request gave it. */
 export const GivenItemItem = v.object({ keyName: v.string(), value: v.string() })
@@ -26,7 +27,7 @@ export const toComputedItem = (row: ComputedRow): v.InferOutput<typeof ComputedI
   isComputed: row.computation_type !== 'Request',
   isRequired: row.is_required,
   keyName: row.key_name,
-  ...(row.value !== null && { value: row.value }),
+  ...present({ value: row.value }),
 })
 
 /** Which outcome a request has of a variable; spelled as in the document. */

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { expect, test } from 'vitest'
-import { timeField } from './requests.ts'
+import { timeField } from './fields.ts'
 
 test.each([
   ['2019-08-24T14:15:22Z', '2019-08-24T14:15:22.000Z'],

@@ -1,5 +1,4 @@
 import * as v from 'valibot'
-import { isRealTime } from '../../../provisioning/model/calendar.ts'
 import type { NewRequest } from '../../../provisioning/requests/model/new-request.ts'
 import {
   idField,
@@ -9,7 +8,7 @@ import {
   valueField,
 } from '../../../provisioning/requests/model/fields.ts'
 import type { ProvisioningRequest } from '../../../provisioning/requests/store/requests.ts'
-import { authorship, id, idInPath, timestamp, toAuthorship } from './fields.ts'
+import { authorship, id, idInPath, internalIdField, present, timeField, timestamp, toAuthorship } from './fields.ts'
 
 export const RequestParams = v.strictObject({
   provisioningRequestId: idInPath('provisioning request', Number.MAX_SAFE_INTEGER),
@@ -20,24 +19,6 @@ export const BatchParams = v.strictObject({
 
 /** Of what there may be more of than fits into 31 bits. */
 const longIdField = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
-/** With an offset, or without one in UTC; in milliseconds since 1970. */
-export const timeField = v.pipe(
-  v.string(),
-  v.maxLength(40),
-  v.regex(
-    /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2})?)?$/,
-    'must be an ISO 8601 time',
-  ),
-  v.transform(inFull),
-  v.check(isRealTime, 'must be a time that there is'),
-  v.transform((text) => Date.parse(text)),
-)
-
-/** With a time of day and a zone. */
-function inFull(text: string): string {
-  if (!text.includes('T')) return `${text}T00:00:00Z`
-  return /(?:Z|[+-]\d{2}:\d{2})$/.test(text) ? text : `${text}Z`
-}
 
 const LinkBody = v.strictObject({
   linkTypeID: idField,
@@ -57,7 +38,7 @@ export const RequestBody = v.pipe(
     profileID: idField,
     provisionedObjectCode: optionalField(nameField),
     provisionedObjectEndDate: optionalField(timeField),
-    provisionedObjectInternalID: optionalField(nameField),
+    provisionedObjectInternalID: optionalField(internalIdField),
     provisionedObjectStartDate: optionalField(timeField),
     provisionedObjectStatusID: optionalField(idField),
     provisionedObjectTransitionID: optionalField(idField),
@@ -176,13 +157,6 @@ const toProfile = (row: ProvisioningRequest) => ({
 })
 
 const iso = (date: Date | null): string | null => date?.toISOString() ?? null
-
-type Present<Value> = { [Key in keyof Value]?: Exclude<Value[Key], null> }
-/** Without what is null. */
-export const present = <Value extends object>(value: Value): Present<Value> =>
-  // Object.entries knows no keys of its own type.
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-  Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null)) as Present<Value>
 
 /** Whether a batch was and is open, when it was to be completed. */
 export const BatchAnswer = v.object({ isOpen: v.boolean(), wasOpen: v.boolean() })

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import type { StoredOutcome } from '../../../provisioning/requests/store/outcome-rows.ts'
 import type { Variable, VariableRow } from '../../../provisioning/requests/store/variables.ts'
-import { authorship, id, toAuthorship } from './fields.ts'
+import { authorship, id, present, toAuthorship } from './fields.ts'
 
 /** A value that a variable can have. */
 const OutcomeItem = v.object({
@@ -12,7 +12,7 @@ const OutcomeItem = v.object({
   value: v.string(),
 })
 const toOutcomeItem = ({ id: outcomeId, element }: StoredOutcome): v.InferOutput<typeof OutcomeItem> => ({
-  ...(element.display_value !== null && { displayValue: element.display_value }),
+  ...present({ displayValue: element.display_value }),
   outcomeCode: element.outcome_code,
   outcomeID: outcomeId,
   sequenceNumber: element.sequence_number,
