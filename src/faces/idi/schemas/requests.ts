@@ -20,36 +20,54 @@ export const BatchParams = v.strictObject({
 /** Of what there may be more of than fits into 31 bits. */
 const longIdField = v.pipe(v.number(), v.safeInteger(), v.minValue(1))
 
+const described = <Schema extends v.GenericSchema>(schema: Schema, description: string) =>
+  v.pipe(optionalField(schema), v.description(description))
+
 const LinkBody = v.strictObject({
-  linkTypeID: idField,
-  linkType: v.pipe(optionalField(v.string()), v.description('Its name; the id decides')),
-  linkValue: valueField,
+  linkTypeID: v.pipe(idField, v.description('By which the end of the request is told, if the type has a callback')),
+  linkType: described(v.string(), 'Its name; the id decides'),
+  linkValue: v.pipe(valueField, v.description('What it is linked to; yours')),
+})
+const ItemBody = v.strictObject({
+  keyName: v.pipe(nameField, v.description('Of a data definition of the code')),
+  value: v.pipe(valueField, v.description('Of its data type, or with @[key] or #[expression] in it')),
+})
+const VariableOutcomeBody = v.strictObject({
+  OutcomeCode: v.pipe(nameField, v.description('Of an outcome of it')),
+  VariableCode: v.pipe(nameField, v.description('Of an active variable')),
 })
 
 /** A request to be made and submitted. */
 export const RequestBody = v.pipe(
   v.strictObject({
     accountInformation: v.strictObject({
-      accountNumber: optionalField(longIdField),
-      name: optionalField(v.pipe(v.string(), v.maxLength(200))),
+      accountNumber: described(longIdField, 'Whose the orders are: that of a customer in the environment'),
+      name: described(v.pipe(v.string(), v.maxLength(200)), "The customer's unless given"),
     }),
-    extendedInformationItems: optionalField(listField(v.strictObject({ keyName: nameField, value: valueField }))),
-    isReadOnly: optionalField(v.boolean()),
-    profileID: idField,
-    provisionedObjectCode: optionalField(nameField),
-    provisionedObjectEndDate: optionalField(timeField),
-    provisionedObjectInternalID: optionalField(internalIdField),
-    provisionedObjectStartDate: optionalField(timeField),
-    provisionedObjectStatusID: optionalField(idField),
-    provisionedObjectTransitionID: optionalField(idField),
-    provisioningRequestBatchID: optionalField(longIdField),
-    provisioningRequestBatchTotalObjectCount: optionalField(idField),
-    provisioningRequestLinks: optionalField(listField(LinkBody)),
-    provisioningRequestVariableOutcomes: optionalField(
-      listField(v.strictObject({ OutcomeCode: nameField, VariableCode: nameField })),
+    extendedInformationItems: described(listField(ItemBody), 'What scenarios take from the request'),
+    isReadOnly: described(v.boolean(), 'true: no caller can complete, fail, resubmit or regenerate it'),
+    profileID: v.pipe(idField, v.description('Whose scenarios it runs')),
+    provisionedObjectCode: described(nameField, 'Of the provisionable object definition; for a product, its id'),
+    provisionedObjectEndDate: described(timeField, 'Kept with the object; nothing happens then'),
+    provisionedObjectInternalID: described(
+      internalIdField,
+      'Which object of the code it is about, such as a number; what safeguards go by',
     ),
-    regeneratedFromProvisioningRequestID: optionalField(longIdField),
-    workItemInstanceID: optionalField(longIdField),
+    provisionedObjectStartDate: described(timeField, 'In the future: it begins then'),
+    provisionedObjectStatusID: described(idField, 'That which the transition leads to, which it is unless given'),
+    provisionedObjectTransitionID: described(idField, 'See provisionedObjectTransitions'),
+    provisioningRequestBatchID: described(longIdField, 'Of a batch to join, which is open and not full'),
+    provisioningRequestBatchTotalObjectCount: described(
+      idField,
+      'Without a batch id: makes a batch of so many requests',
+    ),
+    provisioningRequestLinks: optionalField(listField(LinkBody)),
+    provisioningRequestVariableOutcomes: optionalField(listField(VariableOutcomeBody)),
+    regeneratedFromProvisioningRequestID: described(
+      longIdField,
+      'Of one in error, whose place it takes; that one is cancelled',
+    ),
+    workItemInstanceID: described(longIdField, 'Yours'),
   }),
   v.metadata({ ref: 'IdiNewProvisioningRequest', title: 'A provisioning request to submit' }),
 )
