@@ -56,6 +56,18 @@ describe('the OpenAPI document', () => {
     expect(parts.map(({ post }) => post.operationId)).toEqual(['callEvent', 'subscriberEvent'])
   })
 
+  it('says that what must match a pattern is text, also where it becomes something else inside', () => {
+    const wrong: string[] = []
+    const look = (value: unknown, path: string): void => {
+      if (typeof value !== 'object' || value === null) return
+      const { type, pattern } = value as { readonly type?: unknown; readonly pattern?: unknown }
+      if (typeof pattern === 'string' && typeof type === 'string' && type !== 'string') wrong.push(path)
+      for (const [key, entry] of Object.entries(value)) look(entry, `${path}/${key}`)
+    }
+    look(document, '')
+    expect(wrong).toEqual([])
+  })
+
   it('has exactly these paths besides those of the provisioning documents', () => {
     const ours = Object.keys(document.paths).filter((path) => !PROVISIONING.test(path))
     expect(ours.toSorted()).toEqual([
