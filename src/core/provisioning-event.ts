@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { E164 } from './e164.ts'
 
 /**
  * What an order asks for. `any`, `reserve`, `range` and `port` bring numbers into service; `add` puts a
@@ -109,7 +110,7 @@ export const NumberEventPayloadSchema = v.pipe(
   v.object({
     app_id: text,
     customer_id: text,
-    number: v.pipe(text, v.regex(/^\+[1-9]\d{6,14}$/), v.description('E.164')),
+    number: v.pipe(text, v.regex(E164), v.description('E.164')),
     product_id: text,
     order_id: v.pipe(text, v.description('The order that it follows from')),
     service_id: v.pipe(v.optional(text), v.description('The service on the number; absent before there is one')),

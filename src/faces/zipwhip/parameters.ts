@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { E164 } from '../../core/e164.ts'
 import { invalidRequest } from '../../core/parse-input.ts'
 import { isText } from '../../http/request-body.ts'
 import { isRealTime } from '../../provisioning/model/calendar.ts'
@@ -24,7 +25,7 @@ const givenNumber = v.pipe(
 const NUMBER_FORM = 'In full E.164 format, such as +18005555555'
 const phoneNumber = v.pipe(
   givenNumber,
-  v.regex(/^\+[1-9]\d{6,14}$/, 'must be a number in full E.164 format, such as +18005555555'),
+  v.regex(E164, 'must be a number in full E.164 format, such as +18005555555'),
   v.description(NUMBER_FORM),
 )
 

@@ -1,5 +1,6 @@
 import { getCountries } from 'libphonenumber-js/max'
 import * as v from 'valibot'
+import { E164 } from '../../../core/e164.ts'
 import { isRealTime } from '../../../provisioning/model/calendar.ts'
 
 const COUNTRIES: ReadonlySet<string> = new Set(getCountries())
@@ -28,10 +29,7 @@ export const languageField = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}$/, 'must be a BCP 47 language tag, such as en-US'),
 )
-export const numberField = v.pipe(
-  v.string(),
-  v.regex(/^\+[1-9]\d{6,14}$/, 'must be an E.164 number, such as +15550100001'),
-)
+export const numberField = v.pipe(v.string(), v.regex(E164, 'must be an E.164 number, such as +15550100001'))
 export const emailField = v.pipe(v.string(), v.maxLength(254), v.email('must be an e-mail address'))
 export const metadataField = v.pipe(
   v.record(

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { E164 } from '../../../core/e164.ts'
 import type { PlaceOrder } from '../../model/order-terms.ts'
 import type { Queries } from '../../store/database.ts'
 import { ExpressionError } from '../model/expression.ts'
@@ -22,8 +23,6 @@ type Planned = {
   readonly earlier: readonly RequestStep[]
   readonly readGlobals: ReadGlobals
 }
-
-const E164 = /^\+[1-9]\d{6,14}$/
 
 /** Makes an order of a step, unless what it was to do is done already or cannot be ordered. */
 export async function planStep(tx: Queries, planned: Planned): Promise<StepPlan> {
@@ -109,14 +108,14 @@ async function findDone(tx: Queries, { request, step, customerId, wanted }: Want
     case 'begin':
     case 'port':
     case 'enable': {
-      const has =
+      const served =
         number === undefined
           ? await numberOfSource(tx, { request, step, customerId, wanted })
-          : await hasService(tx, { customerId, productId, number })
-      return has === undefined ? undefined : doneAs('already has', { ...wanted, number: has })
+          : await numberInService(tx, { customerId, productId, number })
+      return served === undefined ? undefined : doneAs('already has', { ...wanted, number: served })
     }
     case 'end': {
-      if (number === undefined || (await hasService(tx, { customerId, productId, number })) !== undefined) {
+      if (number === undefined || (await numberInService(tx, { customerId, productId, number })) !== undefined) {
         return undefined
       }
       return doneAs('no longer has', { ...wanted, number })
@@ -138,8 +137,8 @@ const doneAs = (
   reason: `The customer ${how} a service of ${productId} on ${number}.`,
 })
 
-/** The number itself, if the customer has a service of the product on it. */
-async function hasService(
+/** The number, if the customer has a service of the product on it. */
+async function numberInService(
   tx: Queries,
   { customerId, productId, number }: { customerId: string; productId: string; number: string },
 ): Promise<string | undefined> {

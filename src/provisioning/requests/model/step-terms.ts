@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { E164 } from '../../../core/e164.ts'
 import { isRealTime } from '../../model/calendar.ts'
 import type { OrderTerms } from '../../model/order-terms.ts'
 import type { ProviderAction } from '../../model/provider.ts'
@@ -24,7 +25,7 @@ export type StepDefaults = {
 
 const ENDED_BY = 'ended by a provisioning request'
 
-const number = v.pipe(v.string(), v.trim(), v.regex(/^\+[1-9]\d{6,14}$/, 'must be a number in E.164'))
+const number = v.pipe(v.string(), v.trim(), v.regex(E164, 'must be a number in E.164'))
 const text = v.pipe(v.string(), v.maxLength(200, 'must have up to 200 characters'))
 const country = v.pipe(v.string(), v.toUpperCase(), v.regex(/^[A-Z]{2}$/, 'must be an ISO 3166-1 alpha-2 code'))
 const digits = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'must be 1 to 15 digits'))
