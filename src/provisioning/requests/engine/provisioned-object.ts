@@ -7,7 +7,8 @@ import { computeRequest } from './computation.ts'
 /**
  * Makes true of the provisioned object what a request is about that has been completed: its status, its dates, and
  * what the items of the request come to. What an object has of a service, its status included, is the service's, and
- * stays; a service that there is not has no items, whatever the request says. A request that does not say which object it is about changes none. Throws a ComputationError.
+ * stays; a service that there is not has no items, whatever the request says. A request that does not say which object
+ * it is about changes none. Throws a ComputationError.
  */
 export async function updateProvisionedObject(tx: Queries, request: RequestRow): Promise<void> {
   const { environment_id: environmentId, object_code: code, internal_id: internalId } = request

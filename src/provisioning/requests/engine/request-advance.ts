@@ -1,15 +1,15 @@
 import type { PlaceOrder } from '../../model/order-terms.ts'
 import type { Queries } from '../../store/database.ts'
 import { REQUEST_STATUS } from '../model/status.ts'
-import { appendCallDetail } from '../store/call-details.ts'
 import { lockClaimed, releaseRequest, type RequestClaim, type RequestRow } from '../store/request-rows.ts'
 import { makeSteps, readStepOrder, readSteps, setStep, type RequestStep } from '../store/request-steps.ts'
 import { ExpressionError } from '../model/expression.ts'
 import { updateProvisionedObject } from './provisioned-object.ts'
-import { enterStatus } from './request-state.ts'
+import { ENGINE, enterStatus } from './request-state.ts'
 import { holdRequest, isAllowed } from './safeguarding.ts'
 import { planStep } from './step-plan.ts'
 import type { ReadGlobals } from './step-values.ts'
+import { appendUnsentCall } from './unsent-call.ts'
 
 /** What a run comes to, for metrics and the log. */
 export type RequestOutcome = 'complete' | 'in_error' | 'held'
@@ -31,7 +31,6 @@ export type Advancing = {
   readonly hasCancelled: boolean
 }
 
-const ENGINE = 'engine'
 const REST: RequestMove = { kind: 'rest' }
 const restAs = (outcome: RequestOutcome): RequestMove => ({ kind: 'rest', outcome })
 
@@ -130,14 +129,7 @@ async function finishStep(
     { requestId: request.request_id, sequenceNumber: step.sequence_number },
     { state: 'done', e164: plan.number ?? null, error: null },
   )
-  await appendCallDetail(tx, {
-    requestId: request.request_id,
-    providerActionId: step.provider_action_id,
-    isResponse: false,
-    actionCorrelationId: String(step.sequence_number),
-    content: JSON.stringify({ sent: false, reason: plan.reason, action: step.action_code }),
-    components: [{ key: 'Simulated', value: true }],
-  })
+  await appendUnsentCall(tx, { requestId: request.request_id, step, reason: plan.reason })
 }
 
 /** All steps are done. What the request makes of the object may still turn out not to be computable. */

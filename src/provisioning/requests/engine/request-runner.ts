@@ -19,7 +19,7 @@ import {
 } from '../store/request-rows.ts'
 import { setStep } from '../store/request-steps.ts'
 import { advanceRequest, failStep, type RequestMove, type RequestOutcome } from './request-advance.ts'
-import { enterStatus } from './request-state.ts'
+import { ENGINE, enterStatus } from './request-state.ts'
 import { isAllowed } from './safeguarding.ts'
 import type { ReadGlobals } from './step-values.ts'
 
@@ -221,7 +221,7 @@ export class RequestRunner implements Service {
 
   async #cancel({ orderId, customerId }: Extract<RequestMove, { kind: 'cancel' }>): Promise<void> {
     try {
-      await this.#options.ordering.cancel({ customerId, orderId, actor: 'engine' })
+      await this.#options.ordering.cancel({ customerId, orderId, actor: ENGINE })
     } catch (error) {
       // It goes its own way, and is heard of when it ends.
       if (!isGatewayError(error, 'order_not_cancellable')) throw error
@@ -235,7 +235,7 @@ export class RequestRunner implements Service {
       const mayFail = request.status_id === REQUEST_STATUS.submitted || request.status_id === REQUEST_STATUS.inProgress
       if (!mayFail) return
       const note = `The gateway made a mistake; its log has more of it, as request ${claim.requestId}.`
-      await enterStatus(tx, request, { to: REQUEST_STATUS.inError, actor: 'engine', note })
+      await enterStatus(tx, request, { to: REQUEST_STATUS.inError, actor: ENGINE, note })
     })
   }
 }

@@ -9,6 +9,9 @@ import type { ProvisioningSchema } from '../../store/schema.ts'
 import { closeBatch } from './batch.ts'
 import { tellRequestEnd } from './request-events.ts'
 
+/** Under which name the gateway itself changes requests. */
+export const ENGINE = 'engine'
+
 export type StatusChange = {
   readonly to: RequestStatusId
   /** Under which name it is audited, and kept as who changed it. */

@@ -2,11 +2,11 @@ import { sql } from 'kysely'
 import type { Queries } from '../../store/database.ts'
 import { ExpressionError } from '../model/expression.ts'
 import { REQUEST_STATUS } from '../model/status.ts'
-import { appendCallDetail } from '../store/call-details.ts'
 import type { RequestRow } from '../store/request-rows.ts'
 import type { RequestStep } from '../store/request-steps.ts'
-import { enterStatus } from './request-state.ts'
+import { ENGINE, enterStatus } from './request-state.ts'
 import { readStepValues, type ReadGlobals } from './step-values.ts'
+import { appendUnsentCall } from './unsent-call.ts'
 
 const NOTE = 'Held by the safeguard: the internal id is not allowed.'
 
@@ -29,30 +29,12 @@ export async function holdRequest(
 ): Promise<void> {
   const { request } = held
   const left = held.steps.filter(({ state }) => state !== 'done')
+  const requestId = request.request_id
   for (const step of left) {
-    await appendCallDetail(tx, {
-      requestId: request.request_id,
-      providerActionId: step.provider_action_id,
-      isResponse: false,
-      actionCorrelationId: String(step.sequence_number),
-      content: JSON.stringify({
-        sent: false,
-        reason: NOTE,
-        action: step.action_code,
-        ...(await describe(tx, held, step)),
-      }),
-      components: [{ key: 'Simulated', value: true }],
-    })
+    await appendUnsentCall(tx, { requestId, step, reason: NOTE, more: await describe(tx, held, step) })
   }
-  if (left.length === 0) {
-    await appendCallDetail(tx, {
-      requestId: request.request_id,
-      isResponse: false,
-      content: JSON.stringify({ sent: false, reason: NOTE }),
-      components: [{ key: 'Simulated', value: true }],
-    })
-  }
-  await enterStatus(tx, request, { to: REQUEST_STATUS.held, actor: 'engine', note: NOTE })
+  if (left.length === 0) await appendUnsentCall(tx, { requestId, reason: NOTE })
+  await enterStatus(tx, request, { to: REQUEST_STATUS.held, actor: ENGINE, note: NOTE })
 }
 
 async function describe(

@@ -125,7 +125,7 @@ async function checkOutcomes(
   const { rows } = await sql<{ code: string; outcome_code: string | null }>`
     select v.code, o.outcome_code from variables v left join variable_outcomes o using (variable_id)
     where v.environment_id = ${environmentId} and v.is_active and v.code = any(${codes}::text[])`.execute(tx)
-  const variables = new Map([...Map.groupBy(rows, (row) => row.code)].map(([code, all]) => [code, all]))
+  const variables = Map.groupBy(rows, (row) => row.code)
   const seen = new Set<string>()
   return outcomes.flatMap(({ variableCode, outcomeCode }, index) => {
     const field = `provisioningRequestVariableOutcomes.${index}`
