@@ -75,7 +75,7 @@ export class RequestOffice {
     return new RequestRunner({
       database: this.database,
       ordering: this.engine.ordering,
-      readGlobals: () => Promise.resolve(new Map([['Site', 'Berlin']])),
+      readGlobals: () => Promise.resolve(new Map([['Site', { value: 'Berlin', isSecret: false }]])),
       clock: systemClock,
       log: silentLogger,
       registry: new Registry(),

@@ -120,8 +120,8 @@ describe.each(STORES)('global information on %s', (store) => {
     const read = (...names: readonly string[]) => database.query((db) => information.valuesOf(db, environmentId, names))
     expect(await read('Password', 'Username', 'Empty', 'None')).toEqual(
       new Map([
-        ['Password', SECRET],
-        ['Username', 'Someone'],
+        ['Password', { value: SECRET, isSecret: true }],
+        ['Username', { value: 'Someone', isSecret: false }],
       ]),
     )
     await database.query((db) =>
@@ -130,7 +130,7 @@ describe.each(STORES)('global information on %s', (store) => {
     await expect(read('Moved')).rejects.toMatchObject({ code: 'internal' })
     expect((await list()).status).toBe(200)
     expect((await put({ name: 'Moved', value: 'new' })).status).toBe(204)
-    expect(await read('Moved')).toEqual(new Map([['Moved', 'new']]))
+    expect(await read('Moved')).toEqual(new Map([['Moved', { value: 'new', isSecret: true }]]))
   })
 
   test('names are retrieved by body and by query, as the document says and without its list', async () => {

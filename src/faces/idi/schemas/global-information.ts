@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { invalidRequest } from '../../../core/parse-input.ts'
-import { MASK } from '../../../provisioning/requests/model/global-information.ts'
 import { LIST_LENGTH_MAX, listField, nameField } from '../../../provisioning/requests/model/fields.ts'
+import { MASK } from '../../../provisioning/requests/model/mask.ts'
 import type { ShownItem } from '../../../provisioning/requests/store/global-information.ts'
 import { id, present } from './fields.ts'
 

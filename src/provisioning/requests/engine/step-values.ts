@@ -1,5 +1,6 @@
 import type { Queries } from '../../store/database.ts'
 import { ACTION_CATALOGUE } from '../model/action-catalogue.ts'
+import { MASK } from '../model/mask.ts'
 import { parameterSources, type ParameterSource } from '../model/parameter-scope.ts'
 import { resolveParameters, type StepContext, type StepValues } from '../model/step-parameters.ts'
 import type { RequestRow } from '../store/request-rows.ts'
@@ -11,15 +12,13 @@ export type ReadGlobals = (
   queries: Queries,
   environmentId: number,
   names: readonly string[],
-) => Promise<ReadonlyMap<string, string>>
+) => Promise<StepContext['globals']>
 
 type Values = {
   readonly values: StepValues
   /** The values as they may be shown. */
   readonly shown: Readonly<Record<string, string>>
 }
-
-const MASK = '********'
 
 /** What a step's parameters come to as things stand. Throws an ExpressionError that names what is wrong. */
 export async function readStepValues(
@@ -60,15 +59,7 @@ async function readGlobalValues(
 ): Promise<StepContext['globals']> {
   const wanted = [...sources.values()].flat().flatMap(({ scope, value }) => (scope === 'Global' ? [value] : []))
   if (wanted.length === 0) return new Map()
-  const values = await readGlobals(queries, environmentId, [...new Set(wanted)])
-  const rows = await queries
-    .selectFrom('global_information_items')
-    .select('name')
-    .where('environment_id', '=', environmentId)
-    .where('is_protected', '=', true)
-    .execute()
-  const protectedNames = new Set(rows.map((row) => row.name))
-  return new Map([...values].map(([name, value]) => [name, { value, isSecret: protectedNames.has(name) }]))
+  return readGlobals(queries, environmentId, [...new Set(wanted)])
 }
 
 const secretNames = ({ operation }: RequestStep): ReadonlySet<string> =>

@@ -3,9 +3,7 @@ import { invalidRequest } from '../../../core/parse-input.ts'
 import type { DataTypeRules } from './data-type-rules.ts'
 import { DATA_TYPE } from './data-type.ts'
 import { idField, listField, nameField, optionalField, valueField } from './fields.ts'
-
-/** What is shown of every protected value; sent back, it means the value that there is. */
-export const MASK = '********'
+import { MASK } from './mask.ts'
 
 /** One item of an environment, whose value scenarios can refer to. */
 export type GlobalInformationItem = {
@@ -39,9 +37,9 @@ export const GlobalInformationChanges = v.pipe(
 )
 
 /**
- * An item after a change. Throws `invalid_request`, naming the field of the change (`place` is where it is in the
- * list): a value must be of its data type, and a protected one is neither unprotected nor held against another type
- * unless another value takes its place.
+ * An item after a change; the mask, sent back, means the value that there is. Throws `invalid_request`, naming the
+ * field of the change (`place` is where it is in the list): a value must be of its data type, and a protected one is
+ * neither unprotected nor held against another type unless another value takes its place.
  */
 export function changeItem(
   before: GlobalInformationItem | undefined,

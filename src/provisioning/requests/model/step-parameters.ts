@@ -5,7 +5,7 @@ import type { ParameterSource } from './parameter-scope.ts'
 import { TemplateReader } from './template-reader.ts'
 
 /** What a parameter of a step comes to; a secret is for the provider alone. */
-type StepValue = { readonly value: string; readonly isSecret: boolean }
+export type StepValue = { readonly value: string; readonly isSecret: boolean }
 export type StepValues = ReadonlyMap<string, StepValue>
 
 /** What parameters refer to. */

@@ -5,12 +5,13 @@ import { appendAudit, type AuditEntry } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
 import {
   changeItem,
-  MASK,
   maskItem,
   type GlobalInformationChange,
   type GlobalInformationItem,
 } from '../model/global-information.ts'
+import { MASK } from '../model/mask.ts'
 import { noAccess } from '../model/refusal.ts'
+import type { StepValue } from '../model/step-parameters.ts'
 import { readDataTypeRules } from './data-type-rules.ts'
 import { lockEnvironment } from './environment-lock.ts'
 import { auditChainOf, type EnvironmentChange } from './environments.ts'
@@ -86,17 +87,17 @@ export class GlobalInformation {
     return rows
   }
 
-  /** The values of those of these names that there are and that have one, protected ones as they are. */
+  /** The values of those of these names that there are and that have one; protected ones as they are, as secrets. */
   async valuesOf(
     queries: Queries,
     environmentId: number,
     names: readonly string[],
-  ): Promise<ReadonlyMap<string, string>> {
+  ): Promise<ReadonlyMap<string, StepValue>> {
     const rows = await readRows(queries, environmentId, names)
     return new Map(
       rows.flatMap((row) => {
-        const { name, value } = this.#toItem(row, { isReadable: true })
-        return value === undefined ? [] : [[name, value] as const]
+        const { name, value, isProtected } = this.#toItem(row, { isReadable: true })
+        return value === undefined ? [] : [[name, { value, isSecret: isProtected }] as const]
       }),
     )
   }

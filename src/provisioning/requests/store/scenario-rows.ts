@@ -3,6 +3,7 @@ import { invalidRequest, type FieldError } from '../../../core/parse-input.ts'
 import type { Queries } from '../../store/database.ts'
 import { isSecretParameter } from '../model/action-catalogue.ts'
 import { SCENARIOS_MAX, type ParameterInput, type ScenarioInput } from '../model/profile.ts'
+import { MASK } from '../model/mask.ts'
 import { noAccess } from '../model/refusal.ts'
 import { readDataTypeRules } from './data-type-rules.ts'
 
@@ -94,7 +95,7 @@ export const withoutSecrets = (
   parameters: readonly { readonly name: string; readonly value?: string | undefined }[],
 ): readonly object[] =>
   parameters.map(({ value, ...parameter }) =>
-    value === undefined ? parameter : { ...parameter, value: isSecretParameter(parameter.name) ? '********' : value },
+    value === undefined ? parameter : { ...parameter, value: isSecretParameter(parameter.name) ? MASK : value },
   )
 
 async function checkScenarios(tx: Queries, scenarios: readonly ScenarioInput[], place: string): Promise<void> {

@@ -1,0 +1,2 @@
+/** What is shown in place of every secret. */
+export const MASK = '********'
