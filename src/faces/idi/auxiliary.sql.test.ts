@@ -37,6 +37,12 @@ describe.each(STORES)('what is the same in every environment, on %s', (store) =>
     })
   })
 
+  test('transitions are found and sorted by their id as it is spelled in answers', async () => {
+    const search = 'provisionedObjectTransitions?$filter=provisionedObjectTranstionID ge 4&$select=name'
+    const { body } = await rig.send(environment, 'GET', `${search}&$orderby=provisionedObjectTranstionID desc`)
+    expect(body).toEqual({ value: [{ name: 'Change' }, { name: 'Restore' }] })
+  })
+
   test('the next link is absolute and leads through all data types, with the fields that were asked for', async () => {
     const seen: unknown[] = []
     let path: string | undefined = 'dataTypes?$top=3&$select=name'

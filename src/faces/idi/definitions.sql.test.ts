@@ -416,11 +416,13 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
       ['12345678901234567890', '12345678901234567890'],
       ['1e3', '1e3'],
       ['abc', 'abc'],
-    ])('the internal id %s is answered as %j', async (internalID, shown) => {
-      const { body } = await send('POST', `${WITH_ITEMS}?$top=1&$select=internalID`, [
-        { code: 'TestCode', internalID, transitionID: 1 },
-      ])
-      expect(body).toMatchObject({ value: [{ internalID: shown }] })
+    ])('the internal id %s is answered as %j, by which it can be asked for as well', async (internalID, shown) => {
+      for (const asked of [internalID, shown]) {
+        const { body } = await send('POST', `${WITH_ITEMS}?$top=1&$select=internalID`, [
+          { code: 'TestCode', internalID: asked, transitionID: 1 },
+        ])
+        expect(body).toMatchObject({ value: [{ internalID: shown }] })
+      }
     })
 
     test('are found page after page, once per object that was asked for, by the same body', async () => {
@@ -463,7 +465,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
     test.each([
       ['0.transitionID', [{ code: 'TestCode', internalID: '1', transitionID: 9 }]],
       ['0.transitionID', [{ code: 'TestCode', internalID: '1' }]],
-      ['0.internalID', [{ code: 'TestCode', internalID: 1, transitionID: 1 }]],
+      ['0.internalID', [{ code: 'TestCode', internalID: 1.5, transitionID: 1 }]],
       ['0.code', [{ internalID: '1', transitionID: 1 }]],
       ['', { code: 'TestCode', internalID: '1', transitionID: 1 }],
     ])('what is not valid is a 400 which names %j', async (field, body) => {
@@ -486,7 +488,7 @@ describe.each(STORES)('provisionable object definitions, on %s', (store) => {
       { op: 'replace', path: '/dataDefinitions/1/name', value: 'z' },
     ])
     const { rows } = await scene.rig.provisioning.database.query((db) =>
-      sql`select action, actor, before, after from audit where entity = 'provisionableObjectDefinition'
+      sql`select action, actor, before, after from audit where entity = 'provisionable_object_definition'
         and entity_id = ${String(definitionId)} order by seq`.execute(db),
     )
     expect(rows).toMatchObject([

@@ -58,7 +58,8 @@ function toErrors(error: GatewayError): readonly Told[] {
     return wrong.map(({ field, message }) => ({
       field,
       loggingNumber: NOT_VALID,
-      message: `Value for argument '${field}' is not valid: ${message}.`,
+      message:
+        field === '' ? `The body is not valid: ${message}.` : `Value for argument '${field}' is not valid: ${message}.`,
     }))
   }
   const field = typeof error.fields?.['field'] === 'string' ? error.fields['field'] : ''

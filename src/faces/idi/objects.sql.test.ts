@@ -154,7 +154,7 @@ describe.each(STORES)('provisioned objects on %s', (store) => {
     )
     expect(trail).toEqual([
       {
-        entity: 'provisionedObjectItems',
+        entity: 'provisioned_object_items',
         action: 'put',
         after: [{ code: 'DSL', internalId: 'audited', keyName: 'ItemKey', value: '1005' }],
       },

@@ -393,9 +393,9 @@ describe.each(STORES)('profiles on %s', (store) => {
         },
       },
       { action: 'update', before: { name: 'Port' }, after: { name: 'Port', description: 'Ports' } },
-      { action: 'allowDefinitions', before: null, after: { allowed: [definitionId], notAllowed: [] } },
+      { action: 'allow_definitions', before: null, after: { allowed: [definitionId], notAllowed: [] } },
       {
-        action: 'updateParameters',
+        action: 'update_parameters',
         before: null,
         after: { scenarioId, parameters: [{ name: 'PIN', scope: 'Literal', value: '********' }] },
       },

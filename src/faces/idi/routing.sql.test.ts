@@ -27,6 +27,21 @@ describe.each(STORES)('paths of the IDI API, on %s', (store) => {
     },
   )
 
+  test('a body that is something else altogether is told to be so, and an environment that there is not', async () => {
+    expect(await rig.send(environment, 'POST', 'variable', [])).toMatchObject({
+      status: 400,
+      body: { errors: [{ field: '', message: 'The body is not valid: must be an object.' }] },
+    })
+    expect(await request('GET', '/ProvisioningManagement/2X/tset/api/variable')).toMatchObject({
+      status: 404,
+      body: {
+        errors: [
+          { field: 'environment', message: 'You do not have access to environment ID tset or it does not exist.' },
+        ],
+      },
+    })
+  })
+
   test('parameters are as they were written', async () => {
     const made = await rig.send(environment, 'POST', 'VARIABLE', { code: 'a', name: 'Variable', dataTypeID: 3 })
     expect(made).toMatchObject({ status: 201, body: { code: 'a', name: 'Variable' } })

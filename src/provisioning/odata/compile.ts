@@ -89,7 +89,7 @@ function compare(
   const left = operand(first, scope)
   const right = operand(second, scope)
   if (left.type !== right.type && left.type !== 'null' && right.type !== 'null') {
-    throw new ODataError(`compares ${left.type} with ${right.type}`)
+    throw differentTypes(left, right)
   }
   if (operator === 'eq' || operator === 'ne') return equal(left, right, (operator === 'eq') === isWanted)
   if (left.type === 'boolean' || left.type === 'null' || right.type === 'null') {
@@ -104,6 +104,11 @@ function compare(
   const opposite = sql`${left.value} ${OPERATORS[OPPOSITES[operator]]} ${right.value}${collation}`
   const nulls = [left, right].filter(({ isNullable }) => isNullable).map(({ value }) => sql`${value} is null`)
   return sql`(${sql.join([opposite, ...nulls], sql` or `)})`
+}
+
+function differentTypes({ type: left }: Value, { type: right }: Value): ODataError {
+  const hint = left === 'text' || right === 'text' ? ': only text is in quotes' : ''
+  return new ODataError(`compares ${left} with ${right}${hint}`)
 }
 
 const OPPOSITES = { gt: 'le', ge: 'lt', lt: 'ge', le: 'gt' } as const
@@ -134,7 +139,7 @@ function inList(
   const left = operand(first, scope)
   const values = items.filter((item) => item.type !== 'null').map((item) => literal(item))
   const wrong = values.find((value) => value.type !== left.type)
-  if (wrong !== undefined && left.type !== 'null') throw new ODataError(`compares ${left.type} with ${wrong.type}`)
+  if (wrong !== undefined && left.type !== 'null') throw differentTypes(left, wrong)
   const constants = values.map(({ value }) => value)
   const isIn =
     values.length === 0 ? sql`false` : sql`(${hasPrefix(left, constants)}${left.value} in (${sql.join(constants)}))`

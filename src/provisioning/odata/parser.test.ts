@@ -69,7 +69,7 @@ describe('a filter', () => {
   })
 
   it.each([
-    ["name eq '", 'cannot be read at character 9'],
+    ["name eq '", "cannot be read at character 9: '"],
     ['name eq', 'ends too early'],
     ['name eq 1 1', 'has an unexpected 1 at character 11'],
     ['(name eq 1', 'ends too early'],
@@ -88,7 +88,7 @@ describe('a filter', () => {
     ['name eq 2019-08-24T10:00:00-23:59', 'has a time that does not exist: 2019-08-24T10:00:00-23:59'],
     ["name eq 'a\0b'", 'has a character that no text has, at character 9'],
     ["contains(name,'\ud800')", 'has a character that no text has, at character 15'],
-    ['name eq 1;drop table numbers', 'cannot be read at character 10'],
+    ['name eq 1;drop table numbers', 'cannot be read at character 10: ;'],
     ['('.repeat(40) + 'a eq 1' + ')'.repeat(40), 'is nested deeper than 32'],
     ['not '.repeat(40) + 'a', 'is nested deeper than 32'],
     [`a in (${Array.from({ length: 501 }, (_, n) => n).join(',')})`, 'has a list of more than 500 values'],

@@ -196,4 +196,35 @@ describe.each(STORES)('a search on %s', (store) => {
       fields: { errors: [{ field: option, message: `has no field ${message}` }] },
     })
   })
+
+  test.each([
+    ["size eq '1'", 'compares number with text: only text is in quotes'],
+    ["at gt '2026-01-01'", 'compares time with text: only text is in quotes'],
+    ['name in (1)', 'compares text with number: only text is in quotes'],
+    ['isOpen eq 1', 'compares boolean with number'],
+    ["name = 'a'", 'cannot be read at character 6: ='],
+  ])('the filter %s is refused: %s', async (filter, message) => {
+    await expect(Promise.resolve().then(() => search({ $filter: filter }))).rejects.toMatchObject({
+      fields: { errors: [{ message }] },
+    })
+  })
+
+  test('rows are found again by a field that no caller can name', async () => {
+    const { id, ...fields } = SOURCE.fields
+    const key: SearchField = { ...id, value: sql.ref('id'), type: 'integer', isFilterable: false, isSortable: false }
+    const searchHidden = (options: Readonly<Record<string, string>>) =>
+      rig.database.query((db) =>
+        searchRows<{ readonly id: number }>(db, {
+          source: { ...SOURCE, key: '#position', fields: { ...fields, '#position': key } },
+          query: parseQuery(options),
+          secret: SECRET,
+        }),
+      )
+    const first = await searchHidden({ $top: '2' })
+    const second = await searchHidden({ $top: '2', $skiptoken: first.skipToken ?? '' })
+    expect([...first.rows, ...second.rows].map((row) => row.id)).toEqual([1, 2, 3, 4])
+    await expect(searchHidden({ $orderby: 'nam' })).rejects.toMatchObject({
+      fields: { errors: [{ message: expect.not.stringContaining('#position') }] },
+    })
+  })
 })

@@ -18,7 +18,7 @@ export type SearchSource = SearchRegistry & {
   readonly from: RawBuilder<unknown>
   /** What is read of each row. */
   readonly columns: RawBuilder<unknown>
-  /** The field that makes every order total, and by which rows are found again; sortable, unique, indexed, never null. */
+  /** The field that makes every order total, and by which rows are found again: unique, indexed, never null. */
   readonly key: string
 }
 

@@ -15,9 +15,7 @@ export function sortKeys(
   { fields, key }: { readonly fields: Readonly<Record<string, SearchField>>; readonly key: string },
   terms: readonly OrderTerm[],
 ): readonly SortKey[] {
-  const isDescending = terms.at(-1)?.isDescending ?? false
-  const last = terms.some(({ field }) => field === key) ? [] : [{ field: key, isDescending }]
-  return [...terms, ...last].map((term) => {
+  const asked = terms.map((term) => {
     const known = Object.hasOwn(fields, term.field) ? fields[term.field] : undefined
     if (known?.isSortable !== true) {
       const names = namesOf(fields, ({ isSortable }) => isSortable)
@@ -25,6 +23,9 @@ export function sortKeys(
     }
     return { ...term, known }
   })
+  const known = fields[key]
+  if (known === undefined || asked.some(({ field }) => field === key)) return asked
+  return [...asked, { field: key, known, isDescending: asked.at(-1)?.isDescending ?? false }]
 }
 
 const CASTS = {

@@ -41,7 +41,7 @@ function readToken(filter: string, at: number): Token {
     const value = pattern.exec(filter)?.[0]
     if (value !== undefined) return { type, value, at }
   }
-  throw new ODataError(`cannot be read at character ${at + 1}`)
+  throw new ODataError(`cannot be read at character ${at + 1}: ${String.fromCodePoint(filter.codePointAt(at) ?? 0)}`)
 }
 
 function skipBlanks(filter: string, at: number): number {

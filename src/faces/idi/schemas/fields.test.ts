@@ -32,6 +32,11 @@ test.each(['2026-02-30', '2026-02-29T12:00:00Z', '2026-01-31T24:00:00Z', '2026-0
   },
 )
 
+test('what is no time at all is told so once', () => {
+  const issues = v.safeParse(timeField, 'tomorrow').issues ?? []
+  expect(issues.map(({ message }) => message)).toEqual(['must be an ISO 8601 time, such as 2026-01-31T12:00:00Z'])
+})
+
 test('an internal id that is answered as a number is taken back as the same text', () => {
   const digits = fc.stringMatching(/^\d{1,17}$/)
   fc.assert(

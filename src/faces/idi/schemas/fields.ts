@@ -14,6 +14,7 @@ export const idInPath = (name: string, idMax = 2_147_483_647) =>
 /** An id in an answer. */
 export const id = v.pipe(v.number(), v.integer())
 
+const TIME = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2})?)?$/
 /**
  * A time in a body: a day alone, or with a time of day and an offset; in UTC if it does not say otherwise. Becomes
  * milliseconds since 1970.
@@ -21,11 +22,9 @@ export const id = v.pipe(v.number(), v.integer())
 export const timeField = v.pipe(
   v.string(),
   v.maxLength(40),
-  v.regex(
-    /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2})?)?$/,
-    'must be an ISO 8601 time, such as 2026-01-31T12:00:00Z',
-  ),
-  v.check((text) => isRealTime(toWholeTime(text)), 'must be a time that exists'),
+  v.regex(TIME, 'must be an ISO 8601 time, such as 2026-01-31T12:00:00Z'),
+  // Of what is no time at all it is not said again.
+  v.check((text) => !TIME.test(text) || isRealTime(toWholeTime(text)), 'must be a time that exists'),
   v.description('ISO 8601; UTC unless it has an offset'),
   v.transform((text) => Date.parse(toWholeTime(text))),
 )

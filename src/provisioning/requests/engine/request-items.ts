@@ -1,8 +1,7 @@
-import { sql, type RawBuilder } from 'kysely'
+import { sql } from 'kysely'
 import { GatewayError } from '../../../core/errors.ts'
 import { invalidRequest } from '../../../core/parse-input.ts'
 import type { ODataQuery } from '../../odata/query.ts'
-import type { SearchField } from '../../odata/registry.ts'
 import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
@@ -10,7 +9,7 @@ import { ComputationError, type ComputationType, type ComputedItem } from '../mo
 import { auditChainOf, type Environment } from '../store/environments.ts'
 import { findRequestRow, lockRequest, type RequestRef, type RequestRow } from '../store/request-rows.ts'
 import { runSearch, type SearchParts } from '../store/run-search.ts'
-import { booleanColumn, nullable, textColumn } from '../store/search-fields.ts'
+import { booleanColumn, hiddenColumn, nullable, textColumn } from '../store/search-fields.ts'
 import { computeRequest } from './computation.ts'
 
 /** An item of a request, as it was given. */
@@ -25,21 +24,15 @@ export type ComputedRow = {
 /** Which outcome a request has of a variable. */
 export type OutcomeRow = { readonly variable_code: string; readonly outcome_code: string }
 
-/** The order of items unless another is asked for: that of the request, or of the definitions. No caller can name it. */
+/** The order of items unless another is asked for: that of the request, or of the definitions. */
 const POSITION = '#position'
-const position = (value: RawBuilder<unknown>): SearchField => ({
-  value,
-  type: 'integer',
-  isFilterable: false,
-  isSortable: true,
-})
 
 const givenSource = (requestId: number): SearchSource => ({
   from: sql`from request_items i where i.request_id = ${requestId}`,
   columns: sql`i.key_name, i.value`,
   key: POSITION,
   fields: {
-    [POSITION]: position(sql`i.sequence_number`),
+    [POSITION]: hiddenColumn(sql`i.sequence_number`),
     keyName: textColumn(sql`i.key_name`),
     value: textColumn(sql`i.value`),
   },
@@ -47,7 +40,7 @@ const givenSource = (requestId: number): SearchSource => ({
 
 const COMPUTED_COLUMNS = sql`i.key_name, i.value, i.is_required, i.computation_type`
 const COMPUTED_FIELDS: SearchSource['fields'] = {
-  [POSITION]: position(sql`i.sequence_number`),
+  [POSITION]: hiddenColumn(sql`i.sequence_number`),
   keyName: textColumn(sql`i.key_name`),
   value: nullable(textColumn(sql`i.value`)),
   isRequired: booleanColumn(sql`i.is_required`),

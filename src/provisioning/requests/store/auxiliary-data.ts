@@ -25,6 +25,8 @@ const TRANSITIONS: SearchSource = {
   key: 'provisionedObjectTransitionID',
   fields: {
     provisionedObjectTransitionID: integerColumn(sql`t.transition_id`),
+    // As answers spell it, and the document.
+    provisionedObjectTranstionID: integerColumn(sql`t.transition_id`),
     provisionedObjectStatusID: integerColumn(sql`t.status_id`),
     name: textColumn(sql`t.name`),
     provisionedObjectStatus: textColumn(sql`s.name`),

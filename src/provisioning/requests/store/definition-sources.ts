@@ -2,7 +2,7 @@ import { sql, type RawBuilder, type Selectable } from 'kysely'
 import type { SearchSource } from '../../odata/search.ts'
 import type { Queries } from '../../store/database.ts'
 import type { RequestTables } from './schema.ts'
-import { authorshipColumns, booleanColumn, integerColumn, nullable, textColumn } from './search-fields.ts'
+import { authorshipColumns, booleanColumn, hiddenColumn, integerColumn, nullable, textColumn } from './search-fields.ts'
 
 export type DefinitionRow = Selectable<RequestTables['object_definitions']>
 
@@ -109,8 +109,8 @@ export const dataDefinitionsWhere = (wanted: RawBuilder<unknown>): SearchSource 
   },
 })
 
-/** No name that a caller can write: what was asked for first comes first. */
-const POSITION = '$position'
+/** What was asked for first comes first. */
+const POSITION = '#position'
 
 /** The data definitions of objects, each for a transition, with what the objects have. */
 export function dataDefinitionsWithItems(environmentId: number, asked: readonly AskedObject[]): SearchSource {
@@ -135,12 +135,7 @@ export function dataDefinitionsWithItems(environmentId: number, asked: readonly 
       t.transition_id, t.name as transition, s.status_id, s.name as status, ${value} as value`,
     key: POSITION,
     fields: {
-      [POSITION]: {
-        value: sql`(asked."position" * 2147483648 + d.data_definition_id)`,
-        type: 'integer',
-        isFilterable: false,
-        isSortable: true,
-      },
+      [POSITION]: hiddenColumn(sql`(asked."position" * 2147483648 + d.data_definition_id)`),
       code: textColumn(sql`asked.code`),
       dataDefinitionID: integerColumn(sql`d.data_definition_id`),
       dataTypeID: integerColumn(sql`d.data_type_id`),

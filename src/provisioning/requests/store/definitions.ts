@@ -162,6 +162,6 @@ async function existing(
 const auditOf = (row: DefinitionRow, actor: string) => ({
   chain: auditChainOf(row.environment_id),
   actor,
-  entity: 'provisionableObjectDefinition',
+  entity: 'provisionable_object_definition',
   entityId: String(row.definition_id),
 })

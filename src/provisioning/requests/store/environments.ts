@@ -151,7 +151,7 @@ export class Environments {
         })
         .execute()
       await appendAudit(tx, [
-        { ...auditOf(toEnvironment(environment)), action: 'addAccount', after: { accountNumber, customerId } },
+        { ...auditOf(toEnvironment(environment)), action: 'add_account', after: { accountNumber, customerId } },
       ])
     })
   }

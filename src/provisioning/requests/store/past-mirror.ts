@@ -13,9 +13,9 @@ const CALLS_AT_ONCE = 20
 
 /**
  * Shows in its environment what a customer had before its account was linked, which must be committed: orders, what
- * providers were sent for them, and services. Nothing is locked for longer than a statement. What changes from the linking on is
- * shown by the triggers of migration 0007, and what they have written is left alone, so each row is as it was
- * before the linking or as it is. It is done in many statements of a bounded size, and may be repeated. Rejects with
+ * providers were sent for them, and services. Nothing is locked for longer than a statement. What changes from the
+ * linking on is shown by the triggers of migration 0007, and what they have written is left alone, so each row is as
+ * it was before the linking or as it is. It is done in many statements of a bounded size, and may be repeated. Rejects with
  * `store_unavailable` when transactions that began before the linking do not end within a statement's time.
  */
 export async function mirrorPast(database: ProvisioningDatabase, customerId: string): Promise<void> {

@@ -68,7 +68,7 @@ export class ProfileDefinitions {
           actor,
           entity: 'profile',
           entityId: String(profileId),
-          action: 'allowDefinitions',
+          action: 'allow_definitions',
           after: { allowed: added.map(({ id }) => id), notAllowed: removed.map(({ id }) => id) },
         },
       ])

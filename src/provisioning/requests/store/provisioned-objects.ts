@@ -1,17 +1,16 @@
 import { sql } from 'kysely'
-import { GatewayError } from '../../../core/errors.ts'
 import { invalidRequest, type FieldError } from '../../../core/parse-input.ts'
 import type { ODataQuery } from '../../odata/query.ts'
-import type { SearchField } from '../../odata/registry.ts'
 import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import { appendAudit } from '../../store/audit.ts'
 import type { Queries } from '../../store/database.ts'
+import { noAccess } from '../model/refusal.ts'
 import { OBJECT_STATUS } from '../model/status.ts'
 import type { DataTypeRules } from '../model/data-type-rules.ts'
 import { readDataTypeRules } from './data-type-rules.ts'
 import { auditChainOf } from './environments.ts'
 import { runSearch, type SearchParts } from './run-search.ts'
-import { booleanColumn, integerColumn, nullable, textColumn } from './search-fields.ts'
+import { booleanColumn, hiddenColumn, indexed, integerColumn, nullable, textColumn } from './search-fields.ts'
 
 /** Which object, within an environment: the code of its definition, and the caller's own id of it. */
 export type ObjectKey = { readonly code: string; readonly internalId: string }
@@ -34,12 +33,10 @@ export type ExpandedItemRow = ObjectItemRow & {
   readonly sequence_number: number | null
 }
 
-/** The order of every search, behind what is asked for; no caller can name it. */
 const ITEM_KEY = '#item'
 
-const indexed = (column: SearchField): SearchField => ({ ...column, isIndexed: true })
 const ITEM_FIELDS = {
-  [ITEM_KEY]: { value: sql`i.item_id`, type: 'integer', isFilterable: false, isSortable: true },
+  [ITEM_KEY]: hiddenColumn(sql`i.item_id`),
   code: textColumn(sql`i.code`),
   internalID: indexed(textColumn(sql`i.internal_id`)),
   value: { ...textColumn(sql`i.value`), indexedPrefix: { value: sql`left(i.value, 200)`, length: 200 } },
@@ -118,7 +115,7 @@ export class ProvisionedObjects {
         {
           chain: auditChainOf(environmentId),
           actor,
-          entity: 'provisionedObjectItems',
+          entity: 'provisioned_object_items',
           entityId: String(environmentId),
           action: 'put',
           after: items,
@@ -144,8 +141,7 @@ async function checkItems(tx: Queries, environmentId: number, items: readonly Ob
   const keysOf = Map.groupBy(rows, ({ code }) => code)
   const unknown = items.findIndex(({ code }) => !keysOf.has(code))
   if (unknown >= 0) {
-    const detail = 'You do not have access to the code or it does not exist.'
-    throw new GatewayError('resource_not_found', { detail, fields: { field: `${unknown}.code` } })
+    throw noAccess('provisionable object definition', items[unknown]?.code ?? '', `${unknown}.code`)
   }
   const rules = await readDataTypeRules(tx)
   const seen = new Set<string>()

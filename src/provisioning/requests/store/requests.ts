@@ -1,12 +1,11 @@
 import { sql } from 'kysely'
 import type { ODataQuery } from '../../odata/query.ts'
-import type { SearchField } from '../../odata/registry.ts'
 import type { SearchPage, SearchSource } from '../../odata/search.ts'
 import type { Queries } from '../../store/database.ts'
 import { noAccess } from '../model/refusal.ts'
 import type { RequestRef } from './request-rows.ts'
 import { runSearch, type SearchParts } from './run-search.ts'
-import { booleanColumn, integerColumn, millisecondColumn, nullable, textColumn } from './search-fields.ts'
+import { booleanColumn, indexed, integerColumn, millisecondColumn, nullable, textColumn } from './search-fields.ts'
 
 type Authorship = {
   readonly created_at: Date
@@ -92,7 +91,6 @@ const sourceOf = (environmentId: number): SearchSource => ({
   },
 })
 
-const indexed = (column: SearchField): SearchField => ({ ...column, isIndexed: true })
 const FIELDS: SearchSource['fields'] = {
   'accountInformation/accountNumber': indexed(nullable(integerColumn(sql`r.account_number`))),
   'accountInformation/name': nullable(textColumn(sql`r.account_name`)),

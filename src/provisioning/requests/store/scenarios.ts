@@ -120,7 +120,7 @@ export class Scenarios {
           actor,
           entity: 'profile',
           entityId: String(profileId),
-          action: 'updateParameters',
+          action: 'update_parameters',
           after: { scenarioId, parameters: withoutSecrets(changes) },
         },
       ])

@@ -12,6 +12,12 @@ const field = (value: RawBuilder<unknown>, type: FieldType): SearchField => ({
 export const textColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'text')
 export const integerColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'integer')
 export const booleanColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'boolean')
+/** What rows are found again by, and are in the order of, where the document has no such field: no caller can name it. */
+export const hiddenColumn = (value: RawBuilder<unknown>): SearchField => ({
+  ...field(value, 'integer'),
+  isFilterable: false,
+  isSortable: false,
+})
 /** As exact as times are shown, so that a time which was read finds its row. */
 export const timeColumn = (value: RawBuilder<unknown>): SearchField => ({
   ...field(sql`date_trunc('milliseconds', ${value})`, 'time'),
@@ -20,6 +26,7 @@ export const timeColumn = (value: RawBuilder<unknown>): SearchField => ({
 /** The same of a column that has no more than milliseconds. */
 export const millisecondColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'time')
 export const nullable = (column: SearchField): SearchField => ({ ...column, isNullable: true })
+export const indexed = (column: SearchField): SearchField => ({ ...column, isIndexed: true })
 
 /** Who made and who last changed what a table (by its alias) has. */
 export const authorshipColumns = (alias: string): Readonly<Record<string, SearchField>> => ({
