@@ -8,8 +8,8 @@ const option = (description: string) => v.pipe(v.optional(v.string()), v.descrip
 /** The document's seven search parameters; `parseQuery` reads them. */
 export const SearchParameters = v.object({
   $count: option('true: how many there are, in @count'),
-  $filter: option("An OData expression, such as name eq 'foo'"),
-  $orderby: option('Fields, comma separated, each with asc or desc'),
+  $filter: option("An OData expression over fields of the answer, such as name eq 'foo'; see docs/provisioning.md"),
+  $orderby: option('Fields of the answer, comma separated, each with asc or desc'),
   $select: option('Fields to answer with, comma separated; all unless given'),
   $skip: option('How many to pass over'),
   $skiptoken: option('Of the next link'),

@@ -18,6 +18,7 @@ export type SearchLimits = {
   readonly timeoutMs: number
 }
 
+/** What a search may cost unless it is said: some tens of milliseconds of a core at most. `bench/odata.ts` measures it. */
 export const SEARCH_LIMITS: SearchLimits = {
   costMax: 5_000,
   rowsLookedThroughMax: 10_000,

@@ -22,6 +22,7 @@ export type SearchSource = SearchRegistry & {
   readonly key: string
 }
 
+/** What a search finds, page by page. */
 export type SearchPage<Row> = {
   readonly rows: readonly Row[]
   /** How many there are, whatever the page; about, if there are many; only when it was asked for. */

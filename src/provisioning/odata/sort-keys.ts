@@ -2,6 +2,7 @@ import { sql, type RawBuilder } from 'kysely'
 import { invalidOption, type OrderTerm } from './query.ts'
 import { namesOf, type SearchField } from './registry.ts'
 
+/** A term of `$orderby`, with the field that it names. */
 export type SortKey = OrderTerm & { readonly known: SearchField }
 
 /** Under which name a row brings the text of its sort key of this index. */

@@ -5,6 +5,7 @@ import { MASK } from '../../../provisioning/requests/model/mask.ts'
 import type { ShownItem } from '../../../provisioning/requests/store/global-information.ts'
 import { id, present } from './fields.ts'
 
+/** The name of an item in a path. */
 export const ItemParams = v.strictObject({ name: v.pipe(nameField, v.description('Of the item')) })
 
 /** An item of global information. */
@@ -16,6 +17,7 @@ export const GlobalInformationItem = v.object({
   name: v.string(),
   value: v.pipe(v.optional(v.string()), v.description(`Of a protected item always ${MASK}`)),
 })
+/** Items that were asked for by name. */
 export const GlobalInformationItems = v.object({ globalInformationItems: v.array(GlobalInformationItem) })
 
 export const toGlobalInformationItem = (row: ShownItem): v.InferOutput<typeof GlobalInformationItem> => ({

@@ -10,6 +10,7 @@ import {
 import type { ProvisioningRequest } from '../../../provisioning/requests/store/requests.ts'
 import { authorship, id, idInPath, internalIdField, present, timeField, timestamp, toAuthorship } from './fields.ts'
 
+/** Of the path of a request; ids of requests and batches may be greater than those of other things. */
 export const RequestParams = v.strictObject({
   provisioningRequestId: idInPath('provisioning request', Number.MAX_SAFE_INTEGER),
 })
@@ -72,6 +73,7 @@ export const RequestBody = v.pipe(
   v.metadata({ ref: 'IdiNewProvisioningRequest', title: 'A provisioning request to submit' }),
 )
 
+/** As the engine takes it, with lists that were left out empty. */
 export const toNewRequest = (body: v.InferOutput<typeof RequestBody>): NewRequest => ({
   account: body.accountInformation,
   items: body.extendedInformationItems ?? [],
@@ -118,14 +120,14 @@ export const RequestItem = v.object({
   provisioningRequestID: id,
   provisioningRequestLinks: v.array(v.object({ linkTypeID: id, linkType: v.string(), linkValue: v.string() })),
   regeneratedFromProvisioningRequestID: v.optional(id),
-  regenerationCount: id,
+  regenerationCount: v.pipe(id, v.description('How many requests there were in its place before')),
   reprocessing: v.pipe(v.boolean(), v.description('It was resubmitted, and runs again')),
   rootRegeneratedFromProvisioningRequestID: v.optional(id),
-  status: v.string(),
-  statusID: id,
-  statusNote: v.optional(v.string()),
-  wasForced: v.boolean(),
-  wasRegenerated: v.boolean(),
+  status: v.pipe(v.string(), v.description('Submitted, In Progress, Complete, In Error, Cancelled or Held')),
+  statusID: v.pipe(id, v.description('Of status, in this order from 1 on')),
+  statusNote: v.optional(v.pipe(v.string(), v.description('Why it is in error, held or cancelled, or what was said'))),
+  wasForced: v.pipe(v.boolean(), v.description('It was completed by force')),
+  wasRegenerated: v.pipe(v.boolean(), v.description('Another request has taken its place')),
   workItemInstanceID: v.optional(id),
 })
 
@@ -179,9 +181,11 @@ const iso = (date: Date | null): string | null => date?.toISOString() ?? null
 /** Whether a batch was and is open, when it was to be completed. */
 export const BatchAnswer = v.object({ isOpen: v.boolean(), wasOpen: v.boolean() })
 
-const note = optionalField(valueField)
+const note = described(valueField, 'Why; shown as statusNote')
+/** What may be said when a request is completed. */
 export const CompleteBody = v.strictObject({
   force: v.pipe(optionalField(v.boolean()), v.description('Whatever is left to do')),
   statusNote: note,
 })
+/** What may be said when it is put in error. */
 export const FailBody = v.strictObject({ statusNote: note })

@@ -22,6 +22,7 @@ export type RequestMove =
   /** An order of a request that is in error; to be cancelled if it can be. */
   | { readonly kind: 'cancel'; readonly orderId: string; readonly customerId: string }
 
+/** What a request is moved on with. */
 export type Advancing = {
   readonly claim: RequestClaim
   readonly readGlobals: ReadGlobals

@@ -12,6 +12,7 @@ import { tellRequestEnd } from './request-events.ts'
 /** Under which name the gateway itself changes requests. */
 export const ENGINE = 'engine'
 
+/** Where a request is to go, and what is kept of it. */
 export type StatusChange = {
   readonly to: RequestStatusId
   /** Under which name it is audited, and kept as who changed it. */

@@ -25,6 +25,7 @@ export type ComputedItem = {
   readonly computationType: ComputationType
 }
 
+/** What items are computed from. */
 export type ItemSources = {
   readonly definitions: readonly ItemDefinition[]
   /** Of the request, by key. */

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 /** An element of a list that has an id of its own. */
 export type Kept<Element> = { readonly id: number; readonly element: Element }
 
+/** The difference of two lists; of what has changed, the element as it is, and as it was. */
 export type ElementChanges<Element> = {
   readonly removed: readonly Kept<Element>[]
   readonly added: readonly Element[]
@@ -28,6 +29,7 @@ export function elementChanges<Element>(
   }
 }
 
+/** Whether the two lists are the same. */
 export const isUnchanged = <Element>({ removed, added, changed }: ElementChanges<Element>): boolean =>
   removed.length + added.length + changed.length === 0
 

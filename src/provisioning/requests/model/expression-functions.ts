@@ -33,6 +33,7 @@ const FUNCTIONS: Readonly<Record<string, Definition>> = {
   },
 }
 
+/** Whether there is a function of this name, in lower case. */
 export const isFunction = (name: string): boolean => Object.hasOwn(FUNCTIONS, name)
 
 /** Throws an ExpressionError for a function that there is not, or not with so many arguments. */

@@ -23,7 +23,9 @@ export const optionalField = <Schema extends v.GenericSchema>(schema: Schema) =>
     v.transform((value) => value ?? undefined),
   )
 
+/** A list of these. */
 export const listField = <Schema extends v.GenericSchema>(schema: Schema) =>
   v.pipe(v.array(schema), v.maxLength(LIST_LENGTH_MAX, `must have up to ${LIST_LENGTH_MAX} items`))
 
+/** Whether no two of them are the same. */
 export const hasEachOnce = (values: readonly unknown[]): boolean => new Set(values).size === values.length

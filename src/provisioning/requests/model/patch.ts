@@ -40,6 +40,7 @@ export type Patchable = {
   readonly list?: { readonly name: string; readonly ids: readonly number[] }
 }
 
+/** What comes out of a patch. */
 export type Patched = {
   /** Still to be checked as a whole, by the schema of a new one. */
   readonly document: unknown

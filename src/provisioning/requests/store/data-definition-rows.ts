@@ -20,6 +20,7 @@ export type DataDefinitionColumns = {
   readonly options: readonly OptionColumns[]
 }
 
+/** As it is kept; `index`: where it stands in its list. */
 export const toColumns = (input: DataDefinitionInput, index: number): DataDefinitionColumns => ({
   name: input.name,
   data_type_id: input.dataTypeID,

@@ -68,6 +68,7 @@ export type StepOrder = {
   readonly isOpen: boolean
 }
 
+/** How an order that there is stands. */
 export async function readStepOrder(queries: Queries, orderId: string): Promise<StepOrder> {
   const row = await queries
     .selectFrom('orders')

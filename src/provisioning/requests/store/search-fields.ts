@@ -25,7 +25,9 @@ export const timeColumn = (value: RawBuilder<unknown>): SearchField => ({
 })
 /** The same of a column that has no more than milliseconds. */
 export const millisecondColumn = (value: RawBuilder<unknown>): SearchField => field(value, 'time')
+/** The field, when its value may be null. */
 export const nullable = (column: SearchField): SearchField => ({ ...column, isNullable: true })
+/** The field, when an index begins with it: what callers are told to search by. */
 export const indexed = (column: SearchField): SearchField => ({ ...column, isIndexed: true })
 
 /** Who made and who last changed what a table (by its alias) has. */
