@@ -2,15 +2,19 @@ import { sql } from 'kysely'
 import { Registry } from 'prom-client'
 import { systemClock } from '../../src/core/clock.ts'
 import { silentLogger } from '../../src/core/logger.ts'
+import { parseInput } from '../../src/core/parse-input.ts'
 import type { ProviderAction } from '../../src/provisioning/model/provider.ts'
 import { RequestChanges } from '../../src/provisioning/requests/engine/request-changes.ts'
 import { RequestRunner, type RequestRunnerOptions } from '../../src/provisioning/requests/engine/request-runner.ts'
 import { Submission } from '../../src/provisioning/requests/engine/submission.ts'
+import { GlobalInformationChanges } from '../../src/provisioning/requests/model/global-information.ts'
 import type { NewRequest } from '../../src/provisioning/requests/model/new-request.ts'
 import { Environments, type Environment } from '../../src/provisioning/requests/store/environments.ts'
+import { GlobalInformation } from '../../src/provisioning/requests/store/global-information.ts'
 import { synchroniseProviders } from '../../src/provisioning/requests/store/provider-registry.ts'
 import { readRequest, type ProvisioningRequest } from '../../src/provisioning/requests/store/requests.ts'
 import type { ProvisioningDatabase } from '../../src/provisioning/store/database.ts'
+import { Cipher } from '../../src/records/cipher.ts'
 import { createEngine, openShop, workOff, type Engine, type OrderShop } from './order-rig.ts'
 import { ScriptedProvider, type Fault } from './scripted-provider.ts'
 
@@ -35,6 +39,7 @@ export class RequestOffice {
   readonly runner: RequestRunner
   readonly submission: Submission
   readonly changes: RequestChanges
+  readonly globals: GlobalInformation
   /** The first of its 100 numbers. */
   readonly first: string
   #profiles = 0
@@ -64,6 +69,7 @@ export class RequestOffice {
     this.provider = parts.provider
     this.first = parts.first
     this.engine = createEngine(database, parts.provider)
+    this.globals = new GlobalInformation({ database, secret: Buffer.alloc(32) }, new Cipher([Buffer.alloc(32)]))
     this.runner = this.createRunner()
     const quiet = { database, wake: () => undefined }
     this.submission = new Submission(quiet)
@@ -75,7 +81,7 @@ export class RequestOffice {
     return new RequestRunner({
       database: this.database,
       ordering: this.engine.ordering,
-      readGlobals: () => Promise.resolve(new Map([['Site', { value: 'Berlin', isSecret: false }]])),
+      readGlobals: (queries, environmentId, names) => this.globals.valuesOf(queries, environmentId, names),
       clock: systemClock,
       log: silentLogger,
       registry: new Registry(),
@@ -95,6 +101,12 @@ export class RequestOffice {
       await sql`update provisioning_requests set due_at = now()
         where environment_id = ${environmentId} and status_id = 6`.execute(tx)
     })
+  }
+
+  /** Puts a global information item of this environment. */
+  async putGlobal(change: { readonly name: string; readonly value: string; readonly isProtected?: boolean }) {
+    const changes = parseInput(GlobalInformationChanges, [change])
+    await this.globals.update({ environmentId: this.environment.environmentId, actor: 'test', changes })
   }
 
   async addProfile(scenarios: readonly RigScenario[]): Promise<number> {

@@ -208,10 +208,7 @@ describe.each(STORES)('a provisioning request on %s', (store) => {
     const office = await open()
     await office.submit({ profileId: await twoSteps(office), items: itemsOf(office.first) })
     await office.settle()
-    await office.database.query((db) =>
-      sql`insert into global_information_items (environment_id, name, data_type_id, is_protected, value)
-        values (${office.environment.environmentId}, 'Site', 3, true, 'envelope')`.execute(db),
-    )
+    await office.putGlobal({ name: 'Site', value: 'Berlin', isProtected: true })
     const parameters = { Product: office.shop.numbers, Number: office.first, 'CallerName:Global': 'Site' }
     const profileId = await office.addProfile([{ operation: 'change', parameters }])
     const requestId = await office.submit({ profileId })
@@ -289,6 +286,7 @@ describe.each(STORES)('a provisioning request on %s', (store) => {
 
   test('is held while its internal id is not allowed, and goes on when it is', async () => {
     const office = await open()
+    await office.putGlobal({ name: 'Site', value: 'Berlin' })
     const profileId = await office.addProfile([
       {
         operation: 'port',
