@@ -11,6 +11,17 @@ const SLOW = 20_000
 
 // Each has a network and instances of its own, and mostly waits: they run at the same time.
 
+/** Has the sink wait for `store` before it stores what comes; `reached` is when something has come. */
+function holdStore({ sink }: Instance) {
+  const { promise: held, resolve: store } = Promise.withResolvers<void>()
+  const { promise: reached, resolve: reach } = Promise.withResolvers<void>()
+  sink.beforeStore = async () => {
+    reach()
+    await held
+  }
+  return { reached, store }
+}
+
 const untilReady = ({ adapter }: Instance) =>
   untilHolds(() => {
     expect(adapter.isReady()).toBe(true)
@@ -54,14 +65,9 @@ test.concurrent('an event is acknowledged only once the sink has stored it', asy
   await using rig = await BroadsoftRig.start()
   const instance = await rig.startAdapter()
   await untilReady(instance)
-  const { promise, resolve: store } = Promise.withResolvers<void>()
-  const reached = Promise.withResolvers<void>()
-  instance.sink.beforeStore = async () => {
-    reached.resolve()
-    await promise
-  }
+  const { reached, store } = holdStore(instance)
   await rig.ring(USER_1)
-  await reached.promise
+  await reached
   // The other subscriber does not wait for this one, so an answer to this one would have come by now.
   instance.sink.beforeStore = async () => undefined
   await rig.ring(USER_2)
@@ -486,14 +492,9 @@ test.concurrent('while stopping, what was taken in is finished and what arrives 
   await using rig = await BroadsoftRig.start({ settings: { redeliveriesMax: 0 } })
   const instance = await rig.startAdapter()
   await untilReady(instance)
-  const { promise, resolve: store } = Promise.withResolvers<void>()
-  const reached = Promise.withResolvers<void>()
-  instance.sink.beforeStore = async () => {
-    reached.resolve()
-    await promise
-  }
+  const { reached, store } = holdStore(instance)
   await rig.ring(USER_1)
-  await reached.promise
+  await reached
   const stopped = instance.adapter.stop(AbortSignal.timeout(5000))
   await rig.ring(USER_2)
   await untilHolds(async () => expect(await ackOf(rig, USER_2)).toBe(500))
@@ -513,14 +514,9 @@ test.concurrent(
     await using rig = await BroadsoftRig.start()
     const instance = await rig.startAdapter()
     await untilReady(instance)
-    const { promise, resolve: store } = Promise.withResolvers<void>()
-    const reached = Promise.withResolvers<void>()
-    instance.sink.beforeStore = async () => {
-      reached.resolve()
-      await promise
-    }
+    const { reached, store } = holdStore(instance)
     await rig.ring(USER_1)
-    await reached.promise
+    await reached
     const lease = `channel:${instance.adapter.channels()[0]?.node}`
     rig.leases.seize(lease.replace('channel', 'standby'))
     rig.leases.seize(lease)

@@ -1,6 +1,7 @@
 import { Registry } from 'prom-client'
 import { expect, test, vi } from 'vitest'
-import { NETWORK, RecordingSink } from '../../test/support/broadsoft-rig.ts'
+import { NETWORK } from '../../test/support/broadsoft-rig.ts'
+import { RecordingSink } from '../../test/support/recording-sink.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatewayError } from '../core/errors.ts'
 import { toSubscriberId } from '../core/ids.ts'

@@ -1,6 +1,7 @@
 import { Registry } from 'prom-client'
 import { expect, test, vi } from 'vitest'
-import { LeaseBook, NETWORK } from '../../test/support/broadsoft-rig.ts'
+import { NETWORK } from '../../test/support/broadsoft-rig.ts'
+import { LeaseBook } from '../../test/support/lease-book.ts'
 import type { Clock } from '../core/clock.ts'
 import { systemClock } from '../core/clock.ts'
 import { silentLogger } from '../core/logger.ts'

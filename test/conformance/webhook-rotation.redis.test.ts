@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setInterval as ticks } from 'node:timers/promises'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { verifyWebhook } from '../../examples/verify-webhook.ts'
 import { ENDPOINT_DEFAULTS } from '../../src/core/endpoint.ts'
 import type { Endpoint, EndpointSecretSet, NewEndpoint } from '../../src/core/endpoint.ts'
@@ -11,17 +11,13 @@ import { rotateSecrets } from '../../src/http/webhook-rotation.ts'
 import { Apps } from '../../src/records/apps.ts'
 import { RecordsDirectory } from '../../src/records/directory.ts'
 import { Endpoints } from '../../src/records/endpoints.ts'
-import type { RedisEventLog } from '../../src/state/event-log.ts'
 import { generateKeyPair } from '../../src/webhooks/asymmetric-signature.ts'
 import { generateSecret } from '../../src/webhooks/signature.ts'
 import * as v from 'valibot'
 import { startTestRecords } from '../support/records.ts'
-import type { TestRecords } from '../support/records.ts'
 import { startTestRedis } from '../support/redis.ts'
-import type { TestRedis } from '../support/redis.ts'
 import { until } from '../support/until.ts'
 import { callEntry, createEventLog, EndpointBook, startEngine } from '../support/webhook-engine.ts'
-import type { Engine } from '../support/webhook-engine.ts'
 import { WebhookReceiver } from '../support/webhook-receiver.ts'
 import type { Received } from '../support/webhook-receiver.ts'
 
@@ -30,65 +26,92 @@ const CREDENTIALS_AGE_MS = 1_000 + 1_000
 const EVENTS_PER_SECOND = 50
 const OVERLAP_MS = 60_000
 
-let redis: TestRedis
-let records: TestRecords
-let directory: RecordsDirectory
-let endpoints: Endpoints
-let app: AppRef
-let eventLog: RedisEventLog
-let engine: Engine
-let receivers: WebhookReceiver[]
-
 /** Everything as in the gateway: Redis, PGlite and the delivery engine over real sockets. */
-beforeEach(async () => {
-  receivers = []
-  ;[redis, records] = await Promise.all([startTestRedis(), startTestRecords('pglite')])
-  directory = new RecordsDirectory({ records: records.records, clock: records.clock, log: silentLogger })
+async function startScene() {
+  await using stack = new AsyncDisposableStack()
+  const [redis, records] = await Promise.all([startTestRedis(), startTestRecords('pglite')])
+  stack.defer(() => redis.stop())
+  stack.defer(() => records.stop())
+  const directory = new RecordsDirectory({ records: records.records, clock: records.clock, log: silentLogger })
   await directory.start()
-  endpoints = new Endpoints(records.records, directory)
-  const created = await new Apps(records.records, directory).create({
-    name: 'crm',
-    shard: v.parse(ShardSchema, 'main'),
-  })
-  app = { appId: created.app.appId, shard: created.app.shard }
-  eventLog = createEventLog(redis)
-  engine = await startEngine(redis, new EndpointBook(app.appId), { eventLog, dispatcher: { directory, endpoints } })
-})
-afterEach(async () => {
-  await engine?.stop()
-  await Promise.all(receivers.map((receiver) => receiver.stop()))
-  await directory?.stop()
-  await records?.stop()
-  await redis?.stop()
-})
+  stack.defer(() => directory.stop())
+  const endpoints = new Endpoints(records.records, directory)
+  const shard = v.parse(ShardSchema, 'main')
+  const { app: created } = await new Apps(records.records, directory).create({ name: 'crm', shard })
+  const app: AppRef = { appId: created.appId, shard: created.shard }
+  const eventLog = createEventLog(redis)
+  const dispatcher = { directory, endpoints }
+  const engine = await startEngine(redis, new EndpointBook(app.appId), { eventLog, dispatcher })
 
-async function startReceiver(): Promise<WebhookReceiver> {
-  const receiver = await new WebhookReceiver().start()
-  receivers.push(receiver)
-  return receiver
+  async function startReceiver(): Promise<WebhookReceiver> {
+    const receiver = await new WebhookReceiver().start()
+    owned.defer(() => receiver.stop())
+    return receiver
+  }
+
+  async function register(
+    receiver: WebhookReceiver,
+    change: Partial<NewEndpoint> & EndpointSecretSet,
+  ): Promise<Endpoint> {
+    const endpoint = await endpoints.create({
+      ...ENDPOINT_DEFAULTS,
+      appId: app.appId,
+      url: `${receiver.url}/`,
+      enabled: true,
+      verified: true,
+      signatures: ['v1', 'v1a'],
+      ...change,
+    })
+    // Its cursor: from then on it misses nothing.
+    await until('the cursor', async () => {
+      return (await redis.connect().hexists(`ch:{wh}:cursors:${app.appId}`, endpoint.endpointId)) === 1
+    })
+    return endpoint
+  }
+
+  /** As the API does it. */
+  const rotate = (endpoint: Endpoint, secrets: EndpointSecretSet & { readonly graceMs: number }): Promise<number> =>
+    rotateSecrets({ endpoints, clock: records.clock }, endpoint, { ...secrets, signal: new AbortController().signal })
+
+  /** Appends events at a steady rate until stopped; resolves with how many. */
+  function startFlow() {
+    const stopping = new AbortController()
+    const startedAt = performance.now()
+    const flow = (async () => {
+      let count = 0
+      for await (const _ of ticks(5)) {
+        for (; count < ((performance.now() - startedAt) * EVENTS_PER_SECOND) / 1_000; count += 1) {
+          await eventLog.append(app, callEntry(`callhalf-${randomUUID()}:0`, 1, 'call.active'))
+        }
+        if (stopping.signal.aborted) break
+      }
+      return count
+    })()
+    return {
+      async stop() {
+        stopping.abort()
+        return { count: await flow, seconds: (performance.now() - startedAt) / 1_000 }
+      },
+    }
+  }
+
+  const owned = stack.move()
+  return {
+    records,
+    app,
+    eventLog,
+    startReceiver,
+    register,
+    rotate,
+    startFlow,
+    async [Symbol.asyncDispose]() {
+      await engine.stop()
+      await owned.disposeAsync()
+    },
+  }
 }
 
 const generateSecrets = (): Required<EndpointSecretSet> => ({ secret: generateSecret(), asymmetric: generateKeyPair() })
-
-async function register(
-  receiver: WebhookReceiver,
-  change: Partial<NewEndpoint> & EndpointSecretSet,
-): Promise<Endpoint> {
-  const endpoint = await endpoints.create({
-    ...ENDPOINT_DEFAULTS,
-    appId: app.appId,
-    url: `${receiver.url}/`,
-    enabled: true,
-    verified: true,
-    signatures: ['v1', 'v1a'],
-    ...change,
-  })
-  // Its cursor: from then on it misses nothing.
-  await until('the cursor', async () => {
-    return (await redis.connect().hexists(`ch:{wh}:cursors:${app.appId}`, endpoint.endpointId)) === 1
-  })
-  return endpoint
-}
 
 /** Whether a receiver that holds nothing but this secret, or nothing but this public key, takes the request. */
 function accepts({ headers, body }: Received, held: { secret: string } | { publicKey: string }): boolean {
@@ -105,34 +128,15 @@ const acceptsAll = (request: Received, { secret, asymmetric }: Required<Endpoint
 const acceptsAny = (request: Received, { secret, asymmetric }: Required<EndpointSecretSet>): boolean =>
   accepts(request, { secret }) || accepts(request, { publicKey: asymmetric.publicKey })
 
-/** Appends events at a steady rate until stopped; resolves with how many. */
-function startFlow() {
-  const stopping = new AbortController()
-  const startedAt = performance.now()
-  const flow = (async () => {
-    let count = 0
-    for await (const _ of ticks(5)) {
-      for (; count < ((performance.now() - startedAt) * EVENTS_PER_SECOND) / 1_000; count += 1) {
-        await eventLog.append(app, callEntry(`callhalf-${randomUUID()}:0`, 1, 'call.active'))
-      }
-      if (stopping.signal.aborted) break
-    }
-    return count
-  })()
-  return {
-    async stop() {
-      stopping.abort()
-      return { count: await flow, seconds: (performance.now() - startedAt) / 1_000 }
-    },
-  }
-}
-
 const elapsed = (ms: number) => {
   const end = performance.now() + ms
   return until(`${ms} ms`, () => performance.now() >= end)
 }
 
-test('during a rotation at 50 events/s nothing fails at a receiver of the old secret, nor at one of the new', async () => {
+// Each with everything of its own, at the same time: they mostly wait.
+test.concurrent('during a rotation at 50 events/s nothing fails at a receiver of the old secret, nor at one of the new', async () => {
+  await using scene = await startScene()
+  const { records, startReceiver, register, rotate, startFlow } = scene
   const [before, after] = [generateSecrets(), generateSecrets()]
   // What each receiver holds: the one changes over as late as it can, the other as early as it can.
   const [late, early] = [await startReceiver(), await startReceiver()]
@@ -172,11 +176,9 @@ test('during a rotation at 50 events/s nothing fails at a receiver of the old se
   expect(sent.count / sent.seconds).toBeGreaterThan(45)
 }, 60_000)
 
-/** As the API does it. */
-const rotate = (endpoint: Endpoint, secrets: EndpointSecretSet & { readonly graceMs: number }): Promise<number> =>
-  rotateSecrets({ endpoints, clock: records.clock }, endpoint, { ...secrets, signal: new AbortController().signal })
-
-test('a rotation without overlap revokes by its answer', async () => {
+test.concurrent('a rotation without overlap revokes by its answer', async () => {
+  await using scene = await startScene()
+  const { startReceiver, register, rotate, startFlow } = scene
   const [before, after] = [generateSecrets(), generateSecrets()]
   const receiver = await startReceiver()
   const endpoint = await register(receiver, before)
@@ -194,7 +196,9 @@ test('a rotation without overlap revokes by its answer', async () => {
   expect(afterwards.some((request) => acceptsAny(request, before))).toBe(false)
 }, 60_000)
 
-test('a rotation without overlap revokes at the next attempt, also of what was waiting for its retry', async () => {
+test.concurrent('a rotation without overlap revokes at the next attempt, also of what was waiting for its retry', async () => {
+  await using scene = await startScene()
+  const { app, eventLog, startReceiver, register, rotate } = scene
   const [before, after] = [generateSecrets(), generateSecrets()]
   const receiver = (await startReceiver()).answer((res, _request, count) =>
     res.writeHead(count === 1 ? 503 : 204).end(),

@@ -4,214 +4,23 @@ import type { Adapter } from '../../src/core/adapter.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import type { NetworkRef, SubscriberId } from '../../src/core/ids.ts'
 import { ShardSchema, toNetworkId, toSubscriberId } from '../../src/core/ids.ts'
-import type { InstanceId, InstanceRegistry } from '../../src/core/instances.ts'
-import { toInstanceId } from '../../src/core/instances.ts'
-import type {
-  Confirmation,
-  ConfirmationBook,
-  GenerationStore,
-  HeldLease,
-  Lease,
-  LeaseStore,
-} from '../../src/core/lease.ts'
+import type { GenerationStore } from '../../src/core/lease.ts'
 import type { Logger } from '../../src/core/logger.ts'
 import { silentLogger } from '../../src/core/logger.ts'
-import type { DeliveryOutcome, Fence, Observation, ObservationSink } from '../../src/core/observation.ts'
-import type { UpstreamPosition } from '../../src/core/upstream-position.ts'
-import { compareUpstream } from '../../src/core/upstream-position.ts'
 import { broadsoft } from '../../src/broadsoft/adapter.ts'
 import type { BroadsoftConfig } from '../../src/broadsoft/config.ts'
 import { BroadsoftConfigSchema } from '../../src/broadsoft/config.ts'
 import { BroadsoftMetrics } from '../../src/broadsoft/metrics.ts'
 import { Simulator } from '../../src/simulator/simulator.ts'
 import type { SimulatorSettings } from '../../src/simulator/settings.ts'
+import { DoubtBook } from './doubt-book.ts'
+import { InstanceList } from './instance-list.ts'
+import { LeaseBook } from './lease-book.ts'
+import { RecordingSink } from './recording-sink.ts'
 
 export const NETWORK: NetworkRef = { networkId: toNetworkId('net-1'), shard: v.parse(ShardSchema, 'shard-1') }
 const USERNAME = 'admin@example.net'
 export const PASSWORD = 'correct horse'
-
-/** Remembers every observation; `beforeStore` may make it wait or fail, `outcome` says what becomes of it. */
-export class RecordingSink implements ObservationSink {
-  readonly delivered: { readonly observation: Observation; readonly fence: Fence }[] = []
-  readonly stale: (readonly SubscriberId[])[] = []
-  readonly #newest = new Map<SubscriberId, UpstreamPosition>()
-  beforeStore: (observation: Observation) => Promise<void> = async () => undefined
-  outcome: (observation: Observation) => DeliveryOutcome = () => 'changed'
-
-  async deliver(observation: Observation, fence: Fence): Promise<DeliveryOutcome> {
-    await this.beforeStore(observation)
-    this.delivered.push({ observation, fence })
-    const outcome = this.outcome(observation)
-    if (outcome === 'dropped') return outcome
-    const { subscriberId, upstream } = observation
-    const newest = this.#newest.get(subscriberId)
-    if (newest === undefined || compareUpstream(upstream, newest) > 0) this.#newest.set(subscriberId, upstream)
-    return outcome
-  }
-
-  async markStale(_networkId: NetworkRef['networkId'], subscriberIds: readonly SubscriberId[]): Promise<void> {
-    this.stale.push(subscriberIds)
-  }
-
-  async newestUpstream(
-    _networkId: NetworkRef['networkId'],
-    subscriberId: SubscriberId,
-  ): Promise<UpstreamPosition | undefined> {
-    return this.#newest.get(subscriberId)
-  }
-
-  snapshotsOf(subscriberId: string): readonly Observation[] {
-    return this.#of(subscriberId, 'snapshot')
-  }
-
-  /** The states of the subscriber's calls as they were reported one by one. */
-  statesOf(subscriberId: string): readonly string[] {
-    return this.#of(subscriberId, 'calls').flatMap(({ body }) => body.calls.map(({ state }) => state))
-  }
-
-  #of(subscriberId: string, type: Observation['body']['type']): readonly Observation[] {
-    return this.delivered
-      .map(({ observation }) => observation)
-      .filter((observation) => observation.subscriberId === subscriberId && observation.body.type === type)
-  }
-}
-
-type Grant = {
-  readonly holder: AbortController
-  readonly token: number
-  note?: string | undefined
-  claimedBy?: InstanceId | undefined
-}
-
-/** Leases of several adapters in one process, to be taken away at will. */
-export class LeaseBook implements LeaseStore {
-  /** The names of all that were granted, in order. */
-  readonly granted: string[] = []
-  readonly #held = new Map<string, Grant>()
-  /** Notes of holders that did not give the lease back. */
-  readonly #leftBehind = new Map<string, string>()
-  #token = 0
-
-  async tryAcquire(_network: NetworkRef, name: string): Promise<Lease | undefined> {
-    if (this.#held.has(name)) return undefined
-    this.#token += 1
-    const grant: Grant = { holder: new AbortController(), token: this.#token }
-    const leftBehind = this.#leftBehind.get(name)
-    this.#leftBehind.delete(name)
-    this.#held.set(name, grant)
-    this.granted.push(name)
-    return {
-      fence: { lease: name, token: grant.token },
-      lost: grant.holder.signal,
-      leftBehind,
-      get claimedBy() {
-        return grant.claimedBy
-      },
-      describe: async (note) => {
-        grant.note = note
-      },
-      release: async () => {
-        if (this.#held.get(name) === grant) this.#held.delete(name)
-      },
-    }
-  }
-
-  async look(_network: NetworkRef, name: string): Promise<HeldLease | undefined> {
-    const grant = this.#held.get(name)
-    if (grant === undefined) return undefined
-    return { renewedMsAgo: 0, ...(grant.note === undefined ? {} : { note: grant.note }) }
-  }
-
-  async claim(_network: NetworkRef, name: string, by: InstanceId): Promise<void> {
-    const grant = this.#held.get(name)
-    if (grant !== undefined) grant.claimedBy = by
-  }
-
-  /** Somebody else has it, with a channel of its own: whoever holds it now loses it. */
-  seize(name: string): void {
-    this.#held.get(name)?.holder.abort()
-    this.#held.set(name, { holder: new AbortController(), token: 0, note: 'somebody’s channel' })
-  }
-
-  free(name: string): void {
-    this.#held.delete(name)
-  }
-
-  /** The holder is dead: the lease is free, and its note stays. */
-  orphan(name: string): void {
-    const grant = this.#held.get(name)
-    if (grant?.note !== undefined) this.#leftBehind.set(name, grant.note)
-    this.#held.delete(name)
-  }
-
-  holds(name: string): boolean {
-    return this.#held.has(name)
-  }
-}
-
-/** What is confirmed, for several adapters in one process. */
-export class DoubtBook implements ConfirmationBook {
-  doubts = 0
-  confirmed: string | undefined
-
-  async read(): Promise<Confirmation> {
-    return { isConfirmed: this.confirmed === String(this.doubts), doubts: String(this.doubts) }
-  }
-
-  async doubt(): Promise<string> {
-    this.doubts += 1
-    return String(this.doubts)
-  }
-
-  async confirm(_network: NetworkRef, doubts: string): Promise<void> {
-    this.confirmed = doubts
-  }
-}
-
-/** Instances that come and go as a test says; their order is that of the list, unless `order` says otherwise. */
-class InstanceList {
-  order: (ids: readonly InstanceId[], key: string) => readonly InstanceId[] = (ids) => ids
-  readonly #listeners = new Set<() => void>()
-  #ids: readonly InstanceId[] = []
-  /** For how long every instance has been known. */
-  steadyMs = 0
-
-  /** Adds an instance, by default as the last in line. */
-  join(name: string, place = this.#ids.length): InstanceRegistry {
-    const self = { instanceId: toInstanceId(name), roles: ['channels'] }
-    this.set(this.#ids.toSpliced(place, 0, self.instanceId))
-    return {
-      self,
-      live: () => this.#ids.map((instanceId) => ({ instanceId, roles: ['channels'] })),
-      ranked: (_role, key) => this.order(this.#ids, key),
-      steadyMs: () => this.steadyMs,
-      onChange: (listener) => {
-        this.#listeners.add(listener)
-        return () => this.#listeners.delete(listener)
-      },
-    }
-  }
-
-  /** One is dead. */
-  drop(name: string): void {
-    this.set(this.#ids.filter((id) => id !== name))
-  }
-
-  set(ids: readonly InstanceId[]): void {
-    this.#ids = ids
-    for (const listener of this.#listeners) listener()
-  }
-}
-
-class GenerationBook implements GenerationStore {
-  readonly #known = new Map<string, number>()
-
-  async generationOf(_network: NetworkRef, subscriptionId: string): Promise<number> {
-    const generation = this.#known.get(subscriptionId) ?? this.#known.size + 1
-    this.#known.set(subscriptionId, generation)
-    return generation
-  }
-}
 
 /** The subscribers wanted, to be changed while adapters run. */
 export class WantedList {
@@ -402,4 +211,14 @@ async function readMetric(registry: Registry, name: string, labels: Readonly<Rec
     Object.entries(labels).every(([label, expected]) => value.labels[label] === expected),
   )
   return (found ?? []).reduce((sum, { value }) => sum + value, 0)
+}
+
+class GenerationBook implements GenerationStore {
+  readonly #known = new Map<string, number>()
+
+  async generationOf(_network: NetworkRef, subscriptionId: string): Promise<number> {
+    const generation = this.#known.get(subscriptionId) ?? this.#known.size + 1
+    this.#known.set(subscriptionId, generation)
+    return generation
+  }
 }
