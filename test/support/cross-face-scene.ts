@@ -2,11 +2,11 @@ import * as v from 'valibot'
 import { disagreements, type ComparedScene } from './compared-faces.ts'
 import { IdiRig, type RigEnvironment } from './idi-rig.ts'
 import type { StoreName } from './records.ts'
-import { until } from './until.ts'
 
 const NUMBER_PRODUCT = 'prd_us-local'
 const TEXT_PRODUCT = 'prd_text-enablement'
 export const NUMBERS = 4
+const SETTLE_TIMEOUT_MS = 30_000
 
 /** Blocks of ten numbers that the sandbox has and does nothing odd with. */
 const AREAS = ['206', '303', '617', '305', '404', '202', '503', '702', '612', '214'] as const
@@ -143,16 +143,20 @@ export class CrossFaceScene {
     return status
   }
 
-  /** Waits until no order is open but those for later, comparing all the time. */
+  /**
+   * Waits until no order is open but those for later. It compares all the time, without a pause: what disagrees for a
+   * moment only is to be seen, too.
+   */
   async settle(): Promise<readonly string[]> {
-    const found: string[] = []
-    await until('all orders to be final', async () => {
-      found.push(...(await this.disagreements()))
+    const deadline = performance.now() + SETTLE_TIMEOUT_MS
+    for (;;) {
+      const found = await this.disagreements()
+      if (found.length > 0) return found
       const isWaiting = (await this.#openOrders()).every(({ requestedDate }) => requestedDate !== undefined)
       const isRunning = (await this.statuses()).some((status) => status === 'Submitted' || status === 'In Progress')
-      return found.length > 0 || (isWaiting && !isRunning) || undefined
-    })
-    return found
+      if (isWaiting && !isRunning) return []
+      if (performance.now() > deadline) throw new Error('waited in vain for all orders to be final')
+    }
   }
 
   /** Brings everything to its end, also what is for later. */
