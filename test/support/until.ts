@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /**
  * Resolves with the first defined result of `probe`, asked again and again; fails after `timeoutMs`. What is dear to
- * ask is asked less often: tests that wait are to leave the processor to those that work.
+ * ask is asked less often, so that tests which wait leave the processor to those that work: no place to look for what
+ * lasts for a moment.
  */
 export async function until<Result>(
   what: string,
@@ -16,24 +17,20 @@ export async function until<Result>(
     if (result !== undefined && result !== false) return result
     const now = performance.now()
     if (now > deadline) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`)
-    await delay(pauseAfter(now - askedAt))
+    await delay(Math.min(Math.max(10, 4 * (now - askedAt)), 250))
   }
 }
 
-/** Resolves once `assertion` holds, tried again and again; after `timeoutMs` rejects as it does. */
+/** Resolves once `assertion` holds, tried every 10 ms; after `timeoutMs` rejects as it does. */
 export async function untilHolds(assertion: () => unknown, timeoutMs = 10_000): Promise<void> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
-    const askedAt = performance.now()
     try {
       await assertion()
       return
     } catch (error) {
-      const now = performance.now()
-      if (now > deadline) throw error
-      await delay(pauseAfter(now - askedAt))
+      if (performance.now() > deadline) throw error
+      await delay(10)
     }
   }
 }
-
-const pauseAfter = (costMs: number): number => Math.min(Math.max(10, 4 * costMs), 250)
