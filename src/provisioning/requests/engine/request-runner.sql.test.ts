@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { workOff } from '../../../../test/support/order-rig.ts'
+import { orderOf, workOff } from '../../../../test/support/order-rig.ts'
 import { startTestProvisioning, type TestProvisioning } from '../../../../test/support/provisioning.ts'
 import { STORES } from '../../../../test/support/records.ts'
 import { RequestOffice } from '../../../../test/support/request-rig.ts'
@@ -146,6 +146,23 @@ describe.each(STORES)('a provisioning request on %s', (store) => {
       expect(await office.find(requestId)).toMatchObject({ status: 'Complete' })
     }
     expect((await office.orders()).slice(2)).toEqual(['change completed', 'change completed'])
+  })
+
+  test('whose number an order for later is about does not wait for it', async () => {
+    const office = await open()
+    await office.submit({ profileId: await twoSteps(office), items: itemsOf(office.first) })
+    await office.settle()
+    const later = { requestedDate: Date.now() + 86_400_000 }
+    const changes = { callerName: 'Later' }
+    await office.engine.ordering.place(
+      orderOf(office.shop, { action: 'change', numbers: [office.first], changes }, later),
+    )
+    const requestId = await office.submit({ profileId: await renaming(office, 'Now') })
+    await office.runner.runDue()
+    expect(await office.find(requestId)).toMatchObject({
+      status: 'In Error',
+      status_note: expect.stringContaining('number_busy'),
+    })
   })
 
   test('whose number stays with another order is in error after a while', async () => {

@@ -10,14 +10,9 @@ import type { Ordering } from '../../engine/ordering.ts'
 import type { ProvisioningDatabase, Queries } from '../../store/database.ts'
 import type { Order } from '../../store/orders.ts'
 import { REQUEST_STATUS } from '../model/status.ts'
-import {
-  claimRequests,
-  lockClaimed,
-  releaseRequest,
-  type RequestClaim,
-  type RequestRow,
-} from '../store/request-rows.ts'
+import { claimRequests, lockClaimed, releaseRequest, type RequestClaim } from '../store/request-rows.ts'
 import { setStep } from '../store/request-steps.ts'
+import { shouldWaitFor } from './busy-number.ts'
 import { advanceRequest, failStep, type RequestMove, type RequestOutcome } from './request-advance.ts'
 import { ENGINE, enterStatus } from './request-state.ts'
 import { isAllowed } from './safeguarding.ts'
@@ -48,10 +43,10 @@ export type RequestRunnerOptions = {
 const MOVES_MAX = 100
 /** Whoever ends an order makes its request due; this is only in case that nobody did. */
 const RECHECK_MS = 600_000
-/** Longer than most orders take; one that takes days, such as a port, is not waited for. */
+/** Longer than most orders take; one that takes days is not waited for. */
 const BUSY_WAIT_MS = 600_000
 /** How soon to try again meanwhile. */
-const BUSY_RETRY_MS = 10_000
+const BUSY_RETRY_MS = 2_000
 
 type Placing = Extract<RequestMove, { kind: 'place' }>
 
@@ -189,7 +184,7 @@ export class RequestRunner implements Service {
       if (!isGatewayError(error) || (error.status >= 500 && error.code !== 'fenced')) throw error
       // Changed by somebody else meanwhile: looked at again.
       if (error.code === 'fenced') return true
-      this.#note(claim, await this.#notOrdered(claim, { step, error }))
+      this.#note(claim, await this.#notOrdered(claim, { ...placing, error }))
       return false
     }
   }
@@ -197,13 +192,14 @@ export class RequestRunner implements Service {
   /** What becomes of a request whose step could not be ordered; undefined: it waits, or is somebody else's. */
   #notOrdered(
     claim: RequestClaim,
-    { step, error }: Pick<Placing, 'step'> & { readonly error: GatewayError },
+    { step, number, error }: Placing & { readonly error: GatewayError },
   ): Promise<RequestOutcome | undefined> {
     const { database, busyWaitMs = BUSY_WAIT_MS } = this.#options
     return database.transaction(async (tx) => {
       const request = await lockClaimed(tx, claim)
       if (request === undefined) return undefined
-      if (error.code === 'number_busy' && (await hasTried(tx, request)) < busyWaitMs) {
+      const isBusy = error.code === 'number_busy'
+      if (isBusy && (await shouldWaitFor(tx, { request, number, waitMs: busyWaitMs }))) {
         await releaseRequest(tx, request.request_id, BUSY_RETRY_MS)
         return undefined
       }
@@ -245,15 +241,6 @@ async function mustHold(tx: Queries, claim: RequestClaim): Promise<void> {
   const request = await lockClaimed(tx, claim)
   const mayGo = request?.status_id === REQUEST_STATUS.inProgress && (await isAllowed(tx, request))
   if (!mayGo) throw new GatewayError('fenced')
-}
-
-/** For how many milliseconds the step could have been ordered: since the run began, or the step before it ended. */
-async function hasTried(tx: Queries, { request_id: requestId, modified_at: begunAt }: RequestRow): Promise<number> {
-  const { rows } = await sql<{ ms: number }>`
-    select (extract(epoch from now() - greatest(${begunAt}::timestamptz, (
-      select max(completed_at) from request_orders join orders using (order_id)
-      where request_id = ${requestId}))) * 1000)::double precision as ms`.execute(tx)
-  return rows[0]?.ms ?? 0
 }
 
 async function recordOrder(
