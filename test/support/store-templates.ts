@@ -74,6 +74,9 @@ export async function copyServerTemplate(
   }
 }
 
+/** A folder that lasts as long as the run, if there is one: for what its processes can share. */
+export const folderOfRun = (): string | undefined => readPlace()?.folder
+
 function readPlace(): Place | undefined {
   const text = process.env[PLACE]
   // Written by `makeStoreTemplates`, in the process that started this one.
