@@ -35,7 +35,11 @@ const endings: readonly Ending[] = [
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 12,
-    arbitrary: fc.record({ do: fc.constant('log'), entries: fc.array(entry, { minLength: 1, maxLength: 5 }) }),
+    arbitrary: fc.record({
+      do: fc.constant('log'),
+      entries: fc.array(entry, { minLength: 1, maxLength: 5 }),
+      places: fc.constantFrom(0, 1, 2, 10),
+    }),
   },
   {
     weight: 3,

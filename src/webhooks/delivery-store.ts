@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import * as v from 'valibot'
 import type { EndedStatus } from '../core/delivery-record.ts'
@@ -125,9 +126,13 @@ export class DeliveryStore {
     return (await this.#run(this.#jump, [cursorsKey(appId)], args)) === 1
   }
 
-  /** Puts entries into the lanes of those endpoints whose cursor is before them, and moves the cursors. */
-  async take({ appId, events, last, endpoints }: Batch, now: number) {
-    const args: (string | number)[] = [...this.#common(now), last.epoch, last.offset, events.length]
+  /**
+   * Puts entries into the lanes of those endpoints whose cursor is before them, and moves the cursors. Of the lanes
+   * that may be worked on now up to `places` are begun, each for an owner of its own; the others are in `wakes`.
+   */
+  async take({ appId, events, last, endpoints }: Batch, now: number, places = 0) {
+    const args: (string | number)[] = [...this.#common(now), last.epoch, last.offset]
+    args.push(places > 0 ? randomUUID() : '', places, events.length)
     for (const { position, eventId, type, orderKey, about, payload } of events) {
       args.push(position.offset, eventId, type, orderKey, JSON.stringify(about), payload)
     }

@@ -63,7 +63,7 @@ type Engine = {
  * The delivery engine:
  *
  *   app log ─► Follower ─(one script: lanes, events, cursors)─► DeliveryStore
- *                  │ wake-ups
+ *                  │ wake-ups, lanes begun
  *                  ▼
  *               Drains ─ room for it? ─► Drainer ─► Deliverer ─► endpoint
  *                  │ ▲                      │
@@ -133,8 +133,10 @@ export class Dispatcher implements Service {
     this.#followers.clear()
     for (const { stop } of followers) stop.abort()
     const loops = Promise.all([this.#sweeping, ...followers.map(({ ended }) => ended)])
-    // The queue goes last: until then the others hand over to it what they leave.
-    await Promise.all([engine?.queue.pause(deadline), engine?.drains.stop(deadline), endsBefore(loops, deadline)])
+    // The drains go after the followers, who begin lanes in them, and the queue last: until then the others hand
+    // over to it what they leave.
+    const followed = endsBefore(loops, deadline)
+    await Promise.all([engine?.queue.pause(deadline), followed.then(() => engine?.drains.stop(deadline))])
     await engine?.queue.stop(deadline)
     this.#engine = undefined
     await this.#options.deliverer.stop()
@@ -184,7 +186,7 @@ export class Dispatcher implements Service {
     const drainer = new Drainer({ ...this.#options, store, failureWatch, wake: this.wake, reopen: this.#reopenLater })
     const drains = new Drains({
       ...this.#options,
-      drain: (lane, owner) => drainer.drain(lane, owner),
+      drain: (lane, owner, begun) => drainer.drain(lane, owner, begun),
       queue,
       store,
       ...(directCapacity !== undefined && { capacity: directCapacity }),
@@ -210,12 +212,13 @@ export class Dispatcher implements Service {
     this.#waker.wake()
   }
 
-  #follow(app: AppRef, { store, brake }: Engine): Running {
+  #follow(app: AppRef, { store, brake, drains }: Engine): Running {
     const follower = new Follower({
       ...this.#options,
       app,
       store,
       brake,
+      drains,
       wake: this.wake,
       reopen: this.#reopenLater,
     })

@@ -86,11 +86,12 @@ export class Drainer {
   }
 
   /**
-   * Sends what is due in a lane, as `owner`, whose lease somebody renews meanwhile. Resolves with when to
-   * come again, or undefined when a wake-up will tell. Rejects when a store fails.
+   * Sends what is due in a lane, as `owner`, whose lease somebody renews meanwhile; `begun` is the owner's first turn
+   * if it has that already. Resolves with when to come again, or undefined when a wake-up will tell. Rejects when a
+   * store fails.
    */
-  async drain(lane: Lane, owner: string): Promise<number | undefined> {
-    let next: Next = BEGIN_AGAIN
+  async drain(lane: Lane, owner: string, begun?: Turn): Promise<number | undefined> {
+    let next: Next = begun === undefined ? BEGIN_AGAIN : await this.#enter(lane, owner, () => begun)
     for (;;) {
       if (next.kind === 'leave') return next.again
       next = next.kind === 'send' ? await this.#send(next.work) : await this.#begin(lane, owner, next.fresh)
@@ -107,15 +108,19 @@ export class Drainer {
     await this.#follow(ref, await store.reopen(ref, { now: clock.now(), rules: rulesOf(endpoint) }))
   }
 
-  async #begin(lane: Lane, owner: string, fresh: boolean): Promise<Next> {
+  #begin(lane: Lane, owner: string, fresh: boolean): Next | Promise<Next> {
     const { store, clock } = this.#options
-    const endpoint = await this.#finder.find(lane)
-    if (endpoint === 'unknown') return leaveUntil(clock.now() + RECORDS_RETRY_MS)
-    if (endpoint === undefined) return leaveUntil(await this.#forget(lane))
     if (fresh && this.#stopping) return leaveUntil(clock.now())
+    return this.#enter(lane, owner, (rules) => store.begin(lane, { owner, fresh, now: clock.now(), rules }))
+  }
+
+  /** Does what the turn that `ask` gives says, by what is known of the endpoint. */
+  async #enter(lane: Lane, owner: string, ask: (rules: LaneRules) => Turn | Promise<Turn>): Promise<Next> {
+    const endpoint = await this.#finder.find(lane)
+    if (endpoint === 'unknown') return leaveUntil(this.#options.clock.now() + RECORDS_RETRY_MS)
+    if (endpoint === undefined) return leaveUntil(await this.#forget(lane))
     const rules = rulesOf(endpoint)
-    const turn = await store.begin(lane, { owner, fresh, now: clock.now(), rules })
-    return this.#take({ lane, owner, endpoint, rules }, turn)
+    return this.#take({ lane, owner, endpoint, rules }, await ask(rules))
   }
 
   /** What a turn asks for. */

@@ -6,10 +6,11 @@ import type { DeliveryStore } from './delivery-store.ts'
 import { endsBefore } from './ends-before.ts'
 import type { WebhookMetrics } from './metrics.ts'
 import type { WakeUpQueue } from './queue.ts'
+import type { Begun, Turn } from './store-replies.ts'
 
 export type DrainsOptions = {
-  /** Works off a lane as its `owner`; as {@link QueueWork.drain}. */
-  readonly drain: (lane: Lane, owner: string) => Promise<number | undefined>
+  /** Works off a lane as its `owner`, whose first turn may be known; as {@link QueueWork.drain}. */
+  readonly drain: (lane: Lane, owner: string, begun?: Turn) => Promise<number | undefined>
   readonly queue: Pick<WakeUpQueue, 'add'>
   readonly store: Pick<DeliveryStore, 'renew'>
   readonly metrics: WebhookMetrics
@@ -18,6 +19,9 @@ export type DrainsOptions = {
   /** Lanes worked on without a job, at a time. */
   readonly capacity?: number
 }
+
+/** A lane to work on, begun already or not. */
+type Start = { readonly lane: Lane; readonly owner?: string; readonly turn?: Turn }
 
 type Drain = { readonly lane: Lane; readonly owner: string; readonly since: number }
 
@@ -53,21 +57,37 @@ export class Drains {
 
   /** Works on a lane from now on; false when there is no room for it, or this process is stopping. */
   start(lane: Lane): boolean {
-    if (this.#isStopping || this.#direct >= this.#capacity) return false
+    if (this.reserve(1) === 0) return false
+    this.#start({ lane })
+    return true
+  }
+
+  /** Keeps room for up to so many lanes; returns how many. Each is to be filled or freed by {@link begin}. */
+  reserve(places: number): number {
+    const reserved = this.#isStopping ? 0 : Math.max(0, Math.min(places, this.#capacity - this.#direct))
+    this.#direct += reserved
+    return reserved
+  }
+
+  /** Works on lanes that were begun for us from now on, in `reserved` places, of which the others become free. */
+  begin(lanes: readonly Begun[], reserved: number): void {
+    this.#direct -= reserved - lanes.length
+    for (const begun of lanes) this.#start(begun)
+  }
+
+  #start(start: Start): void {
     this.#options.metrics.drains.inc({ by: 'direct' })
-    this.#direct += 1
-    const work = this.#drainDirectly(lane).finally(() => {
+    const work = this.#drainDirectly(start).finally(() => {
       this.#direct -= 1
       this.#work.delete(work)
     })
     this.#work.add(work)
-    return true
   }
 
   /** Works on a lane for a job of the queue; see {@link QueueWork}. */
   async drain(lane: Lane): Promise<number | undefined> {
     this.#options.metrics.drains.inc({ by: 'queue' })
-    const work = this.#drain(lane)
+    const work = this.#drain({ lane })
     this.#work.add(work)
     try {
       return await work
@@ -87,9 +107,10 @@ export class Drains {
   }
 
   /** Never rejects. */
-  async #drainDirectly(lane: Lane): Promise<void> {
+  async #drainDirectly(start: Start): Promise<void> {
     const { queue, log, clock } = this.#options
-    const again = await this.#drain(lane).catch((error: unknown) => {
+    const { lane } = start
+    const again = await this.#drain(start).catch((error: unknown) => {
       log.warn({ endpoint_id: lane.endpointId, err: error }, 'lane could not be worked on')
       return clock.now() + OWN_FAILURE_DELAY_MS
     })
@@ -100,12 +121,12 @@ export class Drains {
     })
   }
 
-  async #drain(lane: Lane): Promise<number | undefined> {
-    const drain = { lane, owner: randomUUID(), since: this.#options.clock.monotonic() }
+  async #drain({ lane, owner = randomUUID(), turn }: Start): Promise<number | undefined> {
+    const drain = { lane, owner, since: this.#options.clock.monotonic() }
     this.#drains.add(drain)
     if (!this.#isRenewing) void this.#renew()
     try {
-      return await this.#options.drain(lane, drain.owner)
+      return await this.#options.drain(lane, owner, turn)
     } finally {
       this.#drains.delete(drain)
     }

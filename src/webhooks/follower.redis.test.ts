@@ -62,6 +62,7 @@ class Scene {
       store: this.store,
       eventLog: this.eventLog,
       directory: this.book.directory,
+      drains: { reserve: () => 0, begin: () => undefined },
       wake: (wakes) => {
         this.woken.push(...wakes)
         return Promise.resolve()

@@ -12,17 +12,21 @@ import { Waker } from '../core/waker.ts'
 import { eventIdOf, formatToken, rulesOf } from './delivery.ts'
 import type { EndpointRef, StoredEvent, WakeUp } from './delivery.ts'
 import type { Batch, DeliveryStore } from './delivery-store.ts'
+import type { Drains } from './drains.ts'
 import { describePayload } from './event-about.ts'
 import type { IntakeBrake } from './intake-brake.ts'
 import type { WebhookMetrics } from './metrics.ts'
 import { reportToOperator } from './operator-report.ts'
+import type { Begun } from './store-replies.ts'
 
 export type FollowerOptions = {
   readonly app: AppRef
   readonly store: DeliveryStore
   readonly eventLog: EventLog
   readonly directory: Pick<Directory, 'endpointsOf'>
-  /** Sees to it that lanes that have something to send are worked on. */
+  /** Where lanes that have something to send are worked on at once, as far as there is room. */
+  readonly drains: Pick<Drains, 'reserve' | 'begin'>
+  /** Sees to it that the other lanes that have something to send are worked on. */
   readonly wake: (wakes: readonly WakeUp[]) => Promise<void>
   /** Sees to it that the endpoint's gate is opened at a time. */
   readonly reopen: (endpoint: EndpointRef, at: number) => Promise<void>
@@ -157,10 +161,10 @@ export class Follower {
 
   /** Resolves with how many of the endpoints had a full backlog, and whether the store has lost where one is. */
   async #take(endpoints: readonly EndpointSummary[], entries: readonly LogEntry[], last: Position) {
-    const { app, store, wake, reopen, brake, clock } = this.#options
+    const { app, wake, reopen, brake, clock } = this.#options
     const now = clock.now()
     const batch = composeBatch({ appId: app.appId, endpoints, entries, last }, now)
-    const { wakes, full, reopens, recordsAreBehind, cursors, isShared } = await store.take(batch, now)
+    const { wakes, full, reopens, recordsAreBehind, cursors, isShared } = await this.#store(batch, now)
     if (isShared) this.#sharedUntil = clock.monotonic() + SHARED_MS
     const isLost = endpoints.some(({ endpointId }) => !cursors.has(endpointId))
     if (isLost) this.#seenAt = -Infinity
@@ -171,6 +175,20 @@ export class Follower {
     // Last: records that are away hold up nothing that could be sent.
     await this.#reportFull(endpoints, full)
     return { full: full.length, isLost }
+  }
+
+  /** Has the batch in the store, and works on what that begins. */
+  async #store(batch: Batch, now: number) {
+    const { store, drains } = this.#options
+    const reserved = drains.reserve(batch.endpoints.reduce((sum, { wanted }) => sum + wanted.length, 0))
+    let begun: readonly Begun[] = []
+    try {
+      const taken = await store.take(batch, now, reserved)
+      begun = taken.begun
+      return taken
+    } finally {
+      drains.begin(begun, reserved)
+    }
   }
 
   /**

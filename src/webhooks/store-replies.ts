@@ -88,6 +88,9 @@ function fail(why = 'a script gave an answer that cannot be read'): never {
   throw new GatewayError('store_unavailable', { cause: new TypeError(why) })
 }
 
+/** A lane that was begun for whoever took events into it. */
+export type Begun = { readonly lane: Lane; readonly owner: string; readonly turn: Turn }
+
 type ReadTurn = Turn | { readonly kind: 'again'; readonly wakes: readonly WakeUp[] }
 
 /** A turn, or `again` with the wake-ups so far. */
@@ -142,7 +145,7 @@ export function readSettled(lane: Lane, reply: unknown): Omit<Settled, 'turn'> &
 
 /** What came of taking entries of an app's log. */
 export function readTaken(appId: AppId, reply: unknown) {
-  const [wakes, full, reopens, isBehind, cursors, isShared] = listOf(reply)
+  const [wakes, full, reopens, isBehind, cursors, isShared, begun] = listOf(reply)
   return {
     wakes: inGroups(wakes, 3).map(([id, orderKey, at]) =>
       toWakeUp({ appId, endpointId: toEndpointId(String(id)), orderKey: String(orderKey) }, Number(at)),
@@ -158,6 +161,11 @@ export function readTaken(appId: AppId, reply: unknown) {
     cursors: toCursors(inGroups(cursors, 2)),
     /** Some of it had been taken by somebody else. */
     isShared: isShared === 1,
+    begun: inGroups(begun, 4).map(([id, orderKey, owner, answer]): Begun => {
+      const lane = { appId, endpointId: toEndpointId(String(id)), orderKey: String(orderKey) }
+      const turn = readTurn(lane, answer)
+      return turn.kind === 'again' ? fail() : { lane, owner: String(owner), turn }
+    }),
   }
 }
 

@@ -91,7 +91,7 @@ export class DeliveryModel {
     switch (step.do) {
       case 'log':
         this.#log.append(step.entries)
-        return this.#follow(this.names, 0)
+        return this.#follow(this.names, 0, step.places)
       case 'follow':
         return this.#follow(this.#some(step.endpoints), step.back)
       case 'work': {
@@ -133,12 +133,14 @@ export class DeliveryModel {
     }
   }
 
-  async #follow(names: readonly string[], back: number): Promise<void> {
+  /** `places`: how many lanes the follower works on itself. */
+  async #follow(names: readonly string[], back: number, places = 0): Promise<void> {
     const rig = this.#rig
     const taking = this.#log.take(names, back)
     if (taking === undefined) return
     const { batch, items, full } = taking
-    const reply = await rig.store.take(batch, rig.now)
+    const before = new Map(await Promise.all(names.map(async (name) => [name, await rig.statusOf(name)] as const)))
+    const reply = await rig.store.take(batch, rig.now, places)
     for (const item of items) this.#ledger.laneOf(item.name, item.key).push(item)
     assert.deepEqual(reply.full, full, 'endpoints with a full backlog')
     this.#accept(reply.wakes)
@@ -148,6 +150,13 @@ export class DeliveryModel {
       fact.kind === 'taken' ? fact.endpoints.map(({ deliveryId }) => deliveryId) : [],
     )
     assert.deepEqual(recorded.toSorted(), items.map(deliveryOf).toSorted(), 'deliveries that were recorded as taken')
+    assert.ok(reply.begun.length <= places, 'lanes begun for a follower that has no place for them')
+    for (const { lane: begun, owner, turn } of reply.begun) {
+      const { endpointId: name, orderKey: key } = begun
+      if ('wakes' in turn) this.#accept(turn.wakes)
+      const known = await this.#look({ name, key, owner })
+      this.#judge({ name, key, owner, fresh: true }, turn, { ...known, before: before.get(name) ?? known.before })
+    }
   }
 
   /** Works on a job, as a new owner; `toTheEnd`: until the lane is left, with every answer a success. */

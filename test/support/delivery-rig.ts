@@ -95,10 +95,10 @@ export class DeliveryRig {
   }
 
   /** Takes the next entries of the log. */
-  async take(entries: readonly EntrySpec[], names: readonly string[] = ['endpoint']) {
+  async take(entries: readonly EntrySpec[], names: readonly string[] = ['endpoint'], places = 0) {
     const first = this.offset + 1
     this.offset += entries.length
-    return this.store.take(this.batch(entries, first, names), this.now)
+    return this.store.take(this.batch(entries, first, names), this.now, places)
   }
 
   begin(key: string, owner: string, { fresh = true, name = 'endpoint' } = {}): Promise<Turn> {

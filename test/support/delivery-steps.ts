@@ -2,7 +2,8 @@ import type { DeliveryClass } from '../../src/core/delivery-policy.ts'
 
 /** What may happen to the delivery engine. Numbers called `pick` choose among what there is. */
 export type Step =
-  | { readonly do: 'log'; readonly entries: readonly LoggedEntry[] }
+  /** `places`: how many lanes are begun for who takes the entries. */
+  | { readonly do: 'log'; readonly entries: readonly LoggedEntry[]; readonly places: number }
   | { readonly do: 'follow'; readonly endpoints: readonly number[]; readonly back: number }
   | { readonly do: 'work'; readonly pick: number }
   | { readonly do: 'stray'; readonly pick: number }

@@ -1,3 +1,4 @@
+import { BEGIN } from './begin.ts'
 import { INTAKE, PRELUDE } from './prelude.ts'
 
 /**
@@ -54,26 +55,30 @@ return is_behind()
  * cursor of an endpoint stops where its backlog is full: the log keeps the rest. What has expired in the
  * log is taken like the rest, so that its end is recorded; no turn hands it out.
  *
+ * Of the lanes that may be worked on now, the first so many are begun for the caller at once, which spares them
+ * a question each; the others are woken up.
+ *
  * KEYS  1 cursors of the app
- * ARGV  (see PRELUDE) 7 epoch, 8 offset of the last entry read, 9 number of entries;
+ * ARGV  (see PRELUDE) 7 epoch, 8 offset of the last entry read, 9 how the names of owners begin, 10 how many lanes
+ *       to begin, 11 number of entries;
  *       per entry: offset, event id, type, order key, about, payload;
  *       then per endpoint: endpoint id, its four rules, number of wanted entries, and per wanted entry its
  *       place (from 1), token and expiry, in log order
  * Returns {wake-ups as endpoint id, order key, time (0: now), …}, {endpoint ids with a full backlog},
  * {endpoint id, reopen, …}, whether the records are behind (see BEHIND), {endpoint id, its cursor or '', …},
- * whether somebody else had taken some of it}.
+ * whether somebody else had taken some of it, {endpoint id, order key, owner, turn (see BEGIN), …}}.
  */
-export const TAKE = `${PRELUDE}${INTAKE}${IS_BEHIND}
-local epoch, last = ARGV[7], tonumber(ARGV[8])
-local entries, at = {}, 10
-for i = 1, tonumber(ARGV[9]) do
+export const TAKE = `${PRELUDE}${BEGIN}${INTAKE}${IS_BEHIND}
+local epoch, last, places = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[10])
+local entries, at = {}, 12
+for i = 1, tonumber(ARGV[11]) do
   entries[i] = {
     offset = tonumber(ARGV[at]), id = ARGV[at + 1], kind = ARGV[at + 2], order_key = ARGV[at + 3],
     about = ARGV[at + 4], payload = ARGV[at + 5], takers = {},
   }
   at = at + 6
 end
-local wakes, full, reopens, cursors, is_shared = {}, {}, {}, {}, 0
+local wakes, full, reopens, cursors, is_shared, admitted = {}, {}, {}, {}, 0, {}
 
 local function wake(ep, order_key, time)
   wakes[#wakes + 1] = ep
@@ -101,7 +106,7 @@ while at <= #ARGV do
         end
         store(entry.id, entry.kind, entry.about, entry.payload)
         entry.takers[#entry.takers + 1] = ep .. ' ' .. token
-        local todo = push(ep, rules, entry.order_key, token, expires)
+        local todo, turn, length = push(ep, rules, entry.order_key, token, expires)
         if todo == 'now' then
           if not free then
             local others = {}
@@ -110,7 +115,13 @@ while at <= #ARGV do
           end
           if admit(ep, entry.order_key, free) then
             free = free - 1
-            wake(ep, entry.order_key, 0)
+            if #admitted < places then
+              local seen = { turn = turn, slot = now + wake_lease, is_admitted = true }
+              if length == 1 then seen.first, seen.content = token, { entry.kind, entry.about, entry.payload } end
+              admitted[#admitted + 1] = { ep = ep, rules = rules, order_key = entry.order_key, seen = seen }
+            else
+              wake(ep, entry.order_key, 0)
+            end
           elseif reopen and redis.call('ZCARD', P .. 'waiting:' .. ep) == 1 then
             -- Once is enough: it is asked for again when the gate opens and lanes are left.
             reopens[#reopens + 1] = ep
@@ -140,7 +151,20 @@ for _, entry in ipairs(entries) do
       'payload', entry.payload, 'to', table.concat(entry.takers, '\\n'))
   end
 end
-return { wakes, full, reopens, is_behind(), cursors, is_shared }
+-- Last, when everything that a turn may find expired is counted and recorded as taken.
+local begun = {}
+for i, lane in ipairs(admitted) do
+  local owner = ARGV[9] .. ':' .. i
+  local is_done, turn = pcall(begin, lane.ep, lane.rules, lane.order_key, owner, true, lane.seen)
+  if is_done and turn[1] ~= 'again' then
+    for _, value in ipairs({ lane.ep, lane.order_key, owner, turn }) do begun[#begun + 1] = value end
+  else
+    wake(lane.ep, lane.order_key, 0)
+    local others = is_done and turn[2] or {}
+    for n = 1, #others, 2 do wake(lane.ep, others[n], others[n + 1]) end
+  end
+end
+return { wakes, full, reopens, is_behind(), cursors, is_shared, begun }
 `
 
 /**

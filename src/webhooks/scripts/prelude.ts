@@ -123,6 +123,12 @@ local function take_away(ep, token)
   uncount(ep, 1)
 end
 
+-- Who owns a lane, and how its first event fares.
+local TURN_FIELDS = { 'owner', 'event', 'attempts', 'failed', 'due' }
+local function read_turn(ep, order_key)
+  return redis.call('HMGET', P .. 'turn:' .. ep .. ':' .. order_key, unpack(TURN_FIELDS))
+end
+
 -- What became of an event that was taken off its lane without an attempt.
 local function conclude(ep, token, status)
   take_away(ep, token)
@@ -311,7 +317,7 @@ local function store(id, kind, about, payload)
 end
 
 -- Appends to a lane. Returns what is to be done about it: nothing, 'now', or when its first event, which
--- waits for a retry, must make way for this one.
+-- waits for a retry, must make way for this one; with 'now' the lane's turn, which nobody has, and its length.
 local function push(ep, rules, order_key, token, expires)
   local pending = P .. 'pending:' .. ep .. ':' .. order_key
   local length = redis.call('RPUSH', pending, token)
@@ -321,11 +327,13 @@ local function push(ep, rules, order_key, token, expires)
   local slot = redis.call('ZSCORE', P .. 'running:' .. ep, order_key)
   if slot and tonumber(slot) > now then return nil end
   if slot then redis.call('ZREM', P .. 'running:' .. ep, order_key) end
-  local turn = P .. 'turn:' .. ep .. ':' .. order_key
-  local known = redis.call('HMGET', turn, 'due', 'owner')
+  local known = read_turn(ep, order_key)
   -- Its slot has lapsed, so it owns the lane no longer: whoever comes next need not wait for it.
-  if known[2] then redis.call('HDEL', turn, 'owner') end
-  local due = tonumber(known[1] or '0')
+  if known[1] then
+    redis.call('HDEL', P .. 'turn:' .. ep .. ':' .. order_key, 'owner')
+    known[1] = false
+  end
+  local due = tonumber(known[5] or '0')
   if due > now then
     -- Only the first successor can change when the lane is due.
     if length ~= 2 or now + rules.hold >= due then return nil end
@@ -333,7 +341,7 @@ local function push(ep, rules, order_key, token, expires)
     return now + rules.hold
   end
   if redis.call('ZSCORE', P .. 'waiting:' .. ep, order_key) then return nil end
-  return 'now'
+  return 'now', known, length
 end
 
 -- How many lanes that ask now may begin, after those that have waited, whose order keys are appended to

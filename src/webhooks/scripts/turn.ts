@@ -1,3 +1,4 @@
+import { BEGIN } from './begin.ts'
 import { PRELUDE } from './prelude.ts'
 
 /**
@@ -80,145 +81,8 @@ local function fail(ep, paused, lasted)
 end
 `
 
-/**
- * Asks for the next event of a lane, taking (fresh) or keeping a slot. On the way, first events are taken
- * off that are not to be sent any more: expired ones, ones that a later one replaces (coalescing), and ones
- * that have held up the lane for too long. Of the latter a record, or a replay, goes on in a lane of its own.
- *
- * The answer is a turn, one of
- *   {'idle', wake-ups, reopen}                nothing pending
- *   {'again', wake-ups}                       many were taken off: ask again
- *   {'waiting', reopen, wake-ups}             no slot, or the gate is closed; the lane waits
- *   {'busy', until}                           somebody else owns the lane
- *   {'lost'}                                  we own it no longer
- *   {'later', time, wake-ups, reopen}         the first event is not due; the slot is given back
- *   {'due', wake-ups, token, attempts, failed, type, about, payload, {skipped}}
- * where wake-ups are order keys and times (0: now). seen: what was read already, of turn,
- * first event and gate; and whether nothing is skipped.
- */
-const TURN = `
-local TURN_FIELDS = { 'owner', 'event', 'attempts', 'failed', 'due' }
-local function read_turn(ep, order_key)
-  return redis.call('HMGET', P .. 'turn:' .. ep .. ':' .. order_key, unpack(TURN_FIELDS))
-end
-
-local function hand_over(ep, rules, wakes)
-  local others = {}
-  local reopen = handover(ep, rules, others)
-  for _, other in ipairs(others) do
-    wakes[#wakes + 1] = other
-    wakes[#wakes + 1] = 0
-  end
-  return reopen
-end
-
--- A replay does not: somebody asked for it as it was.
-local function goes_stale(event)
-  return event.class ~= 'r' and not event.is_replay
-end
-
--- A record or a replay that held up its lane: it goes on by itself, marked.
-local function move_aside(ep, token, attempts, failed, due, wakes)
-  local event = parse(token)
-  local lane = 'parked:' .. event.id
-  local marked = token .. 'p'
-  redis.call('RPUSH', P .. 'pending:' .. ep .. ':' .. lane, marked)
-  redis.call('PEXPIRE', P .. 'pending:' .. ep .. ':' .. lane, ttl)
-  local key = P .. 'turn:' .. ep .. ':' .. lane
-  redis.call('HSET', key, 'event', marked, 'attempts', attempts, 'failed', failed, 'due', due)
-  redis.call('PEXPIRE', key, ttl)
-  redis.call('ZADD', P .. 'lanes:' .. ep, due + lease, lane)
-  redis.call('ZADD', P .. 'expiring:' .. ep, event.expires, lane)
-  wakes[#wakes + 1] = lane
-  wakes[#wakes + 1] = due
-end
-
-local function begin(ep, rules, order_key, owner, is_fresh, seen)
-  local known, first, gate = seen.turn, seen.first, seen.gate
-  local pending, turn = P .. 'pending:' .. ep .. ':' .. order_key, P .. 'turn:' .. ep .. ':' .. order_key
-  local running = P .. 'running:' .. ep
-  known = known or read_turn(ep, order_key)
-  if not is_fresh and known[1] ~= owner then return { 'lost' } end
-  local slot = tonumber(redis.call('ZSCORE', running, order_key) or 0)
-  if known[1] and known[1] ~= owner and slot > now then return { 'busy', slot } end
-
-  -- resume: when the lane goes on, which is before the first event is due if that has held it up for too long.
-  local wakes = {}
-  local token, event, content, attempts, failed, due, resume
-  for i = 1, 100 do
-    token = first or redis.call('LINDEX', pending, 0)
-    if not token then
-      clear(ep, order_key)
-      fade(ep, order_key)
-      return { 'idle', wakes, hand_over(ep, rules, wakes) }
-    end
-    event, attempts, failed, due = parse(token), 0, 0, 0
-    if known[2] == token then attempts, failed, due = tonumber(known[3]), tonumber(known[4]), tonumber(known[5]) end
-    local why
-    resume = due
-    if event.expires <= now then
-      why = 'expired'
-    elseif rules.coalesce and goes_stale(event) and successor(pending) then
-      why = 'superseded'
-    elseif attempts > 0 then
-      local following = successor(pending)
-      local hold_ends = following and following.taken + rules.hold
-      if hold_ends and hold_ends <= now then
-        why = 'parked'
-      elseif hold_ends and hold_ends < due then
-        resume = hold_ends
-      end
-    end
-    if not why then
-      content = redis.call('HMGET', P .. 'event:' .. event.id, 'type', 'about', 'payload')
-      if content[3] then break end
-      why = 'dropped'
-    end
-    redis.call('LPOP', pending)
-    first, seen.nothing_skipped = nil, false
-    skip(ep, order_key, token, why)
-    if why == 'parked' and not goes_stale(event) then
-      move_aside(ep, token, attempts, failed, math.max(due, now), wakes)
-    else
-      conclude(ep, token, why)
-    end
-    if i == 100 then return { 'again', wakes } end
-  end
-
-  -- What is known of an event before this one tells nothing any more, but for when that was due: push looks at it.
-  if known[2] and known[2] ~= token and tonumber(known[5]) > now then
-    redis.call('HDEL', turn, 'event', 'attempts', 'failed', 'due')
-  end
-  -- A slot that has lapsed is nobody's; one that lives is not counted against its own lane.
-  local has_slot = slot > now
-  if not has_slot or resume > now then redis.call('ZREM', running, order_key) end
-  if resume > now then
-    redis.call('HDEL', turn, 'owner')
-    redis.call('ZADD', P .. 'lanes:' .. ep, resume + lease, order_key)
-    return { 'later', resume, wakes, hand_over(ep, rules, wakes) }
-  end
-  local free, reopen = allowance(ep, rules, has_slot and 1 or 0, gate)
-  if free < 1 then
-    if has_slot then redis.call('ZREM', running, order_key) end
-    redis.call('HDEL', turn, 'owner')
-    admit(ep, order_key, 0)
-    return { 'waiting', reopen or 0, wakes }
-  end
-  spend(ep, rules)
-  if is_fresh then
-    redis.call('ZREM', P .. 'waiting:' .. ep, order_key)
-    -- It has a time to live from its beginning on, and another one with every failure: longer than any event lives.
-    if redis.call('HSET', turn, 'owner', owner) > 0 then redis.call('PEXPIRE', turn, ttl) end
-  end
-  -- Not with each of many events that follow one on the other: the lease was given a moment ago.
-  if is_fresh or slot <= now + lease * 0.8 then
-    hold_slot(ep, order_key, lease)
-    redis.call('ZADD', P .. 'lanes:' .. ep, now + lease, order_key)
-  end
-  local skipped = seen.nothing_skipped and {} or redis.call('LRANGE', P .. 'skipped:' .. ep .. ':' .. order_key, 0, -1)
-  return { 'due', wakes, token, attempts, failed, content[1], content[2], content[3], skipped }
-end
-
+/** What ADVANCE does to settle; needs BEGIN and BREAKER. */
+const SETTLE = `
 -- Takes the first event off its lane, delivered or given up, and asks for the next one for an owner that goes on.
 -- Takes it off for a former owner too: what it delivered need not be sent again. The attempts, in ARGV from first to
 -- last, are recorded in any case: they were made. A repetition finds another event first, and one more success
@@ -277,11 +141,11 @@ end
  * ARGV  (see PRELUDE) then per lane: 'begin', endpoint, its four rules, order key, owner, '1' when fresh;
  *       or 'settle', endpoint, its four rules, order key, token, status, owner that goes on, or '', the number of
  *       arguments about attempts, and those (see record_attempts)
- * Returns per lane, in their order, a turn (see TURN) for 'begin'; for 'settle' {'more' | 'idle' | 'lost', wake-ups
+ * Returns per lane, in their order, a turn (see BEGIN) for 'begin'; for 'settle' {'more' | 'idle' | 'lost', wake-ups
  * as order keys, reopen, turn unless idle or nobody goes on}, 'lost' when the first event is another one;
  * or {'failed', why}.
  */
-export const ADVANCE = `${PRELUDE}${BREAKER}${TURN}
+export const ADVANCE = `${PRELUDE}${BEGIN}${BREAKER}${SETTLE}
 local answers, at, succeeded, failure = {}, 7, 0, nil
 local function answer(is_done, reply)
   if is_done then
