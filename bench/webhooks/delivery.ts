@@ -10,14 +10,14 @@ import { readOptions } from './rig/options.ts'
  * BullMQ with a POST per job, a bare POST of the same bytes, and one signed attempt alone. All send to the
  * same receiver in the same run, in turn, so that ratios mean something on a busy machine.
  *
- *   node bench/webhooks/delivery.ts [--seconds 8] [--count 5000] [--rounds 5] [--full] [--profile]
+ *   node bench/webhooks/delivery.ts [--seconds 8] [--count 15000] [--rounds 5] [--full] [--profile]
  *
  * `--full` leaves the even paces out, `--profile` writes where the worker spends its time to the working folder.
  */
 const options = readOptions({
   endpoints: 50,
   seconds: 8,
-  count: 5_000,
+  count: 15_000,
   rounds: 5,
   window: 1_000,
   full: false,

@@ -41,7 +41,14 @@ test('facts are claimed oldest first and stay until they are released', async ()
   const second = await log.claim('a', 3)
   expect(second?.facts.map((fact) => fact.kind === 'taken' && fact.event.payload)).toEqual(['{"n":4}', '{"n":5}'])
   await log.release('a', { last: second?.last })
-  expect(await log.claim('a', 3)).toEqual({ facts: [], malformed: [], last: undefined, lost: 0, isAll: true })
+  expect(await log.claim('a', 3)).toEqual({
+    facts: [],
+    entryIds: [],
+    malformed: [],
+    last: undefined,
+    lost: 0,
+    isAll: true,
+  })
   expect(await redis.connect().xlen(RECORDS)).toBe(0)
 })
 
@@ -109,7 +116,14 @@ test('what there was no room for is counted until it was told', async () => {
   // Meanwhile more is lost; it is told the next time.
   await rig.take(ringing(1))
   await log.release('a', { last: claimed?.last, told: 3 })
-  expect(await log.claim('a', 10)).toEqual({ facts: [], malformed: [], last: undefined, lost: 1, isAll: true })
+  expect(await log.claim('a', 10)).toEqual({
+    facts: [],
+    entryIds: [],
+    malformed: [],
+    last: undefined,
+    lost: 1,
+    isAll: true,
+  })
   await log.release('a', { told: 1 })
   expect(await log.claim('a', 10)).toMatchObject({ lost: 0 })
   expect(await redis.connect().exists('ch:{wh}:lost-records')).toBe(0)

@@ -9,6 +9,8 @@ import { CLAIM_RECORDS, RELEASE_RECORDS, RENEW_RECORDER } from './scripts/upkeep
 /** What is to be written to the records, and where it ends. */
 export type ClaimedFacts = {
   readonly facts: readonly DeliveryFact[]
+  /** The entry that tells each fact. */
+  readonly entryIds: readonly string[]
   /** Entries that this version cannot read; they are taken off with the others. */
   readonly malformed: readonly string[]
   /** Hand it to `release` when they are written. */
@@ -40,28 +42,34 @@ export class RecordLog {
   }
 
   /**
-   * What up to `limit` of the oldest entries tell, and the exclusive right to them for 5 s; undefined while another
-   * recorder has it.
+   * What up to `limit` of the oldest entries tell, or of those behind `after`, and the exclusive right to them for
+   * 5 s; undefined while another recorder has it.
    */
-  async claim(owner: string, limit: number): Promise<ClaimedFacts | undefined> {
+  async claim(owner: string, limit: number, after?: string): Promise<ClaimedFacts | undefined> {
     const facts: DeliveryFact[] = []
+    const entryIds: string[] = []
     const malformed: string[] = []
     let [last, lost, count]: [string | undefined, number, number] = [undefined, 0, 0]
     for (;;) {
       const most = Math.min(limit - count, ENTRIES_PER_READ)
-      const reply = await this.#claim.run(this.#redis, KEYS, [owner, LOCK_MS, most, last ?? ''])
+      const reply = await this.#claim.run(this.#redis, KEYS, [owner, LOCK_MS, most, last ?? after ?? ''])
       // Of what was read before it another one has the right now.
       if (reply === null) return undefined
       const [entries, lostNow] = readReply(reply)
       for (const [factId, fields] of entries) {
         const told = readEntry(factId, fields)
         if (told === undefined) malformed.push(factId)
-        else facts.push(...told)
+        for (const fact of told ?? []) {
+          facts.push(fact)
+          entryIds.push(factId)
+        }
       }
       last = entries.at(-1)?.[0] ?? last
       lost = lostNow
       count += entries.length
-      if (entries.length < most || count >= limit) return { facts, malformed, last, lost, isAll: count < limit }
+      if (entries.length < most || count >= limit) {
+        return { facts, entryIds, malformed, last, lost, isAll: count < limit }
+      }
     }
   }
 

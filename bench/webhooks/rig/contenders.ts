@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Queue } from 'bullmq'
+import type { Redis } from 'ioredis'
 import type { AppRef } from '../../../src/core/ids.ts'
+import { RECORDS_KEY } from '../../../src/webhooks/keys.ts'
 import { Child } from './child.ts'
 import { preciseNow, summarise, type Summary } from './figures.ts'
 import { composePayload, type Generator } from './generator.ts'
@@ -10,7 +12,7 @@ import { PLAIN_QUEUE, type PlainJob, type PlainQueueCalls } from './plain-queue.
 import type { ReceiverCalls } from './receiver.ts'
 import { readCpuSeconds } from './redis-figures.ts'
 import type { SenderCalls } from './sender.ts'
-import { paced } from './wait.ts'
+import { paced, waitUntil } from './wait.ts'
 import type { WorkerCalls } from './worker.ts'
 
 /** Figures of one way of delivering at one pace. */
@@ -76,7 +78,7 @@ async function measure(
 export async function startOurs(bench: Bench, execArgv?: readonly string[]): Promise<Contender> {
   const worker: Child<WorkerCalls> = await bench.installation.startWorker('ours', {}, execArgv)
   const usage = () => worker.call('usage')
-  const { generator, apps, receiver, window } = bench
+  const { installation, generator, apps, receiver, window } = bench
   return {
     name: 'callhalf',
     atPace: (perSecond, seconds) =>
@@ -89,6 +91,7 @@ export async function startOurs(bench: Bench, execArgv?: readonly string[]): Pro
         })
         await Promise.all(appending)
         await untilReceived(receiver, appending.length)
+        await untilRecorded(installation.redis)
         return { count: appending.length, seconds }
       }),
     atFullPace: (count) =>
@@ -96,6 +99,7 @@ export async function startOurs(bench: Bench, execArgv?: readonly string[]): Pro
         await receiver.call('keep', false)
         const { seconds } = await pushThrough({ generator, receiver, apps, count, window, prefix: `full-${++rounds}` })
         await receiver.call('keep', true)
+        await untilRecorded(installation.redis)
         return { count, seconds }
       }),
   }
@@ -203,3 +207,7 @@ async function untilReceived(receiver: Child<ReceiverCalls>, count: number): Pro
   const deadline = preciseNow() + 30_000
   while ((await receiver.call('held')) < count && preciseNow() < deadline) await delay(20)
 }
+
+/** Waits until what became of all deliveries is in the database: it costs processor time, too. */
+const untilRecorded = (redis: Redis): Promise<void> =>
+  waitUntil('the records', async () => (await redis.xlen(RECORDS_KEY)) === 0)
