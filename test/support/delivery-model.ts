@@ -144,6 +144,7 @@ export class DeliveryModel {
     for (const item of items) this.#ledger.laneOf(item.name, item.key).push(item)
     assert.deepEqual(reply.full, full, 'endpoints with a full backlog')
     this.#accept(reply.wakes)
+    for (const { turn } of reply.begun) if ('wakes' in turn) this.#accept(turn.wakes)
     for (const { endpoint, at } of reply.reopens) this.#jobs.push({ name: endpoint.endpointId, at })
     const facts = await this.#absorb()
     const recorded = facts.flatMap((fact) =>
@@ -153,7 +154,6 @@ export class DeliveryModel {
     assert.ok(reply.begun.length <= places, 'lanes begun for a follower that has no place for them')
     for (const { lane: begun, owner, turn } of reply.begun) {
       const { endpointId: name, orderKey: key } = begun
-      if ('wakes' in turn) this.#accept(turn.wakes)
       const known = await this.#look({ name, key, owner })
       this.#judge({ name, key, owner, fresh: true }, turn, { ...known, before: before.get(name) ?? known.before })
     }
