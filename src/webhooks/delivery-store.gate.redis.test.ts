@@ -23,7 +23,12 @@ describe('rate limit', () => {
     expect(reopens).toEqual([{ endpoint: endpointRef('endpoint'), at: START_MS + 250 }])
     const turns = []
     for (const key of keysOf(wakes)) turns.push(await rig.due(key, `owner-${key}`))
-    expect(await rig.settle('lane-1', turns[0]!)).toEqual({ kind: 'idle', wakes: [], reopenAt: START_MS + 250 })
+    expect(await rig.settle('lane-1', turns[0]!)).toMatchObject({
+      kind: 'idle',
+      wakes: [],
+      begun: [],
+      reopenAt: START_MS + 250,
+    })
     expect(await rig.begin('lane-6', 'o')).toEqual({ kind: 'waiting', wakes: [], reopenAt: START_MS + 250 })
     rig.now = START_MS + 249
     expect(await rig.reopen()).toEqual({ wakes: [], reopenAt: START_MS + 250 })

@@ -20,7 +20,8 @@ const entry = fc.record({
 })
 const endings: readonly Ending[] = [
   'delivered',
-  'delivered',
+  'delivered-passed-on',
+  'delivered-passed-on',
   'delivered-then-begun',
   'delivered-then-crash',
   'failed',

@@ -180,6 +180,7 @@ export class DeliveryStore {
   /**
    * Takes an event off its lane that has come to an end. `more`: the lane is not empty yet. For an `owner` that
    * goes on with the lane it asks for the next event as well, as {@link begin} does: the `turn`, of `more` and `lost`.
+   * The slot of one that is empty goes to a lane that waits, which is begun for the `heir`.
    */
   async settle(
     lane: Lane,
@@ -188,11 +189,12 @@ export class DeliveryStore {
       readonly result: EndedStatus
       readonly attempts: readonly AttemptFact[]
       readonly owner?: string
+      readonly heir?: string
     },
   ): Promise<Settled> {
-    const { token, result, owner = '', attempts } = end
+    const { token, result, owner = '', heir = '', attempts } = end
     const facts = attempts.flatMap(toTexts)
-    const args = ['settle', ...laneArgs(lane, end.rules), token, result, owner, facts.length, ...facts]
+    const args = ['settle', ...laneArgs(lane, end.rules), token, result, owner, heir, facts.length, ...facts]
     const { turn, ...settled } = readSettled(lane, await this.#ask(end.now, args))
     if (turn?.kind !== 'again') return { ...settled, ...(turn !== undefined && { turn }) }
     const ask = { now: end.now, rules: end.rules, owner, fresh: false }

@@ -157,7 +157,7 @@ describe('asking for a turn', () => {
     rig.now += 5
     await rig.take([ringing('c')])
     const first = await rig.due('a', 'o')
-    expect(await rig.settle('a', first)).toEqual({ kind: 'more', wakes: [] })
+    expect(await rig.settle('a', first)).toEqual({ kind: 'more', wakes: [], begun: [] })
     const second = await rig.due('a', 'o', { fresh: false })
     // Handed back at once: its event is older than those of b and c, but it has had a turn when they wait.
     expect(keysOf((await rig.handBack('a', 'o', second)).wakes)).toEqual(['b'])
@@ -201,5 +201,56 @@ describe('asking for a turn', () => {
     await redis.connect().del(`ch:{wh}:event:${eventId(1)}`)
     expect(await rig.due('a', 'o')).toMatchObject({ event: { payload: '{"n":2}' }, skipped: ['1;dropped'] })
     expect(await rig.ended()).toEqual({ [deliveryIdOf('endpoint', 1)]: 'dropped' })
+  })
+})
+
+describe('turns that nobody has to ask for', () => {
+  test('as many lanes as there is room for are begun for who takes the events, the others are woken', async () => {
+    const rig = await openRig()
+    const { begun, wakes } = await rig.take([held('a'), held('b'), held('c'), held('a')], ['endpoint'], 2)
+    expect(begun.map(({ lane: { orderKey }, turn }) => [orderKey, turn])).toMatchObject([
+      ['a', { kind: 'due', event: { payload: '{"n":1}', type: 'call.held' }, attempts: 0, skipped: [] }],
+      ['b', { kind: 'due', event: { payload: '{"n":2}' } }],
+    ])
+    expect(new Set(begun.map(({ owner }) => owner)).size).toBe(2)
+    expect(keysOf(wakes)).toEqual(['c'])
+    expect(await rig.statusOf()).toMatchObject({ inFlight: 3, pending: 4 })
+  })
+
+  test('its owner goes on with such a lane, and nobody else does', async () => {
+    const rig = await openRig()
+    const { begun } = await rig.take([held('a'), held('a')], ['endpoint'], 5)
+    const [{ owner, turn } = { owner: '', turn: undefined }] = begun
+    expect(await rig.begin('a', 'other')).toEqual({ kind: 'busy', until: START_MS + 5_000 })
+    if (turn?.kind !== 'due') throw new Error(turn?.kind)
+    expect((await rig.settle('a', turn, 'delivered', { owner })).turn).toMatchObject({
+      kind: 'due',
+      event: { payload: '{"n":2}' },
+    })
+  })
+
+  test('what has expired in the log is recorded as taken and as expired, in this order, and counted down', async () => {
+    const rig = await openRig()
+    const { begun } = await rig.take([{ ...held('a'), ttlMs: -1 }], ['endpoint'], 5)
+    expect(begun.map(({ turn }) => turn.kind)).toEqual(['idle'])
+    expect((await rig.facts()).map(({ kind }) => kind)).toEqual(['taken', 'ended'])
+    expect(await rig.statusOf()).toMatchObject({ inFlight: 0, pending: 0 })
+  })
+
+  test('the slot of a lane that is empty goes to the one that waits, begun for the heir', async () => {
+    const rig = await openRig()
+    rig.rules = { ...RULES, slots: 1 }
+    await rig.take([ringing('a'), ringing('b'), ringing('c')])
+    const first = await rig.due('a', 'o')
+    const settled = await rig.settle('a', first, 'delivered', { owner: 'o', heir: 'h' })
+    expect(settled).toMatchObject({ kind: 'idle', wakes: [] })
+    expect(settled.begun).toMatchObject([
+      { lane: lane('b'), owner: 'h', turn: { kind: 'due', event: { payload: '{"n":2}' } } },
+    ])
+    const [{ turn } = { turn: undefined }] = settled.begun
+    if (turn?.kind !== 'due') throw new Error(turn?.kind)
+    // Without an heir it is woken up.
+    const last = await rig.settle('b', turn)
+    expect([keysOf(last.wakes), last.begun]).toEqual([['c'], []])
   })
 })

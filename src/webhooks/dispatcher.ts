@@ -183,8 +183,15 @@ export class Dispatcher implements Service {
       ...(concurrency !== undefined && { concurrency }),
     })
     const failureWatch = new FailureWatch({ ...this.#options, store })
-    const drainer = new Drainer({ ...this.#options, store, failureWatch, wake: this.wake, reopen: this.#reopenLater })
-    const drains = new Drains({
+    const drainer = new Drainer({
+      ...this.#options,
+      store,
+      failureWatch,
+      beginning: (most, ask) => drains.beginning(most, ask),
+      wake: this.wake,
+      reopen: this.#reopenLater,
+    })
+    const drains: Drains = new Drains({
       ...this.#options,
       drain: (lane, owner, begun) => drainer.drain(lane, owner, begun),
       queue,
@@ -218,7 +225,7 @@ export class Dispatcher implements Service {
       app,
       store,
       brake,
-      drains,
+      beginning: (most, ask) => drains.beginning(most, ask),
       wake: this.wake,
       reopen: this.#reopenLater,
     })

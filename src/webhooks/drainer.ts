@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
 import { policyFor } from '../core/delivery-policy.ts'
 import type { AttemptRecord, EndedStatus } from '../core/delivery-record.ts'
@@ -11,6 +12,7 @@ import type { Deliverer } from './deliverer.ts'
 import { messageIdOf, rulesOf } from './delivery.ts'
 import type { EndpointRef, Lane, LaneRules, WakeUp } from './delivery.ts'
 import type { DeliveryStore } from './delivery-store.ts'
+import type { Drains } from './drains.ts'
 import { EndpointFinder } from './endpoint-finder.ts'
 import type { EndpointFinderOptions } from './endpoint-finder.ts'
 import { forgetEndpoint } from './endpoint-removal.ts'
@@ -29,6 +31,8 @@ export type DrainerOptions = EndpointFinderOptions & {
   readonly deliverer: Pick<Deliverer, 'attempt'>
   readonly credentials: Pick<CredentialCache, 'of'>
   readonly failureWatch: FailureWatch
+  /** As {@link Drains.beginning}. */
+  readonly beginning: Drains['beginning']
   /** Sees to it that other lanes are worked on. */
   readonly wake: (wakes: readonly WakeUp[]) => Promise<void>
   /** Sees to it that the endpoint's gate is opened at a time. */
@@ -287,7 +291,9 @@ export class Drainer {
       return kind === 'idle' ? LEAVE : GO_ON
     }
     const rules = rulesOf(endpoint)
-    const { kind, turn } = await this.#takeOff(work, { result, attempts, owner, rules })
+    const { kind, turn } = await this.#options.beginning(this.#stopping ? 0 : 1, (places) =>
+      this.#takeOff(work, { result, attempts, owner, rules, ...(places > 0 && { heir: randomUUID() }) }),
+    )
     if (kind === 'idle') return LEAVE
     return turn === undefined ? GO_ON : this.#take({ lane, owner, endpoint, rules }, turn)
   }
@@ -300,6 +306,8 @@ export class Drainer {
       /** Who goes on with the lane, by which rules. */
       readonly owner?: string
       readonly rules?: LaneRules
+      /** Who works on the lane that takes the slot over; without it whoever is woken up. */
+      readonly heir?: string
     },
   ) {
     const { store, clock } = this.#options

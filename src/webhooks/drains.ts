@@ -57,22 +57,35 @@ export class Drains {
 
   /** Works on a lane from now on; false when there is no room for it, or this process is stopping. */
   start(lane: Lane): boolean {
-    if (this.reserve(1) === 0) return false
+    if (this.#reserve(1) === 0) return false
     this.#start({ lane })
     return true
   }
 
-  /** Keeps room for up to so many lanes; returns how many. Each is to be filled or freed by {@link begin}. */
-  reserve(places: number): number {
-    const reserved = this.#isStopping ? 0 : Math.max(0, Math.min(places, this.#capacity - this.#direct))
-    this.#direct += reserved
-    return reserved
+  /**
+   * Asks for something by which lanes may be begun, and works on those from now on: up to so many, as far as there is
+   * room, for which `places` are kept meanwhile.
+   */
+  async beginning<Answer extends { readonly begun: readonly Begun[] }>(
+    most: number,
+    ask: (places: number) => Promise<Answer>,
+  ): Promise<Answer> {
+    const places = this.#reserve(most)
+    let begun: readonly Begun[] = []
+    try {
+      const answer = await ask(places)
+      begun = answer.begun
+      return answer
+    } finally {
+      this.#direct -= places - begun.length
+      for (const each of begun) this.#start(each)
+    }
   }
 
-  /** Works on lanes that were begun for us from now on, in `reserved` places, of which the others become free. */
-  begin(lanes: readonly Begun[], reserved: number): void {
-    this.#direct -= reserved - lanes.length
-    for (const begun of lanes) this.#start(begun)
+  #reserve(most: number): number {
+    const places = this.#isStopping ? 0 : Math.max(0, Math.min(most, this.#capacity - this.#direct))
+    this.#direct += places
+    return places
   }
 
   #start(start: Start): void {

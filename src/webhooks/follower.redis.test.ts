@@ -62,7 +62,7 @@ class Scene {
       store: this.store,
       eventLog: this.eventLog,
       directory: this.book.directory,
-      drains: { reserve: () => 0, begin: () => undefined },
+      beginning: (_most, ask) => ask(0),
       wake: (wakes) => {
         this.woken.push(...wakes)
         return Promise.resolve()

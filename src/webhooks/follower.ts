@@ -17,15 +17,14 @@ import { describePayload } from './event-about.ts'
 import type { IntakeBrake } from './intake-brake.ts'
 import type { WebhookMetrics } from './metrics.ts'
 import { reportToOperator } from './operator-report.ts'
-import type { Begun } from './store-replies.ts'
 
 export type FollowerOptions = {
   readonly app: AppRef
   readonly store: DeliveryStore
   readonly eventLog: EventLog
   readonly directory: Pick<Directory, 'endpointsOf'>
-  /** Where lanes that have something to send are worked on at once, as far as there is room. */
-  readonly drains: Pick<Drains, 'reserve' | 'begin'>
+  /** As {@link Drains.beginning}. */
+  readonly beginning: Drains['beginning']
   /** Sees to it that the other lanes that have something to send are worked on. */
   readonly wake: (wakes: readonly WakeUp[]) => Promise<void>
   /** Sees to it that the endpoint's gate is opened at a time. */
@@ -161,10 +160,12 @@ export class Follower {
 
   /** Resolves with how many of the endpoints had a full backlog, and whether the store has lost where one is. */
   async #take(endpoints: readonly EndpointSummary[], entries: readonly LogEntry[], last: Position) {
-    const { app, wake, reopen, brake, clock } = this.#options
+    const { app, store, beginning, wake, reopen, brake, clock } = this.#options
     const now = clock.now()
     const batch = composeBatch({ appId: app.appId, endpoints, entries, last }, now)
-    const { wakes, full, reopens, recordsAreBehind, cursors, isShared } = await this.#store(batch, now)
+    const most = batch.endpoints.reduce((sum, { wanted }) => sum + wanted.length, 0)
+    const taken = await beginning(most, (places) => store.take(batch, now, places))
+    const { wakes, full, reopens, recordsAreBehind, cursors, isShared } = taken
     if (isShared) this.#sharedUntil = clock.monotonic() + SHARED_MS
     const isLost = endpoints.some(({ endpointId }) => !cursors.has(endpointId))
     if (isLost) this.#seenAt = -Infinity
@@ -175,20 +176,6 @@ export class Follower {
     // Last: records that are away hold up nothing that could be sent.
     await this.#reportFull(endpoints, full)
     return { full: full.length, isLost }
-  }
-
-  /** Has the batch in the store, and works on what that begins. */
-  async #store(batch: Batch, now: number) {
-    const { store, drains } = this.#options
-    const reserved = drains.reserve(batch.endpoints.reduce((sum, { wanted }) => sum + wanted.length, 0))
-    let begun: readonly Begun[] = []
-    try {
-      const taken = await store.take(batch, now, reserved)
-      begun = taken.begun
-      return taken
-    } finally {
-      drains.begin(begun, reserved)
-    }
   }
 
   /**

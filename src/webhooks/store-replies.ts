@@ -38,6 +38,8 @@ export type Settled = {
   readonly kind: 'more' | 'idle' | 'lost'
   readonly wakes: readonly WakeUp[]
   readonly turn?: Turn
+  /** The lane that took the slot over, if one did. */
+  readonly begun: readonly Begun[]
 } & Reopening
 
 type Breaker = 'closed' | 'open' | 'half_open'
@@ -88,7 +90,7 @@ function fail(why = 'a script gave an answer that cannot be read'): never {
   throw new GatewayError('store_unavailable', { cause: new TypeError(why) })
 }
 
-/** A lane that was begun for whoever took events into it. */
+/** A lane that was begun for whoever asked for something else. */
 export type Begun = { readonly lane: Lane; readonly owner: string; readonly turn: Turn }
 
 type ReadTurn = Turn | { readonly kind: 'again'; readonly wakes: readonly WakeUp[] }
@@ -132,16 +134,23 @@ export function readTurn(lane: Lane, reply: unknown): ReadTurn {
 
 /** What came of settling, with a turn as {@link readTurn} reads it. */
 export function readSettled(lane: Lane, reply: unknown): Omit<Settled, 'turn'> & { readonly turn?: ReadTurn } {
-  const [kind, wakes, reopen, turn] = listOf(reply)
-  if (kind === 'failed') return fail(String(wakes))
+  const [kind, woken, reopen, turn, others] = listOf(reply)
+  if (kind === 'failed') return fail(String(woken))
   if (kind !== 'more' && kind !== 'idle' && kind !== 'lost') return fail()
-  return {
-    kind,
-    wakes: listOf(wakes).map((orderKey) => ({ lane: laneOf(lane, orderKey) })),
-    ...reopening(Number(reopen)),
-    ...(turn !== undefined && { turn: readTurn(lane, turn) }),
-  }
+  const wakes = listOf(woken).map((orderKey) => ({ lane: laneOf(lane, orderKey) }))
+  const opening = reopening(Number(reopen))
+  return kind === 'idle'
+    ? { kind, wakes: [...wakes, ...timedWakes(lane, others)], ...opening, begun: readBegun(lane, turn) }
+    : { kind, wakes, ...opening, begun: [], ...(turn !== undefined && { turn: readTurn(lane, turn) }) }
 }
+
+/** Lanes of one endpoint that were begun, from `order key, owner, turn, …`. */
+const readBegun = (endpoint: EndpointRef, flat: unknown): readonly Begun[] =>
+  inGroups(flat, 3).map(([orderKey, owner, answer]) => {
+    const lane = laneOf(endpoint, orderKey)
+    const turn = readTurn(lane, answer)
+    return turn.kind === 'again' ? fail() : { lane, owner: String(owner), turn }
+  })
 
 /** What came of taking entries of an app's log. */
 export function readTaken(appId: AppId, reply: unknown) {
@@ -161,11 +170,9 @@ export function readTaken(appId: AppId, reply: unknown) {
     cursors: toCursors(inGroups(cursors, 2)),
     /** Some of it had been taken by somebody else. */
     isShared: isShared === 1,
-    begun: inGroups(begun, 4).map(([id, orderKey, owner, answer]): Begun => {
-      const lane = { appId, endpointId: toEndpointId(String(id)), orderKey: String(orderKey) }
-      const turn = readTurn(lane, answer)
-      return turn.kind === 'again' ? fail() : { lane, owner: String(owner), turn }
-    }),
+    begun: inGroups(begun, 4).flatMap(([id, ...lane]) =>
+      readBegun({ appId, endpointId: toEndpointId(String(id)) }, lane),
+    ),
   }
 }
 

@@ -3,8 +3,8 @@ import type { DeliveryFact } from '../../src/core/delivery-record.ts'
 import { toEndpointId } from '../../src/core/ids.ts'
 import type { LaneRules, WakeUp } from '../../src/webhooks/delivery.ts'
 import { messageIdOf } from '../../src/webhooks/delivery.ts'
-import type { Turn } from '../../src/webhooks/store-replies.ts'
-import { createReplay, deliveryOf, storedEvent } from './delivery-item.ts'
+import type { Begun, Turn } from '../../src/webhooks/store-replies.ts'
+import { deliveryOf } from './delivery-item.ts'
 import { DeliveryLedger } from './delivery-ledger.ts'
 import { attemptOf, endpointRef } from './delivery-rig.ts'
 import type { DeliveryRig } from './delivery-rig.ts'
@@ -12,6 +12,7 @@ import type { Ending, Step } from './delivery-steps.ts'
 import { GateLedger } from './gate-ledger.ts'
 import { LoggedEvents } from './logged-events.ts'
 import { LEASE_MS, OwnersAtWork } from './owners-at-work.ts'
+import { replayEnded } from './replay-step.ts'
 import { judgeTurn } from './turn-judge.ts'
 import type { Asked, Job, Known, Worker } from './turn-judge.ts'
 
@@ -144,7 +145,7 @@ export class DeliveryModel {
     for (const item of items) this.#ledger.laneOf(item.name, item.key).push(item)
     assert.deepEqual(reply.full, full, 'endpoints with a full backlog')
     this.#accept(reply.wakes)
-    for (const { turn } of reply.begun) if ('wakes' in turn) this.#accept(turn.wakes)
+    for (const { turn } of reply.begun) this.#acceptTurn(turn)
     for (const { endpoint, at } of reply.reopens) this.#jobs.push({ name: endpoint.endpointId, at })
     const facts = await this.#absorb()
     const recorded = facts.flatMap((fact) =>
@@ -152,11 +153,19 @@ export class DeliveryModel {
     )
     assert.deepEqual(recorded.toSorted(), items.map(deliveryOf).toSorted(), 'deliveries that were recorded as taken')
     assert.ok(reply.begun.length <= places, 'lanes begun for a follower that has no place for them')
-    for (const { lane: begun, owner, turn } of reply.begun) {
-      const { endpointId: name, orderKey: key } = begun
-      const known = await this.#look({ name, key, owner })
-      this.#judge({ name, key, owner, fresh: true }, turn, { ...known, before: before.get(name) ?? known.before })
-    }
+    for (const begun of reply.begun) await this.#judgeBegun(begun, before.get(begun.lane.endpointId))
+  }
+
+  /** Before what was recorded is read: some of it may have been moved aside. */
+  #acceptTurn(turn: Turn | undefined): void {
+    if (turn !== undefined && 'wakes' in turn) this.#accept(turn.wakes)
+  }
+
+  /** `before`: what the endpoint was like before it began. */
+  async #judgeBegun({ lane: begun, owner, turn }: Begun, before: Known['before'] | undefined): Promise<void> {
+    const { endpointId: name, orderKey: key } = begun
+    const known = await this.#owners.look(this.#rig, { name, key, owner })
+    this.#judge({ name, key, owner, fresh: true }, turn, { ...known, ...(before !== undefined && { before }) })
   }
 
   /** Works on a job, as a new owner; `toTheEnd`: until the lane is left, with every answer a success. */
@@ -182,31 +191,27 @@ export class DeliveryModel {
     fresh: boolean,
   ): Promise<Worker | undefined> {
     const rig = this.#rig
-    const known = await this.#look({ name, key, owner })
+    const known = await this.#owners.look(this.#rig, { name, key, owner })
     const turn = await rig.begin(key, owner, { fresh, name })
-    if ('wakes' in turn) this.#accept(turn.wakes)
+    this.#acceptTurn(turn)
     await this.#absorb()
     return this.#judge({ name, key, owner, fresh }, turn, known)
   }
 
-  /** Settles what was delivered and takes the next turn of the lane, both in one step of the store. */
-  async #goOn(worker: Worker): Promise<Worker | undefined> {
+  /**
+   * Settles what was delivered and takes the next turn of the lane, both in one step of the store; `heir` begins the
+   * lane that takes the slot of an empty one over.
+   */
+  async #goOn(worker: Worker, heir?: string): Promise<Worker | undefined> {
     const { name, key, owner } = worker
-    const known = await this.#look({ name, key, owner })
-    const { turn } = await this.#settle(worker, 'delivered', owner)
-    if (turn === undefined) return undefined
-    if ('wakes' in turn) this.#accept(turn.wakes)
+    const known = await this.#owners.look(this.#rig, { name, key, owner })
+    const { turn, begun } = await this.#settle(worker, 'delivered', owner, heir)
     // A success closes the breaker, before the turn is given.
     const before = { ...known.before, breaker: 'closed' } as const
+    assert.ok(begun.length <= (heir === undefined ? 0 : 1), 'one slot has become free')
+    for (const each of begun) await this.#judgeBegun(each, before)
+    if (turn === undefined) return undefined
     return this.#judge({ name, key, owner, fresh: false }, turn, { ...known, before })
-  }
-
-  /** What is to be known of an endpoint before a turn. */
-  async #look({ name, key, owner }: Pick<Worker, 'name' | 'key' | 'owner'>): Promise<Known> {
-    const before = await this.#rig.statusOf(name)
-    const atWork = this.#owners.atWorkFor(name, this.#rig.now)
-    const rival = atWork.find((worker) => worker.key === key && worker.owner !== owner)
-    return { before, atWork, rival }
   }
 
   #judge(asked: Asked, turn: Turn, known: Known): Worker | undefined {
@@ -227,6 +232,9 @@ export class DeliveryModel {
       case 'delivered':
         await this.#goOn(worker)
         return
+      case 'delivered-passed-on':
+        await this.#goOn(worker, `heir-${(this.#named += 1)}`)
+        return
       case 'delivered-then-begun':
         if ((await this.#settle(worker, 'delivered')).kind !== 'idle') await this.#begin(worker, false)
         return
@@ -245,7 +253,7 @@ export class DeliveryModel {
   }
 
   /** `next`: the owner that goes on with the lane in the same step. */
-  async #settle({ name, key, owner, turn }: Worker, result: 'delivered' | 'expired', next?: string) {
+  async #settle({ name, key, owner, turn }: Worker, result: 'delivered' | 'expired', next?: string, heir?: string) {
     const rig = this.#rig
     const items = this.#ledger.laneOf(name, key)
     const isFirst = items[0]?.token === turn.pending.token
@@ -254,9 +262,10 @@ export class DeliveryModel {
     if (isFirst) this.#ledger.settling.set(deliveryId, result)
     if (result === 'delivered') this.#gates.succeed(name)
     const attempts = [attemptOf(name, turn, rig.now, result === 'delivered' ? 'delivered' : 'timeout')]
-    const going = next === undefined ? {} : { owner: next }
+    const going = { ...(next !== undefined && { owner: next }), ...(heir !== undefined && { heir }) }
     const reply = await rig.settle(key, turn, result, { name, attempts, ...going })
     this.#obey(name, reply)
+    for (const each of [reply, ...reply.begun]) this.#acceptTurn(each.turn)
     await this.#absorb()
     assert.equal(reply.kind, isFirst ? (isLeft ? 'more' : 'idle') : 'lost', `settled by ${owner}`)
     assert.equal(reply.turn !== undefined, next !== undefined && reply.kind !== 'idle', 'a turn for who goes on')
@@ -338,23 +347,8 @@ export class DeliveryModel {
   }
 
   async #replay(name: string): Promise<void> {
-    const rig = this.#rig
-    const chosen = this.#ledger.ended.filter((item) => item.name === name).slice(0, 3)
-    const items = chosen.map((item) => createReplay(item, rig.now))
-    const room = Math.max(0, this.#backlogMax - this.#ledger.pendingOf(name))
-    const reply = await rig.store.replay(endpointRef(name), {
-      now: rig.now,
-      rules: this.#rules,
-      events: items.map(({ offset, key, token, class: kind }) => {
-        const { orderKey: _, position: __, ...event } = storedEvent(kind, key, offset)
-        return { event, orderKey: key, token }
-      }),
-    })
-    assert.ok(reply !== undefined, 'replayed to an endpoint that has started')
-    assert.equal(reply.taken, Math.min(items.length, room), 'replayed as far as there is room')
-    for (const item of items.slice(0, reply.taken)) this.#ledger.laneOf(name, item.key).push(item)
-    for (const item of chosen.slice(0, reply.taken)) this.#ledger.ended.splice(this.#ledger.ended.indexOf(item), 1)
-    this.#obey(name, reply)
+    const rules = this.#rules
+    this.#obey(name, await replayEnded(this.#rig, this.#ledger, { name, rules, backlogMax: this.#backlogMax }))
   }
 
   async #remove(name: string): Promise<void> {
@@ -400,7 +394,7 @@ export class DeliveryModel {
     return facts
   }
 
-  #dueJobs = (): readonly Job[] => this.#jobs.filter(({ at }) => at <= this.#rig.now)
+  readonly #dueJobs = (): readonly Job[] => this.#jobs.filter(({ at }) => at <= this.#rig.now)
   #name = (index: number): string => this.names[index % this.names.length] ?? ''
   #some = (indices: readonly number[]): readonly string[] => [...new Set(indices.map((index) => this.#name(index)))]
 }

@@ -120,10 +120,16 @@ export class DeliveryRig {
       attempts = [],
       name = 'endpoint',
       owner,
-    }: { readonly attempts?: readonly AttemptFact[]; readonly name?: string; readonly owner?: string } = {},
+      heir,
+    }: {
+      readonly attempts?: readonly AttemptFact[]
+      readonly name?: string
+      readonly owner?: string
+      readonly heir?: string
+    } = {},
   ) {
     const { now, rules } = this
-    const going = owner === undefined ? {} : { owner }
+    const going = { ...(owner !== undefined && { owner }), ...(heir !== undefined && { heir }) }
     return this.store.settle(lane(key, name), { token: pending.token, result, attempts, now, rules, ...going })
   }
 

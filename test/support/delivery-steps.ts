@@ -21,6 +21,8 @@ export type Step =
 export type Ending =
   /** And the next event is begun in the same step. */
   | 'delivered'
+  /** And its slot goes to a lane that waits, begun in the same step. */
+  | 'delivered-passed-on'
   | 'delivered-then-begun'
   | 'delivered-then-crash'
   | 'failed'

@@ -101,6 +101,7 @@ export class DrainerScenes {
     const reopens: number[] = []
     const parts = { store, endpoints, events: book.events, metrics, log, clock: systemClock }
     const drainer = new Drainer({
+      beginning: (_most, ask) => ask(0),
       ...parts,
       deliverer,
       credentials: new CredentialCache(endpoints, systemClock),

@@ -1,7 +1,7 @@
 import type { DeliveryLedger } from './delivery-ledger.ts'
 import { lane } from './delivery-rig.ts'
 import type { DeliveryRig } from './delivery-rig.ts'
-import type { Worker } from './turn-judge.ts'
+import type { Known, Worker } from './turn-judge.ts'
 
 export const LEASE_MS = 5_000
 
@@ -47,6 +47,14 @@ export class OwnersAtWork {
   /** Who took the same lane over later. */
   heirOf({ name, key, place }: Worker): Worker | undefined {
     return this.#workers.find((other) => other.name === name && other.key === key && other.place > place)
+  }
+
+  /** What is to be known of an endpoint before a turn. */
+  async look(rig: DeliveryRig, { name, key, owner }: Pick<Worker, 'name' | 'key' | 'owner'>): Promise<Known> {
+    const before = await rig.statusOf(name)
+    const atWork = this.atWorkFor(name, rig.now)
+    const rival = atWork.find((worker) => worker.key === key && worker.owner !== owner)
+    return { before, atWork, rival }
   }
 
   /** Lets time pass; `renewing`: the leases are prolonged meanwhile, or that is tried. */

@@ -1,5 +1,7 @@
 import type { DeliveryFact } from '../../src/core/delivery-record.ts'
+import { formatPosition } from '../../src/core/position.ts'
 import type { RedisEventLog } from '../../src/state/event-log.ts'
+import { cursorsKey } from '../../src/webhooks/keys.ts'
 import { RecordLog } from '../../src/webhooks/record-log.ts'
 import { startTestRedis } from './redis.ts'
 import type { TestRedis } from './redis.ts'
@@ -16,6 +18,8 @@ export class WebhookRig implements AsyncDisposable {
   readonly redis: TestRedis
   readonly eventLog: RedisEventLog
   readonly #cleanups: (() => Promise<unknown>)[] = []
+  /** Those whose apps' logs have entries. */
+  readonly #appended = new Set<EndpointBook>()
 
   private constructor(redis: TestRedis) {
     this.redis = redis
@@ -35,6 +39,7 @@ export class WebhookRig implements AsyncDisposable {
   async clean(): Promise<void> {
     for (const cleanup of this.#cleanups.splice(0).toReversed()) await cleanup()
     await this.redis.connect().flushall()
+    this.#appended.clear()
   }
 
   stop(): Promise<void> {
@@ -69,6 +74,7 @@ export class WebhookRig implements AsyncDisposable {
   }
 
   append(book: EndpointBook, callId: string, sequence: number, type?: string): Promise<void> {
+    this.#appended.add(book)
     return this.eventLog.append(book.app, callEntry(callId, sequence, type))
   }
 
@@ -79,8 +85,20 @@ export class WebhookRig implements AsyncDisposable {
     return keys.filter((key) => !lasting.test(key))
   }
 
+  /** Everything that was appended has been taken, and has ended. */
   nothingLeft(timeoutMs?: number): Promise<true> {
-    return until('nothing left', async () => (await this.leftovers()).length === 0 || undefined, timeoutMs)
+    const isDone = async () => (await this.#isTaken()) && (await this.leftovers()).length === 0
+    return until('nothing left', async () => (await isDone()) || undefined, timeoutMs)
+  }
+
+  async #isTaken(): Promise<boolean> {
+    for (const { app, directory } of this.#appended) {
+      const top = formatPosition(await this.eventLog.top(app))
+      const cursors = await this.redis.connect().hgetall(cursorsKey(app.appId))
+      const following = directory.endpointsOf(app.appId).filter(({ enabled }) => enabled)
+      if (following.some(({ endpointId }) => cursors[endpointId] !== top)) return false
+    }
+    return true
   }
 
   /** What has been recorded of deliveries so far. */

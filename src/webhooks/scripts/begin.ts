@@ -133,4 +133,16 @@ local function begin(ep, rules, order_key, owner, is_fresh, seen)
   local skipped = seen.nothing_skipped and {} or redis.call('LRANGE', P .. 'skipped:' .. ep .. ':' .. order_key, 0, -1)
   return { 'due', wakes, token, attempts, failed, content[1], content[2], content[3], skipped }
 end
+
+-- Begins a lane that has a slot for its wake-up and no owner, instead of waking it up. Appends {order key, owner, turn}
+-- to begun, flat; where there is no turn the wake-ups that are needed still, as order keys and times, to wakes.
+local function begin_admitted(ep, rules, order_key, owner, seen, begun, wakes)
+  seen.slot, seen.is_admitted = now + wake_lease, true
+  local is_done, turn = pcall(begin, ep, rules, order_key, owner, true, seen)
+  if is_done and turn[1] ~= 'again' then
+    for _, value in ipairs({ order_key, owner, turn }) do begun[#begun + 1] = value end
+    return
+  end
+  for _, value in ipairs({ order_key, 0, unpack(is_done and turn[2] or {}) }) do wakes[#wakes + 1] = value end
+end
 `

@@ -116,7 +116,7 @@ while at <= #ARGV do
           if admit(ep, entry.order_key, free) then
             free = free - 1
             if #admitted < places then
-              local seen = { turn = turn, slot = now + wake_lease, is_admitted = true }
+              local seen = { turn = turn }
               if length == 1 then seen.first, seen.content = token, { entry.kind, entry.about, entry.payload } end
               admitted[#admitted + 1] = { ep = ep, rules = rules, order_key = entry.order_key, seen = seen }
             else
@@ -154,15 +154,13 @@ end
 -- Last, when everything that a turn may find expired is counted and recorded as taken.
 local begun = {}
 for i, lane in ipairs(admitted) do
-  local owner = ARGV[9] .. ':' .. i
-  local is_done, turn = pcall(begin, lane.ep, lane.rules, lane.order_key, owner, true, lane.seen)
-  if is_done and turn[1] ~= 'again' then
-    for _, value in ipairs({ lane.ep, lane.order_key, owner, turn }) do begun[#begun + 1] = value end
-  else
-    wake(lane.ep, lane.order_key, 0)
-    local others = is_done and turn[2] or {}
-    for n = 1, #others, 2 do wake(lane.ep, others[n], others[n + 1]) end
+  local turns, others = {}, {}
+  begin_admitted(lane.ep, lane.rules, lane.order_key, ARGV[9] .. ':' .. i, lane.seen, turns, others)
+  if #turns > 0 then
+    begun[#begun + 1] = lane.ep
+    for _, value in ipairs(turns) do begun[#begun + 1] = value end
   end
+  for n = 1, #others, 2 do wake(lane.ep, others[n], others[n + 1]) end
 end
 return { wakes, full, reopens, is_behind(), cursors, is_shared, begun }
 `

@@ -271,9 +271,9 @@ local function pop_waiting(ep, waiting)
   return redis.call('ZPOPMIN', waiting)[1]
 end
 
--- Gives free slots to lanes that wait; appends their order keys to wakes. Returns when to call REOPEN for
--- those that still wait because of the gate, or 0.
-local function handover(ep, rules, wakes)
+-- Gives free slots to lanes that wait; appends their order keys to wakes, but for the first ones, as many as
+-- places, which go to chosen. Returns when to call REOPEN for those that still wait because of the gate, or 0.
+local function handover(ep, rules, wakes, places, chosen)
   local waiting = P .. 'waiting:' .. ep
   if redis.call('EXISTS', waiting) == 0 then return 0 end
   lapse(ep)
@@ -285,7 +285,8 @@ local function handover(ep, rules, wakes)
       give_slot(ep, order_key)
       -- Should the wake-up be lost, SWEEP looks after the lane once the slot has lapsed.
       redis.call('ZADD', P .. 'lanes:' .. ep, now + lease, order_key)
-      wakes[#wakes + 1] = order_key
+      local to = chosen and #chosen < places and chosen or wakes
+      to[#to + 1] = order_key
       free = free - 1
     end
   end

@@ -83,11 +83,12 @@ end
 
 /** What ADVANCE does to settle; needs BEGIN and BREAKER. */
 const SETTLE = `
--- Takes the first event off its lane, delivered or given up, and asks for the next one for an owner that goes on.
+-- Takes the first event off its lane, delivered or given up, and asks for the next one for an owner that goes on. If
+-- that leaves nothing in the lane, its slot goes to one that waits, which is begun for the heir, if one is named.
 -- Takes it off for a former owner too: what it delivered need not be sent again. The attempts, in ARGV from first to
 -- last, are recorded in any case: they were made. A repetition finds another event first, and one more success
 -- changes nothing.
-local function settle(ep, rules, order_key, token, status, owner, first, last)
+local function settle(ep, rules, order_key, token, status, owner, heir, first, last)
   local pending, wakes, closed, gate = P .. 'pending:' .. ep .. ':' .. order_key, {}, false, nil
   if status == 'delivered' then closed, gate = succeed(ep) end
   local ahead = redis.call('LRANGE', pending, 0, 1)
@@ -114,7 +115,10 @@ local function settle(ep, rules, order_key, token, status, owner, first, last)
   -- A lane that goes on keeps its slot, but closing the breaker sets others free.
   if not left then
     clear(ep, order_key)
-    return { 'idle', wakes, handover(ep, rules, wakes) }
+    local chosen, begun, others = {}, {}, {}
+    local reopen = handover(ep, rules, wakes, heir == '' and 0 or 1, chosen)
+    if chosen[1] then begin_admitted(ep, rules, chosen[1], heir, {}, begun, others) end
+    return { 'idle', wakes, reopen, begun, others }
   end
   local seen = { turn = read_turn(ep, order_key), first = ahead[2], gate = gate, nothing_skipped = status == 'delivered' }
   -- What an owner that goes on begins next takes their place.
@@ -139,11 +143,12 @@ end
  *
  * KEYS  1 counts
  * ARGV  (see PRELUDE) then per lane: 'begin', endpoint, its four rules, order key, owner, '1' when fresh;
- *       or 'settle', endpoint, its four rules, order key, token, status, owner that goes on, or '', the number of
- *       arguments about attempts, and those (see record_attempts)
- * Returns per lane, in their order, a turn (see BEGIN) for 'begin'; for 'settle' {'more' | 'idle' | 'lost', wake-ups
- * as order keys, reopen, turn unless idle or nobody goes on}, 'lost' when the first event is another one;
- * or {'failed', why}.
+ *       or 'settle', endpoint, its four rules, order key, token, status, owner that goes on, or '', owner of the
+ *       lane that takes the slot over, or '', the number of arguments about attempts, and those (see record_attempts)
+ * Returns per lane, in their order, a turn (see BEGIN) for 'begin'; for 'settle' {'more' | 'lost', wake-ups
+ * as order keys, reopen, turn unless nobody goes on}, 'lost' when the first event is another one, or {'idle',
+ * wake-ups as order keys, reopen, {order key, owner, turn of the lane that took the slot over}, wake-ups as order
+ * keys and times}; or {'failed', why}.
  */
 export const ADVANCE = `${PRELUDE}${BEGIN}${BREAKER}${SETTLE}
 local answers, at, succeeded, failure = {}, 7, 0, nil
@@ -162,8 +167,9 @@ while at <= #ARGV do
     answer(pcall(begin, ep, rules, order_key, ARGV[at + 7], ARGV[at + 8] == '1', {}))
     at = at + 9
   else
-    local last = at + 10 + tonumber(ARGV[at + 10])
-    answer(pcall(settle, ep, rules, order_key, ARGV[at + 7], ARGV[at + 8], ARGV[at + 9], at + 11, last))
+    local first = at + 12
+    local last = first - 1 + tonumber(ARGV[at + 11])
+    answer(pcall(settle, ep, rules, order_key, ARGV[at + 7], ARGV[at + 8], ARGV[at + 9], ARGV[at + 10], first, last))
     at = last + 1
   end
 end
