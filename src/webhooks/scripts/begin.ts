@@ -126,7 +126,7 @@ local function begin(ep, rules, order_key, owner, is_fresh, seen)
     if redis.call('HSET', turn, 'owner', owner) > 0 then redis.call('PEXPIRE', turn, ttl) end
   end
   -- Not with each of many events that follow one on the other: the lease was given a moment ago.
-  if is_fresh or slot <= now + lease * 0.8 then
+  if slot <= now + lease * 0.8 then
     hold_slot(ep, order_key, lease)
     redis.call('ZADD', P .. 'lanes:' .. ep, now + lease, order_key)
   end
@@ -137,7 +137,7 @@ end
 -- Begins a lane that has a slot for its wake-up and no owner, instead of waking it up. Appends {order key, owner, turn}
 -- to begun, flat; where there is no turn the wake-ups that are needed still, as order keys and times, to wakes.
 local function begin_admitted(ep, rules, order_key, owner, seen, begun, wakes)
-  seen.slot, seen.is_admitted = now + wake_lease, true
+  seen.slot, seen.is_admitted = seen.slot or now + wake_lease, true
   local is_done, turn = pcall(begin, ep, rules, order_key, owner, true, seen)
   if is_done and turn[1] ~= 'again' then
     for _, value in ipairs({ order_key, owner, turn }) do begun[#begun + 1] = value end

@@ -113,11 +113,13 @@ while at <= #ARGV do
             free, reopen = room(ep, rules, others)
             for _, other in ipairs(others) do wake(ep, other, 0) end
           end
-          if admit(ep, entry.order_key, free) then
+          -- A lane that is new, and has a place, needs nothing more for its slot.
+          local is_begun, is_new = #admitted < places, length == 1
+          if admit(ep, entry.order_key, free, is_begun and is_new and lease or wake_lease) then
             free = free - 1
-            if #admitted < places then
-              local seen = { turn = turn }
-              if length == 1 then seen.first, seen.content = token, { entry.kind, entry.about, entry.payload } end
+            if is_begun then
+              local seen = { turn = turn, slot = now + (is_new and lease or wake_lease) }
+              if is_new then seen.first, seen.content = token, { entry.kind, entry.about, entry.payload } end
               admitted[#admitted + 1] = { ep = ep, rules = rules, order_key = entry.order_key, seen = seen }
             else
               wake(ep, entry.order_key, 0)

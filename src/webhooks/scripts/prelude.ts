@@ -103,12 +103,11 @@ local function record_attempts(first, last, token, status)
   end
 end
 
--- One lane fewer refers to the event; the last one takes it away.
+-- One lane fewer refers to the event; the last one takes it away. Most are referred to by one lane, and say nothing.
 local function release(id)
   local key = P .. 'event:' .. id
-  local refs = tonumber(redis.call('HGET', key, 'refs'))
-  if not refs then return end
-  if refs > 1 then redis.call('HINCRBY', key, 'refs', -1) else redis.call('UNLINK', key) end
+  local refs = tonumber(redis.call('HGET', key, 'refs') or 1)
+  if refs > 1 then redis.call('HSET', key, 'refs', refs - 1) else redis.call('UNLINK', key) end
 end
 
 local function uncount(ep, n)
@@ -250,11 +249,6 @@ local function hold_slot(ep, order_key, ms)
   end
 end
 
--- A slot that comes with a wake-up.
-local function give_slot(ep, order_key)
-  hold_slot(ep, order_key, wake_lease)
-end
-
 -- Takes out who is next of those that wait.
 local function pop_waiting(ep, waiting)
   local gate = P .. 'gate:' .. ep
@@ -282,7 +276,7 @@ local function handover(ep, rules, wakes, places, chosen)
     local order_key = pop_waiting(ep, waiting)
     if not order_key then return 0 end
     if redis.call('ZSCORE', P .. 'lanes:' .. ep, order_key) then
-      give_slot(ep, order_key)
+      hold_slot(ep, order_key, wake_lease)
       -- Should the wake-up be lost, SWEEP looks after the lane once the slot has lapsed.
       redis.call('ZADD', P .. 'lanes:' .. ep, now + lease, order_key)
       local to = chosen and #chosen < places and chosen or wakes
@@ -294,10 +288,10 @@ local function handover(ep, rules, wakes, places, chosen)
 end
 
 -- Gives a lane that has no owner a slot and a wake-up, or a place among those that wait. free: what
--- allowance said, less what was given since. Returns whether a slot was given.
-local function admit(ep, order_key, free)
+-- allowance said, less what was given since; ms: for how long, if not for a wake-up. Returns whether a slot was given.
+local function admit(ep, order_key, free, ms)
   if free > 0 then
-    give_slot(ep, order_key)
+    hold_slot(ep, order_key, ms or wake_lease)
     return true
   end
   wait_in_line(ep, order_key)
@@ -309,10 +303,9 @@ end
 export const INTAKE = `
 local function store(id, kind, about, payload)
   local key = P .. 'event:' .. id
-  if redis.call('EXISTS', key) == 1 then
-    redis.call('HINCRBY', key, 'refs', 1)
-  else
-    redis.call('HSET', key, 'refs', 1, 'type', kind, 'about', about, 'payload', payload)
+  -- Nothing new: there is a lane that refers to it.
+  if redis.call('HSET', key, 'type', kind, 'about', about, 'payload', payload) == 0 then
+    redis.call('HSET', key, 'refs', (redis.call('HGET', key, 'refs') or 1) + 1)
   end
   redis.call('PEXPIRE', key, ttl)
 end
@@ -322,9 +315,14 @@ end
 local function push(ep, rules, order_key, token, expires)
   local pending = P .. 'pending:' .. ep .. ':' .. order_key
   local length = redis.call('RPUSH', pending, token)
-  keep(pending)
   redis.call('ZADD', P .. 'expiring:' .. ep, 'LT', expires, order_key)
   redis.call('ZADD', P .. 'lanes:' .. ep, 'NX', now + lease, order_key)
+  if length == 1 then
+    redis.call('PEXPIRE', pending, ttl)
+    -- A lane that was empty has no slot, no turn and no place in the line: whatever empties one clears it.
+    return 'now', {}, length
+  end
+  keep(pending)
   local slot = redis.call('ZSCORE', P .. 'running:' .. ep, order_key)
   if slot and tonumber(slot) > now then return nil end
   if slot then redis.call('ZREM', P .. 'running:' .. ep, order_key) end
