@@ -21,7 +21,7 @@ const ALLOW_EVERY_MS = 10
 /** More than any run has. */
 const EVENTS_MAX = 200_000
 /** What an app with one busy endpoint would ask for. */
-const MAX_IN_FLIGHT = 25
+const MAX_IN_FLIGHT = 50
 
 export type RunReport = {
   readonly events: number

@@ -46,7 +46,7 @@ export const ENDPOINT_DEFAULTS = {
 /** Bounds of what an endpoint may ask for. */
 export const ENDPOINT_LIMITS = {
   orderHoldMs: { min: 0, max: 300_000 },
-  maxInFlight: { min: 1, max: 25 },
+  maxInFlight: { min: 1, max: 50 },
   ratePerSecond: { min: 1, max: 1_000 },
   headers: 20,
   metadataEntries: 20,

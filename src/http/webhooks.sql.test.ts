@@ -203,7 +203,7 @@ const webhook = fc.record(
     retry_policies: fc.dictionary(fc.oneof(pattern, fc.constant('*')), policy, { maxKeys: 10, noNullPrototype: true }),
     order_hold_seconds: seconds(0, 300_000),
     coalesce: fc.boolean(),
-    max_in_flight: fc.integer({ min: 1, max: 25 }),
+    max_in_flight: fc.integer({ min: 1, max: 50 }),
     rate_limit_per_second: fc.integer({ min: 1, max: 1_000 }),
     signatures: fc.constantFrom(['v1'], ['v1a'], ['v1', 'v1a'], ['v1a', 'v1']),
     ca_certificates: fc.constantFrom(cert, `# two\n${cert}${cert}`),

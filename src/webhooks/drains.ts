@@ -25,8 +25,8 @@ type Start = { readonly lane: Lane; readonly owner?: string; readonly turn?: Tur
 
 type Drain = { readonly lane: Lane; readonly owner: string; readonly since: number }
 
-/** As many as the endpoints of one app can hold (20 of 25 slots each); beyond it the queue shares the work out. */
-const CAPACITY = 500
+/** As many as the endpoints of one app can hold (20 of 50 slots each); beyond it the queue shares the work out. */
+const CAPACITY = 1_000
 /** Three renewals fit into a lease, so one may be lost and one late. */
 const RENEW_MS = 1_500
 const LANES_PER_RENEWAL = 200

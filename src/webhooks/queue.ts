@@ -35,10 +35,10 @@ const NAME = 'lanes'
 const OWN_FAILURE_DELAY_MS = 1_000
 const FORCED_STOP_MS = 1_000
 /**
- * As many as the endpoints of two apps can hold between them (20 of 25 slots each), so that one app whose receivers
+ * As many as the endpoints of two apps can hold between them (20 of 50 slots each), so that one app whose receivers
  * all hang leaves room for the others.
  */
-const CONCURRENCY = 1_000
+const CONCURRENCY = 2_000
 
 const EndpointSchema = v.object({ appId: AppIdSchema, endpointId: EndpointIdSchema })
 const LaneSchema = v.object({ ...EndpointSchema.entries, orderKey: v.string() })

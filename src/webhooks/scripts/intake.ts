@@ -164,6 +164,7 @@ for i, lane in ipairs(admitted) do
   end
   for n = 1, #others, 2 do wake(lane.ep, others[n], others[n + 1]) end
 end
+finish()
 return { wakes, full, reopens, is_behind(), cursors, is_shared, begun }
 `
 
@@ -209,5 +210,6 @@ if taken > 0 then
   redis.call('HINCRBY', KEYS[1], ep, taken)
   prolong(ep)
 end
+finish()
 return { taken, wakes, reopen, passed }
 `

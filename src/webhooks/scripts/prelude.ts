@@ -66,6 +66,16 @@ local function keep(key)
   if redis.call('PTTL', key) < ttl * 0.9 then redis.call('PEXPIRE', key, ttl) end
 end
 
+-- Has keys of endpoints live on, once for all that a script does to them: each script that may touch one ends with
+-- finish.
+local touched = {}
+local function touch(key)
+  touched[key] = true
+end
+local function finish()
+  for key in pairs(touched) do redis.call('PEXPIRE', key, ttl) end
+end
+
 -- Appends an entry of so many facts to the records. Beyond their length the newest are counted instead of kept: what
 -- is kept stays in order.
 local records_length
@@ -177,7 +187,7 @@ end
 
 local function wait_in_line(ep, order_key)
   redis.call('ZADD', P .. 'waiting:' .. ep, place_in_line(ep, order_key), order_key)
-  redis.call('PEXPIRE', P .. 'waiting:' .. ep, ttl)
+  touch(P .. 'waiting:' .. ep)
 end
 
 -- Takes slots away whose owners have given no sign for as long as their lease. The lanes wait in their place:
@@ -240,12 +250,12 @@ local function spend(ep, rules)
   local gate = redis.call('HMGET', P .. 'gate:' .. ep, 'tokens', 'filled')
   local tokens, filled = refill(rules.rate, gate[1], gate[2])
   redis.call('HSET', P .. 'gate:' .. ep, 'tokens', tostring(tokens - 1), 'filled', filled)
-  redis.call('PEXPIRE', P .. 'gate:' .. ep, ttl)
+  touch(P .. 'gate:' .. ep)
 end
 
 local function hold_slot(ep, order_key, ms)
   if redis.call('ZADD', P .. 'running:' .. ep, now + ms, order_key) == 1 then
-    redis.call('PEXPIRE', P .. 'running:' .. ep, ttl)
+    touch(P .. 'running:' .. ep)
   end
 end
 
@@ -253,7 +263,7 @@ end
 local function pop_waiting(ep, waiting)
   local gate = P .. 'gate:' .. ep
   local handed = redis.call('HINCRBY', gate, 'handed', 1) % 8
-  redis.call('PEXPIRE', gate, ttl)
+  touch(gate)
   local favoured = handed == 0 and 2 or handed == 4 and 1 or 0
   if favoured > 0 then
     local found = redis.call('ZRANGE', waiting, favoured * RANK, '+inf', 'BYSCORE', 'LIMIT', 0, 1)

@@ -21,7 +21,7 @@ local function count(gate, result, window)
     local recent = now - started < 2 * WINDOW
     redis.call('HSET', gate, 'window', now, 'ok', 0, 'bad', 0,
       'ok_before', recent and counts[1] or 0, 'bad_before', recent and counts[2] or 0)
-    redis.call('PEXPIRE', gate, ttl)
+    touch(gate)
   end
   redis.call('HINCRBY', gate, result, 1)
 end
@@ -77,7 +77,7 @@ local function fail(ep, paused, lasted)
       if row or is_mostly_failing(gate) then open(gate, now + OPEN_FOR) end
     end
   end
-  redis.call('PEXPIRE', gate, ttl)
+  touch(gate)
 end
 `
 
@@ -173,6 +173,7 @@ while at <= #ARGV do
     at = last + 1
   end
 end
+finish()
 if succeeded == 0 then return { err = failure } end
 return answers
 `
@@ -228,6 +229,7 @@ if is_ours then
   redis.call('ZADD', P .. 'lanes:' .. ep, resume + lease, order_key)
   reopen = handover(ep, rules, wakes)
 end
+finish()
 local gate = redis.call('HMGET', P .. 'gate:' .. ep, 'since', 'failures', 'state')
 return { is_left and 'ok' or 'lost', resume, wakes, reopen, tonumber(gate[1] or 0), tonumber(gate[2] or 0), gate[3] or 'closed' }
 `

@@ -10,6 +10,7 @@ import { PRELUDE } from './prelude.ts'
 export const REOPEN = `${PRELUDE}
 local wakes = {}
 local reopen = handover(ARGV[7], rules_at(8), wakes)
+finish()
 return { wakes, reopen }
 `
 
@@ -100,6 +101,7 @@ if redis.call('EXISTS', waiting) == 1 then
     if found[2] then since[rank + 1] = tonumber(found[2]) - rank * RANK end
   end
 end
+finish()
 return { wakes, reopen, expired, since }
 `
 
