@@ -90,6 +90,17 @@ test('what is at hand is written at once when all is asked for, and when very mu
   expect(scene.write(1_000, SOME)).toHaveLength(1_000)
 })
 
+test('nothing is taken off once more that was taken off already', () => {
+  const scene = new Scene()
+  scene.append(taken('a'))
+  scene.append(ended('a'))
+  scene.read()
+  expect(scene.hold.next(100, SOME).last).toBe('2')
+  scene.write(100, SOME)
+  scene.read()
+  expect(scene.hold.next(100, SOME)).toEqual({ facts: [], isAll: true, last: undefined })
+})
+
 test('what was cleared is read again from the oldest entry that was not taken off', () => {
   const scene = new Scene()
   scene.append(taken('a'))

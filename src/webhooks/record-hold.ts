@@ -51,7 +51,8 @@ export class RecordHold {
   /** Adds what was read after {@link after}. */
   add({ facts, entryIds, last }: Pick<ClaimedFacts, 'facts' | 'entryIds' | 'last'>): void {
     const readAt = this.#clock.monotonic()
-    let [entryId, previousId] = [this.after, this.after]
+    const { after } = this
+    let [entryId, previousId] = [after, after]
     const items: Item[] = [...this.#items]
     for (const [i, fact] of facts.entries()) {
       const id = entryIds[i] ?? ''
@@ -59,7 +60,7 @@ export class RecordHold {
       items.push({ fact, entryId: id, previousId, readAt })
     }
     this.#items = items
-    this.#lastRead = last ?? this.#lastRead
+    this.#lastRead = last ?? after
   }
 
   /**
