@@ -66,7 +66,7 @@ describe('what is refused', () => {
     [{ order_hold_seconds: -1 }, 'order_hold_seconds'],
     [{ coalesce: 'yes' }, 'coalesce'],
     [{ max_in_flight: 0 }, 'max_in_flight'],
-    [{ max_in_flight: 26 }, 'max_in_flight'],
+    [{ max_in_flight: 51 }, 'max_in_flight'],
     [{ max_in_flight: 1.5 }, 'max_in_flight'],
     [{ rate_limit_per_second: 1_001 }, 'rate_limit_per_second'],
     [{ signatures: [] }, 'signatures'],
