@@ -93,7 +93,7 @@ function buildServer(
   parts: Pick<HttpServerOptions, 'fetch' | 'streams' | 'acceptsStreams'>,
 ): { readonly server: HttpServer; readonly services: readonly Service[] } {
   const { tls, ...address } = config.http
-  const shared = { ...parts, ...address, drainDelayMs: config.shutdown.drainDelayMs, log }
+  const shared = { ...parts, ...address, drainDelayMs: config.shutdown.drainDelayMs, clock: systemClock, log }
   if (tls === undefined) {
     const server = new HttpServer(shared)
     return { server, services: [server] }

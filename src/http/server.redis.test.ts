@@ -4,10 +4,11 @@ import { connect as connectTcp } from 'node:net'
 import { request } from 'undici'
 import * as v from 'valibot'
 import { WebSocket } from 'ws'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { StreamClient } from '../../test/support/stream-client.ts'
 import { ADMIN_KEY, StreamRig } from '../../test/support/stream-rig.ts'
 import { useRedis } from '../../test/support/use-redis.ts'
+import { Pace } from '../streams/pace.ts'
 
 const redis = useRedis()
 let rig: StreamRig
@@ -365,6 +366,7 @@ describe('stopping', () => {
       streams: { hub: rig.hub, authenticator: Object.create(null) },
       host: '127.0.0.1',
       port: Number(port),
+      clock: (await import('../core/clock.ts')).systemClock,
       log: (await import('../core/logger.ts')).silentLogger,
     })
     await expect(second.start()).rejects.toThrow(`cannot listen on 127.0.0.1:${port}`)
@@ -397,4 +399,24 @@ test('of clients that come all at once as many wait as may; the others are sent 
   expect(await busy.metric('callhalf_stream_refusals_total', { reason: 'overloaded' })).toBe(refused.length)
   for (const socket of sockets) socket.destroy()
   await busy.stop()
+})
+
+test('the session of a client that has left ends at once, and its connection is closed in its turn', async () => {
+  const own = await new StreamRig(redis).start()
+  const app = own.addApp()
+  const { hostname, port } = new URL(own.server.url)
+  const socket = connectTcp(Number(port), hostname)
+  socket.write(upgradeRequest(`/apps/${app.appId}/stream`, { Authorization: `Bearer ${app.key}` }))
+  expect(await answerTo(socket)).toMatch(/^HTTP\/1\.1 101 /)
+  const turn = Promise.withResolvers<void>()
+  const asked = vi.spyOn(Pace.prototype, 'turn').mockImplementation(() => turn.promise)
+  const isClosed = once(socket, 'close')
+  socket.end()
+  await vi.waitFor(() => expect(asked).toHaveBeenCalledTimes(1))
+  expect(await own.metric('callhalf_stream_sessions', { transport: 'websocket' })).toBe(0)
+  expect(socket.closed).toBe(false)
+  asked.mockRestore()
+  turn.resolve()
+  await isClosed
+  await own.stop()
 })

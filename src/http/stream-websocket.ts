@@ -3,6 +3,7 @@ import type { Closing } from '../streams/close-codes.ts'
 import { CLOSE_CODES, formatCloseReason } from '../streams/close-codes.ts'
 import type { Frame, Sendable } from '../streams/frame.ts'
 import type { Admission, Hub } from '../streams/hub.ts'
+import type { Pace } from '../streams/pace.ts'
 import { SUBPROTOCOL, TOKEN_SUBPROTOCOL_PREFIX } from '../streams/protocol.ts'
 import type { Session } from '../streams/session.ts'
 import type { Transport } from '../streams/transport.ts'
@@ -29,11 +30,19 @@ interface StreamSocket {
   [STREAM]?: Stream
 }
 
-/** What belongs to a WebSocket: kept with it, so that all of them can share their listeners. */
-type Stream = { readonly transport: WebSocketTransport; readonly session: Session }
+/** Set here. */
+type Wire = Duplex & { [STREAM]?: Stream }
+
+/** What belongs to a WebSocket: kept with it and its connection, so that all of them can share their listeners. */
+type Stream = { readonly transport: WebSocketTransport; readonly session: Session } & Pick<StreamConnection, 'pace'>
 
 /** A WebSocket and the connection under it. */
-export type StreamConnection = { readonly socket: StreamSocket; readonly wire: Duplex }
+export type StreamConnection = {
+  readonly socket: StreamSocket
+  readonly wire: Wire
+  /** For what closing it costs. */
+  readonly pace: Pick<Pace, 'turn'>
+}
 
 /**
  * A session's WebSocket. `ws` reads it, and writes its control frames; ours are whole messages already, and
@@ -47,7 +56,7 @@ class WebSocketTransport implements Transport {
   readonly #wire: Duplex
   #hasAnswered = true
 
-  constructor({ socket, wire }: StreamConnection) {
+  constructor({ socket, wire }: Pick<StreamConnection, 'socket' | 'wire'>) {
     this.#socket = socket
     this.#wire = wire
   }
@@ -98,14 +107,32 @@ class WebSocketTransport implements Transport {
 /** Connects an open, authenticated WebSocket with a session of the hub. Throws what {@link Hub.open} throws. */
 export function adoptWebSocket(connection: StreamConnection, admission: Admission, hub: Hub): void {
   const transport = new WebSocketTransport(connection)
-  const { socket } = connection
-  socket[STREAM] = { transport, session: hub.open(admission, transport) }
+  const { socket, wire, pace } = connection
+  const stream = { transport, session: hub.open(admission, transport), pace }
+  socket[STREAM] = stream
+  wire[STREAM] = stream
   socket.on('message', onMessage)
   socket.on('ping', onPing)
   socket.on('pong', onPong)
   socket.on('close', onEnd)
   // 'close' follows; a message over the limit has been answered with 1009, broken framing with 1002.
   socket.on('error', onEnd)
+  // The last one to listen was `ws`, which would answer at once by an end of its own.
+  const ofWs = wire.listeners('end').at(-1)
+  if (isListener(ofWs)) wire.off('end', ofWs)
+  wire.on('end', onWireEnd)
+}
+
+const isListener = (value: unknown): value is () => void => typeof value === 'function'
+
+/**
+ * Whoever sends nothing more is gone. Thousands may be gone at once, and closing their connections is most of
+ * what that costs.
+ */
+function onWireEnd(this: Wire): void {
+  this[STREAM]?.session.end()
+  // Not awaited: never rejects.
+  void this[STREAM]?.pace.turn().then(() => this.destroy())
 }
 
 function onMessage(this: StreamSocket, data: unknown, isBinary: boolean): void {

@@ -9,8 +9,8 @@ import type { Batch } from './batch.ts'
 /** Wake-ups are hints; the log is read at least this often. */
 const POLL_MS = 1_000
 const READ_LIMIT = 100
-/** Sends in a row before other work of the process gets its turn: some milliseconds. */
-const SENDS_PER_TURN = 1_000
+/** Sends in a row before other work of the process gets its turn: two milliseconds or so. */
+const SENDS_PER_TURN = 250
 const RECENT_FRAMES = 256
 const RECENT_BYTES_MAX = 256 * 1024
 

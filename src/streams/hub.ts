@@ -40,7 +40,7 @@ export type Admission = { readonly app: AppRef; readonly keyId?: string | undefi
 export class Hub implements Service {
   readonly name = 'streams'
   /** For what clients that come at once cost. */
-  readonly pace: Pace
+  readonly #pace: Pace
   readonly #options: FeedContext
   readonly #feeds = new Map<AppId, { readonly feed: Feed; readonly stop: AbortController }>()
   readonly #running = new Set<Promise<void>>()
@@ -49,8 +49,8 @@ export class Hub implements Service {
   #isDraining = false
 
   constructor(options: HubOptions) {
-    this.pace = new Pace(options.clock)
-    this.#options = { ...options, limits: { ...DEFAULT_LIMITS, ...options.limits }, pace: this.pace }
+    this.#pace = new Pace(options.clock)
+    this.#options = { ...options, limits: { ...DEFAULT_LIMITS, ...options.limits }, pace: this.#pace }
   }
 
   async start(): Promise<void> {
@@ -85,12 +85,12 @@ export class Hub implements Service {
    */
   async admit(): Promise<void> {
     const { limits, metrics, random } = this.#options
-    if (!this.#isDraining && this.pace.waiting >= limits.openingsWaitingMax) {
+    if (!this.#isDraining && this.#pace.waiting >= limits.openingsWaitingMax) {
       metrics.refused('overloaded')
       const retryAfterSeconds = 1 + Math.floor(random() * OVERLOADED_RETRY_SECONDS_MAX)
       throw new GatewayError('overloaded', { retryAfterSeconds })
     }
-    await this.pace.turn()
+    await this.#pace.turn()
     if (this.#isDraining) throw new GatewayError('draining', { retryAfterSeconds: 1 })
   }
 

@@ -16,25 +16,30 @@ test('a little work does not wait for a turn of the event loop', async () => {
   expect(hasTurned).toBe(false)
 })
 
-test('much work is done in the order in which it was asked for, a little in each turn of the event loop', async () => {
-  const { time, pace } = open()
-  const done: number[] = []
-  const work = async (piece: number): Promise<void> => {
-    await pace.turn()
-    time.now += 1
-    done.push(piece)
-  }
-  const all = Promise.all(Array.from({ length: 100 }, (_, piece) => work(piece)))
-  const perTurn: number[] = []
-  while (done.length < 100) {
-    const before = done.length
-    await nextTurn()
-    perTurn.push(done.length - before)
-  }
-  await all
-  expect(done).toEqual(Array.from({ length: 100 }, (_, piece) => piece))
-  expect(Math.max(...perTurn)).toBeLessThanOrEqual(12)
-})
+// All that a piece does before it waits for something counts, however many promises are in between.
+test.for([0, 20])(
+  'much work, each of %i promises, is done in order, a little in each turn of the event loop',
+  async (promises) => {
+    const { time, pace } = open()
+    const done: number[] = []
+    const work = async (piece: number): Promise<void> => {
+      await pace.turn()
+      for (let left = promises; left > 0; left -= 1) await Promise.resolve()
+      time.now += 1
+      done.push(piece)
+    }
+    const all = Promise.all(Array.from({ length: 100 }, (_, piece) => work(piece)))
+    const perTurn: number[] = []
+    while (done.length < 100) {
+      const before = done.length
+      await nextTurn()
+      perTurn.push(done.length - before)
+    }
+    await all
+    expect(done).toEqual(Array.from({ length: 100 }, (_, piece) => piece))
+    expect(Math.max(...perTurn)).toBeLessThanOrEqual(12)
+  },
+)
 
 test('work that asks again waits behind the others, so that none has to wait for all of another’s', async () => {
   const { time, pace } = open()

@@ -244,10 +244,10 @@ export class Session implements LiveReader, InboxSession {
     })
   }
 
+  /** Whatever it waits for, many may wait for: so it has its turn before each piece that it sends. */
   async #runCatchUp(begin: (() => Promise<void>) | undefined): Promise<void> {
     await begin?.()
     while (this.#isCatchingUp()) {
-      await this.#context.pace.turn()
       const [task, ...later] = this.#tasks
       if (task !== undefined) {
         this.#tasks = later
@@ -255,6 +255,7 @@ export class Session implements LiveReader, InboxSession {
         continue
       }
       await this.#untilDrained()
+      await this.#context.pace.turn()
       if (this.#position === undefined || !this.#isCatchingUp()) return
       if (this.#tasks.length > 0) continue
       if (this.#context.follower.join(this)) {
@@ -278,6 +279,7 @@ export class Session implements LiveReader, InboxSession {
     if (slice?.kind === 'gap') return this.#startFresh(slice.reason)
     // The rest of an ended epoch may still be there, but nobody can say whether it is all of it.
     if (slice !== undefined && slice.top.epoch !== after.epoch) return this.#startFresh('epoch_changed')
+    await this.#context.pace.turn()
     if (!this.#isCatchingUp()) return
     this.#context.metrics.subscribed('recovered')
     this.#position = after
@@ -300,6 +302,7 @@ export class Session implements LiveReader, InboxSession {
     await this.#untilDrained()
     if (!this.#isCatchingUp()) return
     const snapshot = await this.#context.snapshots.read()
+    await this.#context.pace.turn()
     if (!this.#isCatchingUp()) return
     const { position } = snapshot
     if (this.#push(toSnapshotFrame({ position, calls: snapshot.callsFor(this.#filter) }))) this.#position = position
@@ -314,6 +317,7 @@ export class Session implements LiveReader, InboxSession {
     const position = this.#position
     if (position === undefined || !this.#isCatchingUp()) return
     const snapshot = await this.#context.snapshots.readFrom(position)
+    await this.#context.pace.turn()
     if (!this.#isCatchingUp()) return
     if (snapshot.position.epoch !== position.epoch) {
       this.#tasks = [task, ...this.#tasks]

@@ -116,6 +116,7 @@ export class StreamRig {
       port: 0,
       ...(drainDelayMs !== undefined && { drainDelayMs }),
       ...(certificate !== undefined && { certificate }),
+      clock: systemClock,
       log: silentLogger,
     })
   }
