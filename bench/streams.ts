@@ -43,7 +43,7 @@ if (!options['skip-fan-out']) {
   printRows()
   judge()
 }
-if (!options['skip-hostile']) goals.push(...(await runHostilities()))
+if (!options['skip-hostile']) goals.push(...(await runHostilities(options.rounds)))
 report(goals, { strict: options.strict })
 
 async function compare(): Promise<void> {
