@@ -12,6 +12,7 @@ import { StreamCommands } from '../http/stream-commands.ts'
 import type { Readiness } from '../readiness.ts'
 import { Hub } from '../streams/hub.ts'
 import { StreamMetrics } from '../streams/metrics.ts'
+import { Pace } from '../streams/pace.ts'
 import { StreamTokens } from '../streams/tokens.ts'
 import { generateKeyPair } from '../webhooks/asymmetric-signature.ts'
 import { generateSecret } from '../webhooks/signature.ts'
@@ -93,7 +94,13 @@ function buildServer(
   parts: Pick<HttpServerOptions, 'fetch' | 'streams' | 'acceptsStreams'>,
 ): { readonly server: HttpServer; readonly services: readonly Service[] } {
   const { tls, ...address } = config.http
-  const shared = { ...parts, ...address, drainDelayMs: config.shutdown.drainDelayMs, clock: systemClock, log }
+  const shared = {
+    ...parts,
+    ...address,
+    drainDelayMs: config.shutdown.drainDelayMs,
+    closingPace: new Pace(systemClock),
+    log,
+  }
   if (tls === undefined) {
     const server = new HttpServer(shared)
     return { server, services: [server] }

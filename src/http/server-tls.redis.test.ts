@@ -7,6 +7,7 @@ import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { Registry } from 'prom-client'
 import { Agent, request } from 'undici'
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { upgradeRequest } from '../../test/support/upgrade-request.ts'
 import { useRedis } from '../../test/support/use-redis.ts'
 import { createSelfSigned } from '../../test/support/self-signed.ts'
 import { StreamClient } from '../../test/support/stream-client.ts'
@@ -140,4 +141,17 @@ test('a connection that never shakes hands does not hold up the shutdown beyond 
   await rig.server.stop(AbortSignal.timeout(200))
   await closed
   expect(performance.now() - startedAt).toBeLessThan(5_000)
+})
+
+test('what was written to a client before it sent its last still reaches it', async () => {
+  const app = rig.addApp()
+  const socket = await shakeHands({})
+  const asked = upgradeRequest(`/apps/${app.appId}/stream`, { Authorization: `Bearer ${app.key}` })
+  // A ping, masked with zeros, and the end: all in one.
+  socket.end(Buffer.concat([Buffer.from(asked), Buffer.from([0x89, 0x81, 0, 0, 0, 0, 0x78])]))
+  const [head, frames] = Buffer.concat(await socket.toArray())
+    .toString('latin1')
+    .split('\r\n\r\n')
+  expect(head).toMatch(/^HTTP\/1\.1 101 /)
+  expect(frames).toBe('\x8A\x01x')
 })

@@ -1,14 +1,15 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { connect as connectTcp } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { request } from 'undici'
 import * as v from 'valibot'
 import { WebSocket } from 'ws'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { StreamClient } from '../../test/support/stream-client.ts'
 import { ADMIN_KEY, StreamRig } from '../../test/support/stream-rig.ts'
+import { upgradeRequest } from '../../test/support/upgrade-request.ts'
 import { useRedis } from '../../test/support/use-redis.ts'
-import { Pace } from '../streams/pace.ts'
 
 const redis = useRedis()
 let rig: StreamRig
@@ -35,20 +36,6 @@ async function sendRaw(text: string, of = rig): Promise<Answer> {
   const [head = '', body = ''] = received.split('\r\n\r\n')
   return { head, body }
 }
-
-const upgradeRequest = (path: string, headers: Readonly<Record<string, string>> = {}): string =>
-  [
-    `GET ${path} HTTP/1.1`,
-    ...Object.entries({
-      Host: 'gateway.example.net',
-      Connection: 'Upgrade',
-      Upgrade: 'websocket',
-      'Sec-WebSocket-Version': '13',
-      'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
-      ...headers,
-    }).map(([name, value]) => `${name}: ${value}`),
-    '\r\n',
-  ].join('\r\n')
 
 describe('an upgrade', () => {
   test('without credentials gets 401 as a problem document and a closed connection', async () => {
@@ -366,7 +353,7 @@ describe('stopping', () => {
       streams: { hub: rig.hub, authenticator: Object.create(null) },
       host: '127.0.0.1',
       port: Number(port),
-      clock: (await import('../core/clock.ts')).systemClock,
+      closingPace: { turn: () => Promise.resolve() },
       log: (await import('../core/logger.ts')).silentLogger,
     })
     await expect(second.start()).rejects.toThrow(`cannot listen on 127.0.0.1:${port}`)
@@ -401,22 +388,68 @@ test('of clients that come all at once as many wait as may; the others are sent 
   await busy.stop()
 })
 
-test('the session of a client that has left ends at once, and its connection is closed in its turn', async () => {
+/** A client that has left, and whose connection waits for its turn to be closed. */
+async function leave() {
+  const turn = Promise.withResolvers<void>()
+  const asked = Promise.withResolvers<void>()
+  const closingPace = {
+    turn: () => {
+      asked.resolve()
+      return turn.promise
+    },
+  }
+  const own = await new StreamRig(redis, { closingPace }).start()
+  const app = own.addApp()
+  const { hostname, port } = new URL(own.server.url)
+  const socket = connectTcp(Number(port), hostname)
+  socket.write(upgradeRequest(`/apps/${app.appId}/stream`, { Authorization: `Bearer ${app.key}` }))
+  expect(await answerTo(socket)).toMatch(/^HTTP\/1\.1 101 /)
+  const isClosed = once(socket, 'close')
+  socket.end()
+  await asked.promise
+  return { own, socket, isClosed, giveTurn: turn.resolve }
+}
+
+describe('a client that has left', () => {
+  test('has no session any more, and its connection is closed in its turn', async () => {
+    const { own, socket, isClosed, giveTurn } = await leave()
+    expect(await own.metric('callhalf_stream_sessions', { transport: 'websocket' })).toBe(0)
+    expect(socket.closed).toBe(false)
+    giveTurn()
+    await isClosed
+    await own.stop()
+  })
+
+  test('may be cut off before its turn', async () => {
+    const { own, isClosed, giveTurn } = await leave()
+    await own.server.stop(AbortSignal.abort())
+    await isClosed
+    giveTurn()
+    await nextTurn()
+    expect(await own.metric('callhalf_stream_sessions', { transport: 'websocket' })).toBe(0)
+    await own.stop()
+  })
+})
+
+test('a client that has sent its last, and does not read what is left for it, is cut off', async () => {
   const own = await new StreamRig(redis).start()
   const app = own.addApp()
   const { hostname, port } = new URL(own.server.url)
   const socket = connectTcp(Number(port), hostname)
   socket.write(upgradeRequest(`/apps/${app.appId}/stream`, { Authorization: `Bearer ${app.key}` }))
   expect(await answerTo(socket)).toMatch(/^HTTP\/1\.1 101 /)
-  const turn = Promise.withResolvers<void>()
-  const asked = vi.spyOn(Pace.prototype, 'turn').mockImplementation(() => turn.promise)
-  const isClosed = once(socket, 'close')
+  const subscribe = '{"op":"subscribe","after":null}'
+  // Masked with zeros.
+  socket.write(Buffer.concat([Buffer.from([0x81, 0x80 + subscribe.length, 0, 0, 0, 0]), Buffer.from(subscribe)]))
+  expect(await answerTo(socket)).toContain('"type":"subscribed"')
+  socket.pause()
+  // More than the system holds for one that does not read.
+  await own.append(app, 1, 32 * 1024 * 1024)
+  await vi.waitFor(async () => expect(await own.metric('callhalf_stream_frames_sent_total')).toBe(2))
   socket.end()
-  await vi.waitFor(() => expect(asked).toHaveBeenCalledTimes(1))
-  expect(await own.metric('callhalf_stream_sessions', { transport: 'websocket' })).toBe(0)
-  expect(socket.closed).toBe(false)
-  asked.mockRestore()
-  turn.resolve()
-  await isClosed
+  await vi.waitFor(async () => expect(await own.metric('callhalf_stream_sessions')).toBe(0))
+  // It ends when all connections have, and would wait for a minute.
+  await own.server.stop(AbortSignal.timeout(60_000))
+  socket.destroy()
   await own.stop()
 })

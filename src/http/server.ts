@@ -3,19 +3,18 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { STATUS_CODES, createServer } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { Server as TlsServer } from 'node:https'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import { RequestError, getRequestListener } from '@hono/node-server'
 import { WebSocketServer } from 'ws'
-import type { Clock } from '../core/clock.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Service } from '../core/service.ts'
 import type { Hub } from '../streams/hub.ts'
-import { Pace } from '../streams/pace.ts'
+import type { Pace } from '../streams/pace.ts'
 import { SUBPROTOCOL } from '../streams/protocol.ts'
 import type { CertificateWatch, ServerCertificate } from './certificate.ts'
-import { Intake } from './intake.ts'
 import { toProblemResponse } from './problem.ts'
 import type { StreamAuthenticator } from './stream-authentication.ts'
 import { adoptWebSocket, readProtocols } from './stream-websocket.ts'
@@ -26,12 +25,16 @@ const REQUEST_TIMEOUT_MS = 30_000
 const KEEP_ALIVE_TIMEOUT_MS = 65_000
 const HEADERS_MAX = 100
 const CONNECTIONS_CHECK_MS = 5_000
+const TCP_KEEP_ALIVE_MS = 30_000
+const IDLE_CHECK_MS = 100
 
 const SERVER_OPTIONS = {
   headersTimeout: HEADERS_TIMEOUT_MS,
   requestTimeout: REQUEST_TIMEOUT_MS,
   keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
   connectionsCheckingInterval: CONNECTIONS_CHECK_MS,
+  keepAlive: true,
+  keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
   // Node's own refusal has no body.
   requireHostHeader: false,
   // Some clients offer h2c on every request and expect an HTTP/1.1 answer.
@@ -73,7 +76,8 @@ export type HttpServerOptions = {
   readonly drainDelayMs?: number
   /** Serves HTTPS with its certificate, to be started before; plain HTTP if absent. */
   readonly certificate?: Pick<CertificateWatch, 'current' | 'onRenewed'>
-  readonly clock: Pick<Clock, 'monotonic'>
+  /** For streams whose clients leave at once; not the hub's, whose work would make them wait. */
+  readonly closingPace: Pick<Pace, 'turn'>
   readonly log: Logger
 }
 
@@ -84,16 +88,14 @@ export type HttpServerOptions = {
 export class HttpServer implements Service {
   readonly name = 'http'
   readonly #options: HttpServerOptions
+  readonly #sockets = new Set<Socket>()
   readonly #webSockets: WebSocketServer
-  /** For what connections cost that come, or go, at once. */
-  readonly #pace: Pace
-  #intake: Intake | undefined
+  #server: Server | undefined
   #unwatchCertificate: (() => void) | undefined
   #isStopping = false
 
   constructor(options: HttpServerOptions) {
     this.#options = options
-    this.#pace = new Pace(options.clock)
     this.#webSockets = new WebSocketServer(WEBSOCKET_OPTIONS)
     this.#webSockets.on('wsClientError', (error, socket) =>
       refuse(socket, new GatewayError('invalid_request', { detail: error.message })),
@@ -102,32 +104,48 @@ export class HttpServer implements Service {
 
   /** Where it listens, with the port that was really taken. */
   get url(): string {
-    const address = this.#intake?.address
-    if (address === undefined) throw new GatewayError('internal', { detail: 'not listening' })
+    const address = this.#server?.address()
+    if (typeof address !== 'object' || address === null) throw new GatewayError('internal', { detail: 'not listening' })
     const host = address.family === 'IPv6' ? `[${address.address}]` : address.address
     return `${this.#options.certificate === undefined ? 'http' : 'https'}://${host}:${address.port}`
   }
 
   /** Rejects with `internal` when the address cannot be listened on. */
   async start(): Promise<void> {
-    const { host, port, log } = this.#options
     const server = this.#createServer()
-    const onError = (error: Error) => log.error({ err: error }, 'http server failed')
-    const intake = new Intake({ server, pace: this.#pace, onError })
-    await intake.listen({ host, port })
-    this.#intake = intake
-    log.info({ url: this.url }, 'listening')
+    const { host, port } = this.#options
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause) =>
+        reject(new GatewayError('internal', { detail: `cannot listen on ${host}:${port}`, cause })),
+      )
+      server.listen({ host, port, backlog: 1024 }, resolve)
+    })
+    server.removeAllListeners('error')
+    server.on('error', (error) => this.#options.log.error({ err: error }, 'http server failed'))
+    this.#server = server
+    this.#options.log.info({ url: this.url }, 'listening')
   }
 
   /** Takes no more connections, sends the streams elsewhere and lets requests finish until the deadline. */
   async stop(deadline: AbortSignal): Promise<void> {
-    if (this.#intake === undefined || this.#isStopping) return
+    if (this.#server === undefined || this.#isStopping) return
     this.#isStopping = true
     await waitFor(this.#options.drainDelayMs ?? 0, deadline)
+    const server = this.#server
+    this.#server = undefined
     this.#unwatchCertificate?.()
-    const closed = this.#intake.close(deadline)
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()))
     this.#options.streams.hub.drain()
+    // Node closes idle connections once, when it stops listening; others become idle as they finish.
+    const idleCheck = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS)
+    const cutOff = () => {
+      for (const socket of this.#sockets) socket.destroy()
+    }
+    if (deadline.aborted) cutOff()
+    else deadline.addEventListener('abort', cutOff, { once: true })
     await closed
+    clearInterval(idleCheck)
+    deadline.removeEventListener('abort', cutOff)
     this.#webSockets.close()
   }
 
@@ -142,6 +160,15 @@ export class HttpServer implements Service {
       void (lacksHost(request) ? refuseRequest(response, missingHost()) : listener(request, response))
     })
     server.maxHeadersCount = HEADERS_MAX
+    const sockets = this.#sockets
+    // One function for all: an idle stream is little more than what is remembered here.
+    const forget = function (this: Socket): void {
+      sockets.delete(this)
+    }
+    server.on('connection', (socket) => {
+      sockets.add(socket)
+      socket.on('close', forget)
+    })
     server.on('checkExpectation', (_request, response) => {
       void refuseRequest(response, new GatewayError('expectation_failed'))
     })
@@ -170,7 +197,8 @@ export class HttpServer implements Service {
     socket.on('error', onError)
     const timer = setTimeout(onError, HEADERS_TIMEOUT_MS)
     try {
-      const { hub, authenticator } = this.#options.streams
+      const { closingPace, streams } = this.#options
+      const { hub, authenticator } = streams
       if (!this.#options.acceptsStreams) throw new GatewayError('route_not_found')
       await hub.admit()
       const target = readTarget(request)
@@ -180,7 +208,7 @@ export class HttpServer implements Service {
       if (socket.destroyed) return
       socket.off('error', onError)
       this.#webSockets.handleUpgrade(request, socket, head, (webSocket) =>
-        adoptWebSocket({ socket: webSocket, wire: socket, pace: this.#pace }, admission, hub),
+        adoptWebSocket({ socket: webSocket, wire: socket, closingPace }, admission, hub),
       )
     } catch (error) {
       if (!(error instanceof GatewayError)) this.#options.log.error({ err: error }, 'stream not opened')

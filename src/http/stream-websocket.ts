@@ -13,6 +13,8 @@ import { WEBSOCKET_PING } from '../streams/websocket-text.ts'
 const OPEN = 1
 /** How long a client that floods us has to notice that it was closed. */
 const FLOOD_CLOSE_MS = 1_000
+/** How long a client that sends nothing more has to read what it was sent before. */
+const END_TIMEOUT_MS = 5_000
 
 const STREAM = Symbol('stream')
 
@@ -34,14 +36,20 @@ interface StreamSocket {
 type Wire = Duplex & { [STREAM]?: Stream }
 
 /** What belongs to a WebSocket: kept with it and its connection, so that all of them can share their listeners. */
-type Stream = { readonly transport: WebSocketTransport; readonly session: Session } & Pick<StreamConnection, 'pace'>
+type Stream = {
+  readonly transport: WebSocketTransport
+  readonly session: Session
+  readonly closingPace: Pick<Pace, 'turn'>
+  /** What `ws` does when the client sends nothing more: it ends our side, too. */
+  readonly endWire: ((this: Duplex) => void) | undefined
+}
 
 /** A WebSocket and the connection under it. */
 export type StreamConnection = {
   readonly socket: StreamSocket
   readonly wire: Wire
-  /** For what closing it costs. */
-  readonly pace: Pick<Pace, 'turn'>
+  /** Gives the end of a connection its turn. */
+  readonly closingPace: Pick<Pace, 'turn'>
 }
 
 /**
@@ -107,8 +115,12 @@ class WebSocketTransport implements Transport {
 /** Connects an open, authenticated WebSocket with a session of the hub. Throws what {@link Hub.open} throws. */
 export function adoptWebSocket(connection: StreamConnection, admission: Admission, hub: Hub): void {
   const transport = new WebSocketTransport(connection)
-  const { socket, wire, pace } = connection
-  const stream = { transport, session: hub.open(admission, transport), pace }
+  const { socket, wire, closingPace } = connection
+  // The last one to listen was `ws`.
+  const ofWs = wire.listeners('end').at(-1)
+  const endWire = isListener(ofWs) ? ofWs : undefined
+  if (endWire !== undefined) wire.off('end', endWire)
+  const stream: Stream = { transport, session: hub.open(admission, transport), closingPace, endWire }
   socket[STREAM] = stream
   wire[STREAM] = stream
   socket.on('message', onMessage)
@@ -117,22 +129,27 @@ export function adoptWebSocket(connection: StreamConnection, admission: Admissio
   socket.on('close', onEnd)
   // 'close' follows; a message over the limit has been answered with 1009, broken framing with 1002.
   socket.on('error', onEnd)
-  // The last one to listen was `ws`, which would answer at once by an end of its own.
-  const ofWs = wire.listeners('end').at(-1)
-  if (isListener(ofWs)) wire.off('end', ofWs)
   wire.on('end', onWireEnd)
 }
 
-const isListener = (value: unknown): value is () => void => typeof value === 'function'
+const isListener = (value: unknown): value is (this: Duplex) => void => typeof value === 'function'
 
-/**
- * Whoever sends nothing more is gone. Thousands may be gone at once, and closing their connections is most of
- * what that costs.
- */
+/** Nothing more is sent to who sends nothing more. */
 function onWireEnd(this: Wire): void {
-  this[STREAM]?.session.end()
+  const stream = this[STREAM]
+  if (stream === undefined) return
+  stream.session.end()
   // Not awaited: never rejects.
-  void this[STREAM]?.pace.turn().then(() => this.destroy())
+  void closeInTurn(this, stream)
+}
+
+/** Thousands may leave at once, and closing their connections is what that costs. */
+async function closeInTurn(wire: Wire, { closingPace, endWire }: Stream): Promise<void> {
+  await closingPace.turn()
+  if (wire.destroyed) return
+  endWire?.call(wire)
+  // The client may not read what is still on its way to it, and nothing else would end that.
+  if (wire.writableLength > 0) setTimeout(() => wire.destroy(), END_TIMEOUT_MS).unref()
 }
 
 function onMessage(this: StreamSocket, data: unknown, isBinary: boolean): void {

@@ -82,3 +82,15 @@ test('it says how much waits', async () => {
   await Promise.all(all)
   expect(pace.waiting).toBe(0)
 })
+
+test('a turn that is over when it begins still lets one in', async () => {
+  let now = 0
+  const pace = new Pace({ monotonic: () => (now += 10) })
+  const done: number[] = []
+  const work = async (piece: number): Promise<void> => {
+    await pace.turn()
+    done.push(piece)
+  }
+  await Promise.all(Array.from({ length: 50 }, (_, piece) => work(piece)))
+  expect(done).toEqual(Array.from({ length: 50 }, (_, piece) => piece))
+})

@@ -38,8 +38,8 @@ export class Pace {
   /** Resolves when the caller may do its next piece, which should be a small one. Never rejects. */
   turn(): Promise<void> {
     if (!this.#isRunning) {
-      this.#isRunning = true
       this.#beginTurn()
+      this.#isRunning = true
       setImmediate(this.#run)
     }
     if (this.waiting > 0 || this.#leftAtOnce === 0 || !this.#hasTimeLeft()) {
@@ -64,23 +64,24 @@ export class Pace {
     this.#letIn()
   }
 
-  readonly #letIn = (): void => {
-    if (this.waiting > 0 && this.#hasTimeLeft()) {
-      const go = this.#waiting[this.#letInCount]
-      this.#letInCount += 1
-      go?.()
-      queueMicrotask(this.#awaitPiece)
-      return
-    }
-    this.#forgetLetIn()
-    setImmediate(this.#run)
+  #letIn(): void {
+    const go = this.#waiting[this.#letInCount]
+    this.#letInCount += 1
+    go?.()
+    queueMicrotask(this.#awaitPiece)
   }
 
   /**
-   * A tick asked for by a promise's reaction comes after those of all promises: by then whoever was let in has done
-   * all that can be done without waiting for something else.
+   * A tick that a promise's reaction asks for comes after the reactions to all promises that are settled: by then
+   * whoever was let in waits for something else, or is done.
    */
-  readonly #awaitPiece = (): void => process.nextTick(this.#letIn)
+  readonly #awaitPiece = (): void => process.nextTick(this.#goOn)
+
+  readonly #goOn = (): void => {
+    if (this.waiting > 0 && this.#hasTimeLeft()) return this.#letIn()
+    this.#forgetLetIn()
+    setImmediate(this.#run)
+  }
 
   #forgetLetIn(): void {
     if (this.#letInCount * 2 < this.#waiting.length) return

@@ -30,6 +30,7 @@ import type { RefreshableDirectory } from '../../src/streams/app-log.ts'
 import type { CommandRunner } from '../../src/streams/commands.ts'
 import { Hub } from '../../src/streams/hub.ts'
 import type { HubLimits } from '../../src/streams/limits.ts'
+import { Pace } from '../../src/streams/pace.ts'
 import { StreamMetrics } from '../../src/streams/metrics.ts'
 import { StreamTokens } from '../../src/streams/tokens.ts'
 import * as v from 'valibot'
@@ -46,6 +47,7 @@ export type RigOptions = Partial<HubLimits> & {
   readonly origins?: readonly string[]
   readonly drainDelayMs?: number
   readonly certificate?: CertificateWatch
+  readonly closingPace?: Pick<Pace, 'turn'>
 }
 
 /** An app of the rig with one of its keys; it begins with one subscriber, `<app id>@example.net`. */
@@ -70,7 +72,10 @@ export class StreamRig {
   readonly #keys = new Map<string, Required<Caller>>()
   readonly #directoryListeners = new Set<() => void>()
 
-  constructor(redis: TestRedis, { commands, origins, drainDelayMs, certificate, ...limits }: RigOptions = {}) {
+  constructor(
+    redis: TestRedis,
+    { commands, origins, drainDelayMs, certificate, closingPace, ...limits }: RigOptions = {},
+  ) {
     this.#redis = redis.connect()
     // Some tests stop the server under it.
     this.#redis.on('error', () => undefined)
@@ -116,7 +121,7 @@ export class StreamRig {
       port: 0,
       ...(drainDelayMs !== undefined && { drainDelayMs }),
       ...(certificate !== undefined && { certificate }),
-      clock: systemClock,
+      closingPace: closingPace ?? new Pace(systemClock),
       log: silentLogger,
     })
   }
