@@ -195,7 +195,8 @@ describe.each(STORES)('deliveries on %s', (store) => {
       attempted(`msg_${n}`, { outcome: 'timeout' }),
       ended(`msg_${n}`, 'expired'),
     ]).flat()
-    await Promise.all([facts, facts.slice(0, 70), facts].map((part) => deliveries.write(part)))
+    // One has only some, but of whole deliveries: an attempt of one that is there already stands by itself.
+    await Promise.all([facts, facts.slice(0, 3 * 23), facts].map((part) => deliveries.write(part)))
     expect(await deliveries.count({ statuses: ['expired'] }, 1_000)).toBe(50)
     expect((await deliveries.list({}, { limit: 100 })).deliveries.map(({ attempts }) => attempts)).toEqual(
       Array.from({ length: 50 }, () => 1),
