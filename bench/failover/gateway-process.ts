@@ -83,9 +83,9 @@ export class GatewayProcess {
   async signal(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): Promise<void> {
     const child = this.#child
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
-    const exited = once(child, 'exit')
+    const exited = signal === 'SIGKILL' || signal === 'SIGTERM' ? once(child, 'exit') : undefined
     child.kill(signal)
-    if (signal === 'SIGKILL' || signal === 'SIGTERM') await exited
+    await exited
   }
 
   async stop(): Promise<void> {
