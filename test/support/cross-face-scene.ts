@@ -152,10 +152,13 @@ export class CrossFaceScene {
     for (;;) {
       const found = await this.disagreements()
       if (found.length > 0) return found
-      const isWaiting = (await this.#openOrders()).every(({ requestedDate }) => requestedDate !== undefined)
-      const isRunning = (await this.statuses()).some((status) => status === 'Submitted' || status === 'In Progress')
-      if (isWaiting && !isRunning) return []
-      if (performance.now() > deadline) throw new Error('waited in vain for all orders to be final')
+      const orders = (await this.#openOrders()).filter(({ requestedDate }) => requestedDate === undefined)
+      const running = (await this.statuses()).filter((status) => status === 'Submitted' || status === 'In Progress')
+      if (orders.length === 0 && running.length === 0) return []
+      if (performance.now() > deadline) {
+        const open = orders.map(({ id, state, customerId }) => `${id} of ${customerId} is ${state}`)
+        throw new Error(`waited in vain for all orders to be final: ${[...open, ...running].join(', ')}`)
+      }
     }
   }
 
