@@ -116,11 +116,8 @@ class WebSocketTransport implements Transport {
 export function adoptWebSocket(connection: StreamConnection, admission: Admission, hub: Hub): void {
   const transport = new WebSocketTransport(connection)
   const { socket, wire, closingPace } = connection
-  // The last one to listen was `ws`.
-  const ofWs = wire.listeners('end').at(-1)
-  const endWire = isListener(ofWs) ? ofWs : undefined
-  if (endWire !== undefined) wire.off('end', endWire)
-  const stream: Stream = { transport, session: hub.open(admission, transport), closingPace, endWire }
+  const session = hub.open(admission, transport)
+  const stream: Stream = { transport, session, closingPace, endWire: takeEndListener(wire) }
   socket[STREAM] = stream
   wire[STREAM] = stream
   socket.on('message', onMessage)
@@ -130,6 +127,14 @@ export function adoptWebSocket(connection: StreamConnection, admission: Admissio
   // 'close' follows; a message over the limit has been answered with 1009, broken framing with 1002.
   socket.on('error', onEnd)
   wire.on('end', onWireEnd)
+}
+
+/** Takes away from the connection what `ws` does at its end; nobody has listened to that after `ws`. */
+function takeEndListener(wire: Wire): Stream['endWire'] {
+  const listener = wire.listeners('end').at(-1)
+  if (!isListener(listener)) return undefined
+  wire.off('end', listener)
+  return listener
 }
 
 const isListener = (value: unknown): value is (this: Duplex) => void => typeof value === 'function'
