@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setFlagsFromString } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import { GatewayError } from '../core/errors.ts'
 import type { PgliteFailure, PgliteRequest, PgliteResponse, PgliteWorkerData } from './pglite-protocol.ts'
@@ -51,6 +52,7 @@ export class PgliteClient {
 
   /** Starts the worker on `dataDir`, made if missing; rejects with `store_unavailable` when that fails. */
   static async start(data: PgliteWorkerData, options: PgliteClientOptions): Promise<PgliteClient> {
+    keepWasmCode()
     const file = new URL('./pglite-worker.ts', import.meta.url)
     const worker = new Worker(file, { workerData: data, name: 'pglite', execArgv: [] })
     try {
@@ -134,4 +136,13 @@ class PgliteError extends Error {
 const describeCause = (cause: unknown): string => {
   const inner = cause instanceof Error && cause.name === 'AbortError' ? cause.cause : cause
   return inner instanceof Error ? inner.message : String(inner)
+}
+
+/**
+ * V8 frees WebAssembly code that it has compiled better, and rarely fails to find it in its own books: the process then
+ * aborts with `jit_page_->allocations_.erase(addr) == 1` (seen with Node 24.21; nodejs/node issue 64500). Keeping that
+ * code takes no memory that could be measured. For the whole process, and before any such code is made.
+ */
+function keepWasmCode(): void {
+  setFlagsFromString('--no-wasm-code-gc')
 }
