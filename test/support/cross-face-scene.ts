@@ -157,7 +157,8 @@ export class CrossFaceScene {
       if (orders.length === 0 && running.length === 0) return []
       if (performance.now() > deadline) {
         const open = orders.map(({ id, state, customerId }) => `${id} of ${customerId} is ${state}`)
-        throw new Error(`waited in vain for all orders to be final: ${[...open, ...running].join(', ')}`)
+        const told = this.#rig.provisioning.logLines.filter((line) => /"level":"(warn|error)"/.test(line)).slice(-20)
+        throw new Error(`waited in vain for all orders to be final: ${[...open, ...running, ...told].join('\n')}`)
       }
     }
   }

@@ -7,9 +7,10 @@ import type { Service } from '../../core/service.ts'
 import { Waker } from '../../core/waker.ts'
 import type { LineOutcome, NumberProvider, ProviderResult, ProviderNotice } from '../model/provider.ts'
 import type { ProvisioningDatabase } from '../store/database.ts'
-import { claimDue, type Claim } from '../store/fulfilments.ts'
+import { claimDue, endClaim, type Claim } from '../store/fulfilments.ts'
 import { recordProviderCall } from '../store/provider-calls.ts'
 import type { FulfilmentMetrics } from './fulfilment-metrics.ts'
+import { GIVEN_BACK_FOR_MS, InterruptedClaims } from './interrupted-claims.ts'
 import type { EngineSettings } from './order-progress.ts'
 import { applyReport } from './provider-report.ts'
 import { applyAnswer } from './provider-answer.ts'
@@ -57,6 +58,7 @@ export class Fulfiller implements Service {
   readonly #waker: Waker
   readonly #loop = new Loop()
   readonly #working = new Map<string, Set<Promise<void>>>()
+  readonly #interrupted = new InterruptedClaims<Claim>()
   #unlisten: readonly (() => void)[] = []
   #calls = new AbortController()
   #measuredAt = Number.NEGATIVE_INFINITY
@@ -140,6 +142,7 @@ export class Fulfiller implements Service {
   /** Claims as much as there is room for, each provider for itself: one that hangs keeps no other waiting. */
   async #claimAll(): Promise<number> {
     const { database, settings } = this.#options
+    await this.#interrupted.giveBack((claim) => database.query((db) => endClaim(db, claim, GIVEN_BACK_FOR_MS)))
     let claimed = 0
     for (const provider of settings.providers.values()) {
       const limit = this.#atOnceMax - this.#workOf(provider).size
@@ -172,7 +175,7 @@ export class Fulfiller implements Service {
     return work
   }
 
-  /** Never rejects: what fails for want of the store is found by its lease. */
+  /** Never rejects: what fails for want of the store is given back, or found by its lease. */
   async #attend(provider: NumberProvider, claim: Claim): Promise<void> {
     const { log } = this.#options
     try {
@@ -181,6 +184,7 @@ export class Fulfiller implements Service {
     } catch (error) {
       const fields = { order_id: claim.orderId, fulfilment_id: claim.fulfilmentId, provider: provider.id, err: error }
       if (isGatewayError(error, 'store_unavailable')) {
+        this.#interrupted.add(claim)
         log.warn(fields, 'a fulfilment waits for the store')
         return
       }

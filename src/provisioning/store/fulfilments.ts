@@ -2,6 +2,7 @@ import { sql, type Selectable } from 'kysely'
 import { newId } from '../model/ids.ts'
 import type { ProviderAction } from '../model/provider.ts'
 import type { Queries } from './database.ts'
+import { fromNow } from './from-now.ts'
 import type { ProvisioningSchema } from './schema.ts'
 
 export type FulfilmentRow = Selectable<ProvisioningSchema['fulfilments']>
@@ -21,7 +22,7 @@ export async function claimDue(
       where provider = ${provider} and due_at <= now() and (leased_until is null or leased_until <= now())
       order by due_at limit ${limit}::integer for update skip locked)
     update fulfilments set lease_token = lease_token + 1, updated_at = now(),
-      leased_until = now() + ${leaseMs}::double precision * interval '1 millisecond'
+      leased_until = ${fromNow(leaseMs)}
     where fulfilment_id = any(array(select fulfilment_id from picked))
     returning fulfilment_id, order_id, lease_token`.execute(queries)
   return rows.map((row) => ({
@@ -29,6 +30,17 @@ export async function claimDue(
     orderId: row.order_id,
     leaseToken: row.lease_token,
   }))
+}
+
+/** Makes a claim that still holds end in `afterMs`, so that the fulfilment is claimed again. */
+export async function endClaim(queries: Queries, claim: Claim, afterMs: number): Promise<void> {
+  await queries
+    .updateTable('fulfilments')
+    .set({ leased_until: fromNow(afterMs) })
+    .where('fulfilment_id', '=', claim.fulfilmentId)
+    .where('lease_token', '=', claim.leaseToken)
+    .where('leased_until', 'is not', null)
+    .execute()
 }
 
 /** The fulfilment, if the claim still holds. The caller has the order's lock. */
@@ -77,8 +89,6 @@ export async function setFulfilment(tx: Queries, fulfilmentId: string, change: F
     .where('fulfilment_id', '=', fulfilmentId)
     .execute()
 }
-
-const fromNow = (ms: number) => sql<Date>`now() + ${ms}::double precision * interval '1 millisecond'`
 
 /** What a provider is to do with items, in batches that it can take. */
 export type NewFulfilments = {

@@ -1,4 +1,3 @@
-import { sql } from 'kysely'
 import { Counter, type Registry } from 'prom-client'
 import type { Clock } from '../../../core/clock.ts'
 import { isGatewayError, GatewayError } from '../../../core/errors.ts'
@@ -7,10 +6,12 @@ import { Loop } from '../../../core/loop.ts'
 import type { Service } from '../../../core/service.ts'
 import { Waker } from '../../../core/waker.ts'
 import type { Ordering } from '../../engine/ordering.ts'
+import { GIVEN_BACK_FOR_MS, InterruptedClaims } from '../../engine/interrupted-claims.ts'
 import type { ProvisioningDatabase, Queries } from '../../store/database.ts'
+import { fromNow } from '../../store/from-now.ts'
 import type { Order } from '../../store/orders.ts'
 import { REQUEST_STATUS } from '../model/status.ts'
-import { claimRequests, lockClaimed, releaseRequest, type RequestClaim } from '../store/request-rows.ts'
+import { claimRequests, endClaim, lockClaimed, releaseRequest, type RequestClaim } from '../store/request-rows.ts'
 import { setStep } from '../store/request-steps.ts'
 import { shouldWaitFor } from './busy-number.ts'
 import { advanceRequest, failStep, type RequestMove, type RequestOutcome } from './request-advance.ts'
@@ -62,6 +63,7 @@ export class RequestRunner implements Service {
   readonly #waker: Waker
   readonly #loop = new Loop()
   readonly #working = new Set<Promise<void>>()
+  readonly #interrupted = new InterruptedClaims<RequestClaim>()
   readonly #ended: Counter<'outcome'>
 
   constructor(options: RequestRunnerOptions) {
@@ -113,6 +115,7 @@ export class RequestRunner implements Service {
 
   async #claimAll(): Promise<number> {
     const { database, atOnceMax = 8, leaseMs = 30_000 } = this.#options
+    await this.#interrupted.giveBack((claim) => database.query((db) => endClaim(db, claim, GIVEN_BACK_FOR_MS)))
     const limit = atOnceMax - this.#working.size
     if (limit <= 0) return 0
     const claims = await database.query((db) => claimRequests(db, { limit, leaseMs }))
@@ -127,7 +130,7 @@ export class RequestRunner implements Service {
     return claims.length
   }
 
-  /** Never rejects: what fails for want of the store is found by its lease. */
+  /** Never rejects: what fails for want of the store is given back, or found by its lease. */
   async #attend(claim: RequestClaim): Promise<void> {
     const { log, onEvent } = this.#options
     const fields = { provisioning_request_id: claim.requestId }
@@ -135,6 +138,7 @@ export class RequestRunner implements Service {
       await this.#work(claim)
     } catch (error) {
       if (isGatewayError(error, 'store_unavailable')) {
+        this.#interrupted.add(claim)
         log.warn({ ...fields, err: error }, 'a provisioning request waits for the store')
         return
       }
@@ -274,7 +278,7 @@ async function recordOrder(
     .updateTable('provisioning_requests')
     .set({
       customer_id: made.customerId,
-      due_at: sql<Date>`now() + ${recheckMs}::double precision * interval '1 millisecond'`,
+      due_at: fromNow(recheckMs),
     })
     .where('request_id', '=', requestId)
     .execute()

@@ -1,5 +1,6 @@
 import { sql, type Selectable } from 'kysely'
 import type { Queries } from '../../store/database.ts'
+import { fromNow } from '../../store/from-now.ts'
 import { noAccess } from '../model/refusal.ts'
 import { shareEnvironment } from './environment-lock.ts'
 import type { RequestTables } from './schema.ts'
@@ -84,10 +85,21 @@ export async function claimRequests(
       where due_at <= now() and (leased_until is null or leased_until <= now())
       order by due_at limit ${limit}::integer for no key update skip locked)
     update provisioning_requests set lease_token = lease_token + 1,
-      leased_until = now() + ${leaseMs}::double precision * interval '1 millisecond'
+      leased_until = ${fromNow(leaseMs)}
     where request_id = any(array(select request_id from picked))
     returning request_id, lease_token`.execute(queries)
   return rows.map((row) => ({ requestId: row.request_id, leaseToken: row.lease_token }))
+}
+
+/** Makes a claim that still holds end in `afterMs`, so that the request is claimed again. */
+export async function endClaim(queries: Queries, claim: RequestClaim, afterMs: number): Promise<void> {
+  await queries
+    .updateTable('provisioning_requests')
+    .set({ leased_until: fromNow(afterMs) })
+    .where('request_id', '=', claim.requestId)
+    .where('lease_token', '=', claim.leaseToken)
+    .where('leased_until', 'is not', null)
+    .execute()
 }
 
 /** Lets go of a request until `dueInMs` from now, or until it is made due again. The caller has its lock. */
@@ -96,7 +108,7 @@ export async function releaseRequest(tx: Queries, requestId: number, dueInMs: nu
     .updateTable('provisioning_requests')
     .set({
       leased_until: null,
-      due_at: dueInMs === undefined ? null : sql<Date>`now() + ${dueInMs}::double precision * interval '1 millisecond'`,
+      due_at: dueInMs === undefined ? null : fromNow(dueInMs),
     })
     .where('request_id', '=', requestId)
     .execute()
