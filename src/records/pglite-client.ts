@@ -139,9 +139,10 @@ const describeCause = (cause: unknown): string => {
 }
 
 /**
- * V8 frees WebAssembly code that it has compiled better, and rarely fails to find it in its own books: the process then
- * aborts with `jit_page_->allocations_.erase(addr) == 1` (seen with Node 24.21; nodejs/node issue 64500). Keeping that
- * code takes no memory that could be measured. For the whole process, and before any such code is made.
+ * V8 frees WebAssembly code that it has replaced by better code, and rarely does not find it in its own books: the
+ * process then aborts with `jit_page_->allocations_.erase(addr) == 1` (seen with Node 24.21; nodejs/node issue 64500).
+ * Without that the replaced code stays until the worker ends, which takes no memory that could be measured. It holds for
+ * the whole process, whose other WebAssembly is small.
  */
 function keepWasmCode(): void {
   setFlagsFromString('--no-wasm-code-gc')

@@ -7,10 +7,10 @@ import type { Service } from '../../core/service.ts'
 import { Waker } from '../../core/waker.ts'
 import type { LineOutcome, NumberProvider, ProviderResult, ProviderNotice } from '../model/provider.ts'
 import type { ProvisioningDatabase } from '../store/database.ts'
-import { claimDue, endClaim, type Claim } from '../store/fulfilments.ts'
+import { claimDue, endClaims, type Claim } from '../store/fulfilments.ts'
 import { recordProviderCall } from '../store/provider-calls.ts'
 import type { FulfilmentMetrics } from './fulfilment-metrics.ts'
-import { GIVEN_BACK_FOR_MS, InterruptedClaims } from './interrupted-claims.ts'
+import { InterruptedClaims } from './interrupted-claims.ts'
 import type { EngineSettings } from './order-progress.ts'
 import { applyReport } from './provider-report.ts'
 import { applyAnswer } from './provider-answer.ts'
@@ -58,7 +58,7 @@ export class Fulfiller implements Service {
   readonly #waker: Waker
   readonly #loop = new Loop()
   readonly #working = new Map<string, Set<Promise<void>>>()
-  readonly #interrupted = new InterruptedClaims<Claim>()
+  readonly #interrupted: InterruptedClaims<Claim>
   #unlisten: readonly (() => void)[] = []
   #calls = new AbortController()
   #measuredAt = Number.NEGATIVE_INFINITY
@@ -70,6 +70,7 @@ export class Fulfiller implements Service {
     this.#leaseMs = options.leaseMs ?? 30_000
     this.#attemptsMax = options.attemptsMax ?? 20
     this.#waker = new Waker(options.clock)
+    this.#interrupted = new InterruptedClaims({ clock: options.clock, leaseMs: this.#leaseMs })
   }
 
   async start(): Promise<void> {
@@ -126,10 +127,11 @@ export class Fulfiller implements Service {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { log, pollMs = 1_000 } = this.#options
+    const { database, log, pollMs = 1_000 } = this.#options
     while (!signal.aborted) {
       try {
         await this.#claimAll()
+        await this.#interrupted.giveBack((claims) => database.query((db) => endClaims(db, claims)))
         await this.#measure()
       } catch (error) {
         log.warn({ err: error }, 'fulfilments that are due could not be claimed')
@@ -142,7 +144,6 @@ export class Fulfiller implements Service {
   /** Claims as much as there is room for, each provider for itself: one that hangs keeps no other waiting. */
   async #claimAll(): Promise<number> {
     const { database, settings } = this.#options
-    await this.#interrupted.giveBack((claim) => database.query((db) => endClaim(db, claim, GIVEN_BACK_FOR_MS)))
     let claimed = 0
     for (const provider of settings.providers.values()) {
       const limit = this.#atOnceMax - this.#workOf(provider).size

@@ -32,15 +32,24 @@ export async function claimDue(
   }))
 }
 
-/** Makes a claim that still holds end in `afterMs`, so that the fulfilment is claimed again. */
-export async function endClaim(queries: Queries, claim: Claim, afterMs: number): Promise<void> {
-  await queries
-    .updateTable('fulfilments')
-    .set({ leased_until: fromNow(afterMs) })
-    .where('fulfilment_id', '=', claim.fulfilmentId)
-    .where('lease_token', '=', claim.leaseToken)
-    .where('leased_until', 'is not', null)
-    .execute()
+/**
+ * Ends claims whose work the store has interrupted, after a second that doubles with each attempt at the provider: what
+ * makes the store fail may be the work itself. Resolves with those that it has ended, not with those that hold no longer
+ * or whose rows are locked, as by a transaction that the server has not given up yet.
+ */
+export async function endClaims(queries: Queries, claims: readonly Claim[]): Promise<readonly Claim[]> {
+  const { rows } = await sql<{ fulfilment_id: string }>`
+    with picked as materialized (
+      select fulfilment_id from fulfilments
+      where (fulfilment_id, lease_token) in (${sql.join(claims.map((claim) => sql`(${claim.fulfilmentId}, ${claim.leaseToken}::bigint)`))})
+        and leased_until > now()
+      for update skip locked)
+    update fulfilments
+    set leased_until = least(leased_until, now() + interval '1 second' * power(2, least(attempts, 10)))
+    where fulfilment_id = any(array(select fulfilment_id from picked))
+    returning fulfilment_id`.execute(queries)
+  const ended = new Set(rows.map((row) => row.fulfilment_id))
+  return claims.filter(({ fulfilmentId }) => ended.has(fulfilmentId))
 }
 
 /** The fulfilment, if the claim still holds. The caller has the order's lock. */

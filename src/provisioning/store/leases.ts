@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Queries } from './database.ts'
+import { fromNow } from './from-now.ts'
 
 type Lease = { readonly name: string; readonly holder: string }
 
@@ -7,7 +8,7 @@ type Lease = { readonly name: string; readonly holder: string }
 export async function holdLease(queries: Queries, { name, holder, leaseMs }: Lease & { readonly leaseMs: number }) {
   const { rows } = await sql<{ readonly holder: string }>`
     insert into provisioning_leases as lease (name, holder, until)
-    values (${name}, ${holder}, now() + ${leaseMs}::double precision * interval '1 millisecond')
+    values (${name}, ${holder}, ${fromNow(leaseMs)})
     on conflict (name) do update set holder = excluded.holder, until = excluded.until
     where lease.holder = excluded.holder or lease.until <= now()
     returning holder`.execute(queries)

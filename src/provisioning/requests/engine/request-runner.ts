@@ -6,12 +6,12 @@ import { Loop } from '../../../core/loop.ts'
 import type { Service } from '../../../core/service.ts'
 import { Waker } from '../../../core/waker.ts'
 import type { Ordering } from '../../engine/ordering.ts'
-import { GIVEN_BACK_FOR_MS, InterruptedClaims } from '../../engine/interrupted-claims.ts'
+import { InterruptedClaims } from '../../engine/interrupted-claims.ts'
 import type { ProvisioningDatabase, Queries } from '../../store/database.ts'
 import { fromNow } from '../../store/from-now.ts'
 import type { Order } from '../../store/orders.ts'
 import { REQUEST_STATUS } from '../model/status.ts'
-import { claimRequests, endClaim, lockClaimed, releaseRequest, type RequestClaim } from '../store/request-rows.ts'
+import { claimRequests, endClaims, lockClaimed, releaseRequest, type RequestClaim } from '../store/request-rows.ts'
 import { setStep } from '../store/request-steps.ts'
 import { shouldWaitFor } from './busy-number.ts'
 import { advanceRequest, failStep, type RequestMove, type RequestOutcome } from './request-advance.ts'
@@ -63,12 +63,15 @@ export class RequestRunner implements Service {
   readonly #waker: Waker
   readonly #loop = new Loop()
   readonly #working = new Set<Promise<void>>()
-  readonly #interrupted = new InterruptedClaims<RequestClaim>()
+  readonly #leaseMs: number
+  readonly #interrupted: InterruptedClaims<RequestClaim>
   readonly #ended: Counter<'outcome'>
 
   constructor(options: RequestRunnerOptions) {
     this.#options = options
     this.#waker = new Waker(options.clock)
+    this.#leaseMs = options.leaseMs ?? 30_000
+    this.#interrupted = new InterruptedClaims({ clock: options.clock, leaseMs: this.#leaseMs })
     this.#ended = new Counter({
       name: 'callhalf_provisioning_requests_total',
       help: 'Runs of provisioning requests that this instance has brought to an end',
@@ -102,10 +105,11 @@ export class RequestRunner implements Service {
   }
 
   async #run(signal: AbortSignal): Promise<void> {
-    const { log, pollMs = 1_000 } = this.#options
+    const { database, log, pollMs = 1_000 } = this.#options
     while (!signal.aborted) {
       try {
         await this.#claimAll()
+        await this.#interrupted.giveBack((claims) => database.query((db) => endClaims(db, claims)))
       } catch (error) {
         log.warn({ err: error }, 'provisioning requests that are due could not be claimed')
       }
@@ -114,11 +118,10 @@ export class RequestRunner implements Service {
   }
 
   async #claimAll(): Promise<number> {
-    const { database, atOnceMax = 8, leaseMs = 30_000 } = this.#options
-    await this.#interrupted.giveBack((claim) => database.query((db) => endClaim(db, claim, GIVEN_BACK_FOR_MS)))
+    const { database, atOnceMax = 8 } = this.#options
     const limit = atOnceMax - this.#working.size
     if (limit <= 0) return 0
-    const claims = await database.query((db) => claimRequests(db, { limit, leaseMs }))
+    const claims = await database.query((db) => claimRequests(db, { limit, leaseMs: this.#leaseMs }))
     for (const claim of claims) {
       const task = this.#attend(claim).finally(() => {
         this.#working.delete(task)

@@ -91,15 +91,22 @@ export async function claimRequests(
   return rows.map((row) => ({ requestId: row.request_id, leaseToken: row.lease_token }))
 }
 
-/** Makes a claim that still holds end in `afterMs`, so that the request is claimed again. */
-export async function endClaim(queries: Queries, claim: RequestClaim, afterMs: number): Promise<void> {
-  await queries
-    .updateTable('provisioning_requests')
-    .set({ leased_until: fromNow(afterMs) })
-    .where('request_id', '=', claim.requestId)
-    .where('lease_token', '=', claim.leaseToken)
-    .where('leased_until', 'is not', null)
-    .execute()
+/**
+ * Ends claims whose work the store has interrupted, after a second: what makes the store fail may be the work itself.
+ * Resolves with those that it has ended, not with those that hold no longer or whose rows are locked.
+ */
+export async function endClaims(queries: Queries, claims: readonly RequestClaim[]): Promise<readonly RequestClaim[]> {
+  const { rows } = await sql<{ request_id: number }>`
+    with picked as materialized (
+      select request_id from provisioning_requests
+      where (request_id, lease_token) in (${sql.join(claims.map((claim) => sql`(${claim.requestId}::bigint, ${claim.leaseToken}::bigint)`))})
+        and leased_until > now()
+      for no key update skip locked)
+    update provisioning_requests set leased_until = least(leased_until, ${fromNow(1_000)})
+    where request_id = any(array(select request_id from picked))
+    returning request_id`.execute(queries)
+  const ended = new Set(rows.map((row) => row.request_id))
+  return claims.filter(({ requestId }) => ended.has(requestId))
 }
 
 /** Lets go of a request until `dueInMs` from now, or until it is made due again. The caller has its lock. */
