@@ -23,8 +23,8 @@ export const CallResourceSchema = v.pipe(
     state: CallStateSchema,
     sequence_number: v.pipe(
       text,
-      v.regex(/^[1-9]\d*$/),
-      v.description('That of the last event which this resource includes'),
+      v.regex(/^(?:0|[1-9]\d*)$/),
+      v.description('That of the last event which this resource includes; 0 if none was told since the store was lost'),
     ),
     network_id: text,
     tracking_id: v.pipe(text, v.description('Common to the halves of one session')),

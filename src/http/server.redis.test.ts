@@ -453,3 +453,25 @@ test('a client that has sent its last, and does not read what is left for it, is
   socket.destroy()
   await own.stop()
 })
+
+test('a client that does not read its answer is cut off, a stream on which nothing happens is not', async () => {
+  const own = new StreamRig(redis, { stalledMs: 300 })
+  const cutOff = Promise.withResolvers<void>()
+  own.web.get('/large', (c) => {
+    c.env.incoming?.socket.once('close', () => cutOff.resolve())
+    // More than the system holds for one that does not read.
+    return c.body(Buffer.alloc(32 * 1024 * 1024))
+  })
+  await own.start()
+  const stream = await StreamClient.open(own.streamUrl(own.addApp()), { key: ADMIN_KEY })
+  stream.subscribe(null)
+  await stream.frame(({ type }) => type === 'subscribed')
+  const { hostname, port } = new URL(own.server.url)
+  const socket = connectTcp(Number(port), hostname)
+  socket.write('GET /large HTTP/1.1\r\nHost: gateway.example.net\r\n\r\n')
+  await cutOff.promise
+  socket.destroy()
+  expect(stream.socket.readyState).toBe(WebSocket.OPEN)
+  await stream.disconnect()
+  await own.stop()
+})

@@ -27,6 +27,8 @@ const HEADERS_MAX = 100
 const CONNECTIONS_CHECK_MS = 5_000
 const TCP_KEEP_ALIVE_MS = 30_000
 const IDLE_CHECK_MS = 100
+/** Longer than any answer is waited for, long polls included. */
+const STALLED_MS = 120_000
 
 const SERVER_OPTIONS = {
   headersTimeout: HEADERS_TIMEOUT_MS,
@@ -78,6 +80,8 @@ export type HttpServerOptions = {
   readonly certificate?: Pick<CertificateWatch, 'current' | 'onRenewed'>
   /** For streams whose clients leave at once; not the hub's, whose work would make them wait. */
   readonly closingPace: Pick<Pace, 'turn'>
+  /** How long nothing may move on a connection, as when its client does not read; two minutes if absent. */
+  readonly stalledMs?: number
   readonly log: Logger
 }
 
@@ -160,6 +164,8 @@ export class HttpServer implements Service {
       void (lacksHost(request) ? refuseRequest(response, missingHost()) : listener(request, response))
     })
     server.maxHeadersCount = HEADERS_MAX
+    // Node destroys the connection then. WebSockets are exempt: `ws` sees to that, and streams ask for signs of life.
+    server.setTimeout(this.#options.stalledMs ?? STALLED_MS)
     const sockets = this.#sockets
     // One function for all: an idle stream is little more than what is remembered here.
     const forget = function (this: Socket): void {

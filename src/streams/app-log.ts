@@ -1,9 +1,9 @@
 import { SUBSCRIBER_UNASSIGNED } from '../core/call-event.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Directory } from '../core/directory.ts'
+import { GatewayError } from '../core/errors.ts'
 import type { EventLog, LogEntry, LogGap } from '../core/event-log.ts'
 import type { AppRef, SubscriberId } from '../core/ids.ts'
-import type { Logger } from '../core/logger.ts'
 import type { Position } from '../core/position.ts'
 import { formatPosition } from '../core/position.ts'
 import { AssignedSubscribers } from './assigned-subscribers.ts'
@@ -13,7 +13,7 @@ import type { Frame } from './frame.ts'
 import { toEventFrame } from './protocol.ts'
 import { SharedReads } from './shared-reads.ts'
 
-const REFRESH_TIMEOUT_MS = 1_000
+const REFRESH_TIMEOUT_MS = 3_000
 const SHARED_MS = 1_000
 
 /** A directory that can be asked to follow every change that was committed before the question. */
@@ -35,7 +35,6 @@ export type AppLogOptions = {
   readonly log: EventLog
   readonly directory: RefreshableDirectory
   readonly clock: Clock
-  readonly logger: Logger
 }
 
 /**
@@ -86,7 +85,10 @@ export class AppLog {
     this.#shared.prune()
   }
 
-  /** Up to `limit` entries after `after`, or why they cannot be proven complete. Rejects with `store_unavailable`. */
+  /**
+   * Up to `limit` entries after `after`, or why they cannot be proven complete. Rejects with `store_unavailable`, also
+   * when nobody can say whether an entry is about a subscriber of the app: leaving it out would be a gap that is not told.
+   */
   async read(after: Position, limit: number): Promise<AppSlice> {
     const slice = await this.#options.log.read(this.app, after, limit)
     if (slice.kind === 'gap') return slice
@@ -103,19 +105,18 @@ export class AppLog {
     return type === SUBSCRIBER_UNASSIGNED || this.subscribers.canSee(subscriberId)
   }
 
-  /** Without the records what is known counts: what cannot be proven to be the app's is not sent. */
   async #refreshDirectory(): Promise<void> {
-    const { directory, clock, logger } = this.#options
-    const late = new AbortController()
-    const expired = clock.wait(REFRESH_TIMEOUT_MS, late.signal).then(
-      () => logger.warn({ app_id: this.app.appId }, 'directory does not answer; entries held back from streams'),
-      () => undefined,
-    )
-    const refreshed = directory.refresh().catch((error: unknown) => {
-      logger.warn({ err: error, app_id: this.app.appId }, 'directory not readable; entries held back from streams')
+    const { directory, clock } = this.#options
+    const refreshed = new AbortController()
+    const expired = clock.wait(REFRESH_TIMEOUT_MS, refreshed.signal).then(() => {
+      throw new GatewayError('store_unavailable', { cause: new Error('the directory does not answer') })
     })
-    await Promise.race([refreshed, expired])
-    late.abort()
+    try {
+      await Promise.race([directory.refresh(), expired])
+    } finally {
+      refreshed.abort()
+      expired.catch(() => undefined)
+    }
   }
 }
 

@@ -65,11 +65,11 @@ export class Feed {
     const { calls, clock, commands, directory, limits, logger, metrics, pace, random } = options
     this.app = app
     this.#options = options
-    const log = new AppLog({ app, log: options.log, directory, clock, logger })
+    const log = new AppLog({ app, log: options.log, directory, clock })
     this.#context = {
       log,
       follower: new Follower({ log, clock, logger }),
-      snapshots: new SnapshotReader({ log, calls, directory }),
+      snapshots: new SnapshotReader({ log, calls, directory, pace }),
       pings: new Pings(),
       filters: new Filters(),
       pace,

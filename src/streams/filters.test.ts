@@ -24,3 +24,16 @@ test('those that nobody has asked for since a thousand others are forgotten', ()
   expect(filters.get({ subscriber_ids: [ann] })).toBe(first)
   expect(filters.get({ subscriber_ids: [bob] })).not.toBe(second)
 })
+
+const large = (n: number) => ({
+  subscriber_ids: Array.from({ length: 500 }, (_, index) => toSubscriberId(`${n}-${index}@of-an-example.example.net`)),
+})
+
+test('they are bounded by what they name, too: a hundred large ones take the place of those before', () => {
+  const filters = new Filters()
+  const [first, last] = [filters.get(large(0)), large(99)]
+  for (let n = 1; n < 99; n += 1) filters.get(large(n))
+  const kept = filters.get(last)
+  expect(filters.get(last)).toBe(kept)
+  expect(filters.get(large(0))).not.toBe(first)
+})

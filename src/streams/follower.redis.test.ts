@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { StreamRig } from '../../test/support/stream-rig.ts'
+import { untilHolds } from '../../test/support/until.ts'
 import { useRedis } from '../../test/support/use-redis.ts'
 import { systemClock } from '../core/clock.ts'
 import { silentLogger } from '../core/logger.ts'
@@ -40,7 +41,7 @@ async function follow(count: number, padding = 0) {
   const app = rig.addApp()
   const { epoch } = await rig.log.top(app)
   const common = { clock: systemClock, logger: silentLogger }
-  const log = new AppLog({ app, log: rig.log, directory: rig.directory, ...common })
+  const log = new AppLog({ app, log: rig.log, directory: rig.directory, clock: systemClock })
   const follower = new Follower({ log, ...common })
   const stop = new AbortController()
   const running = follower.run(stop.signal)
@@ -51,6 +52,7 @@ async function follow(count: number, padding = 0) {
   return {
     follower,
     at,
+    append: (n: number) => rig.append(app, n),
     stop: async () => {
       stop.abort()
       await running
@@ -83,5 +85,17 @@ test('who joins is handed what it lacks, and one that lacks too much is not take
   expect(joins.offered).toEqual([298, 299, 300])
   expect(follower.join(cannot)).toBe(false)
   expect(cannot.offered).toEqual([])
+  await stop()
+})
+
+test('an entry that nobody is woken for is read all the same', async () => {
+  const watch = vi.spyOn(rig.log, 'watch').mockReturnValue(() => undefined)
+  const { follower, at, stop, append } = await follow(1)
+  const reader = new Recorder(at(1))
+  expect(follower.join(reader)).toBe(true)
+  await append(2)
+  await untilHolds(() => expect(reader.offered).toEqual([2]))
+  expect(watch).toHaveBeenCalledOnce()
+  watch.mockRestore()
   await stop()
 })

@@ -156,6 +156,20 @@ describe('resuming', () => {
 })
 
 describe('a gap while live', () => {
+  test('because the store was lost: calls that are put back after the snapshot are sent, too', async () => {
+    const app = rig.addApp()
+    const client = await connectAndSubscribe(app, null)
+    await client.frame(({ type }) => type === 'subscribed')
+    await rig.breakEpoch(app)
+    const first = await client.frame(({ type }) => type === 'snapshot')
+    expect(first.snapshot).toEqual([])
+    await rig.putBackCall(app, 'call-1', 'ringing')
+    const next = await client.frame(({ type, snapshot }) => type === 'snapshot' && snapshot?.length === 1)
+    expect(next.snapshot).toMatchObject([{ call_id: 'call-1', sequence_number: '0' }])
+    expect(client.frames.filter(({ type }) => type === 'gap')).toHaveLength(1)
+    await client.disconnect()
+  })
+
   test('is told, followed by a snapshot in the new epoch, and the stream goes on', async () => {
     const app = rig.addApp()
     await rig.commitCall(app, 'call-1', 'ringing')

@@ -10,6 +10,7 @@ import type { StreamFilter } from './filter.ts'
 import type { Follower, LiveReader } from './follower.ts'
 import type { Frame } from './frame.ts'
 import type { StreamMetrics } from './metrics.ts'
+import type { Pace } from './pace.ts'
 import type { PollAnswer } from './protocol.ts'
 import type { SnapshotReader } from './snapshot.ts'
 
@@ -31,6 +32,7 @@ export type LongPollContext = {
   readonly log: AppLog
   readonly follower: Follower
   readonly snapshots: SnapshotReader
+  readonly pace: Pick<Pace, 'turn'>
   readonly clock: Clock
   readonly metrics: StreamMetrics
 }
@@ -124,7 +126,7 @@ export class LongPoll implements LiveReader {
   }
 
   async #collect(after: Position): Promise<void> {
-    const { follower } = this.#context
+    const { follower, pace } = this.#context
     if (!follower.retains(after)) {
       const slice = await this.#read(after)
       // The rest of an ended epoch may still be there, but nobody can say whether it is all of it.
@@ -141,8 +143,11 @@ export class LongPoll implements LiveReader {
       const isLive = follower.join(this)
       if (this.#hasOutcome) return
       const isBehind = !isLive && (await this.#readOn(this.#position))
-      if (isBehind) continue
       if (this.#isTimeOver) return
+      if (isBehind) {
+        await pace.turn()
+        continue
+      }
       await (isLive ? this.#wake.promise : Promise.race([this.#wake.promise, follower.nextTurn()]))
     }
   }

@@ -17,7 +17,7 @@ import type { StreamMetrics } from './metrics.ts'
 import { Outbox } from './outbox.ts'
 import type { Pace } from './pace.ts'
 import type { Pings } from './pings.ts'
-import { toFilteredFrame, toGapFrame, toRecoveredFrame, toSnapshotFrame } from './protocol.ts'
+import { toFilteredFrame, toGapFrame, toRecoveredFrame } from './protocol.ts'
 import type { SnapshotReader } from './snapshot.ts'
 import type { Transport } from './transport.ts'
 
@@ -25,6 +25,8 @@ const READ_LIMIT = 100
 /** Changes of the filter that may wait for their turn. */
 const TASKS_MAX = 16
 const NO_TASKS: readonly Task[] = []
+/** After the snapshot of a new epoch: calls that are put back once the store was lost, without an event, are there by then. */
+const PUT_BACK_MS = 5_000
 
 /** What all sessions of an app share. */
 export type SessionContext = {
@@ -87,6 +89,8 @@ export class Session implements LiveReader, InboxSession {
   #frames = 0
   #pingedAt: number
   #stalledSince: number | undefined
+  /** When the client's calls are sent anew, though nobody asks for it. */
+  #refreshAt: number | undefined
 
   constructor(context: SessionContext, { transport, keyId }: SessionClient) {
     const { clock, limits, metrics, random } = context
@@ -172,6 +176,10 @@ export class Session implements LiveReader, InboxSession {
     }
     if (this.#stalledSince !== undefined && now - this.#stalledSince >= limits.drainTimeoutMs) {
       return this.#closeSlow()
+    }
+    if (this.#refreshAt !== undefined && now >= this.#refreshAt) {
+      this.#refreshAt = undefined
+      this.refresh()
     }
     // Idle clients should cost little.
     if (this.#inbox?.isIdle(now) === true) this.#inbox = undefined
@@ -288,24 +296,24 @@ export class Session implements LiveReader, InboxSession {
   }
 
   async #startFresh(reason: LogGap | undefined): Promise<void> {
-    const snapshot = await this.#context.snapshots.read()
-    await this.#context.pace.turn()
+    const snapshot = await this.#context.snapshots.readInTurn(() => this.#isCatchingUp())
     if (!this.#isCatchingUp()) return
     this.#context.metrics.subscribed(reason ?? 'fresh')
+    this.#noteLoss(reason)
     if (this.#push(snapshot.subscribedFrame(reason, this.#filter))) this.#position = snapshot.position
   }
 
   async #tellGap(reason: LogGap): Promise<void> {
     this.#context.metrics.gap(reason)
+    this.#noteLoss(reason)
     this.#push(toGapFrame(reason))
     // First, so that it is not old when it is sent.
     await this.#untilDrained()
     if (!this.#isCatchingUp()) return
-    const snapshot = await this.#context.snapshots.read()
-    await this.#context.pace.turn()
+    const snapshot = await this.#context.snapshots.readInTurn(() => this.#isCatchingUp())
     if (!this.#isCatchingUp()) return
     const { position } = snapshot
-    if (this.#push(toSnapshotFrame({ position, calls: snapshot.callsFor(this.#filter) }))) this.#position = position
+    if (this.#push(snapshot.snapshotFrame(position, this.#filter))) this.#position = position
   }
 
   /**
@@ -316,16 +324,22 @@ export class Session implements LiveReader, InboxSession {
     await this.#untilDrained()
     const position = this.#position
     if (position === undefined || !this.#isCatchingUp()) return
-    const snapshot = await this.#context.snapshots.readFrom(position)
-    await this.#context.pace.turn()
+    const snapshot = await this.#context.snapshots.readInTurn(() => this.#isCatchingUp(), position)
     if (!this.#isCatchingUp()) return
     if (snapshot.position.epoch !== position.epoch) {
       this.#tasks = [task, ...this.#tasks]
       return this.#tellGap('epoch_changed')
     }
     if (task.kind === 'filter') this.#filter = task.filter
-    const restart = { position, calls: snapshot.callsFor(this.#filter) }
-    this.#push(task.kind === 'filter' ? toFilteredFrame(restart, task.requestId) : toSnapshotFrame(restart))
+    this.#push(
+      task.kind === 'filter'
+        ? toFilteredFrame({ position, calls: snapshot.callsFor(this.#filter) }, task.requestId)
+        : snapshot.snapshotFrame(position, this.#filter),
+    )
+  }
+
+  #noteLoss(reason: LogGap | undefined): void {
+    if (reason === 'epoch_changed') this.#refreshAt = this.#context.clock.monotonic() + PUT_BACK_MS
   }
 
   async #sendAll(batches: readonly Batch[]): Promise<void> {

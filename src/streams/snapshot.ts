@@ -5,41 +5,67 @@ import type { LogGap } from '../core/event-log.ts'
 import type { SubscriberId } from '../core/ids.ts'
 import { toSubscriberId } from '../core/ids.ts'
 import { readLiveCalls } from '../core/live-calls.ts'
-import type { Position } from '../core/position.ts'
+import { formatPosition, type Position } from '../core/position.ts'
 import type { AppLog } from './app-log.ts'
 import type { Filter } from './filter.ts'
 import type { Frame } from './frame.ts'
-import { toSubscribedFrame } from './protocol.ts'
+import type { Pace } from './pace.ts'
+import { toSnapshotFrame, toSubscribedFrame } from './protocol.ts'
 
 /** A live call of a snapshot, as JSON. */
 export type SnapshotCall = { readonly subscriberId: SubscriberId; readonly state: CallState; readonly json: string }
 
-/** An app's live calls, including at least every event up to `position`. */
+/**
+ * An app's live calls, including at least every event up to `position`. What it is sent as is made once for all clients
+ * with one filter: thousands may start, or be told of a gap, at once.
+ */
 export class Snapshot {
   readonly position: Position
   readonly #calls: readonly SnapshotCall[]
-  readonly #subscribed = new Map<LogGap | undefined, Frame>()
-  #all: string | undefined
+  readonly #texts = new Map<Filter | undefined, string>()
+  readonly #frames = new Map<Filter | undefined, Map<string, Frame>>()
+  /** The subscribers that it was last compared with, and what came of it: many compare it with the same. */
+  #compared: { readonly ids: ReadonlySet<SubscriberId>; readonly isOnly: boolean } | undefined
 
   constructor(position: Position, calls: readonly SnapshotCall[]) {
     this.position = position
     this.#calls = calls
   }
 
-  /** The calls that the filter wants, as a JSON array. */
-  callsFor(filter: Filter | undefined): string {
-    if (filter !== undefined) return toArray(this.#calls.filter((call) => filter.wantsCall(call)))
-    this.#all ??= toArray(this.#calls)
-    return this.#all
+  /** Whether all of its calls are of these subscribers. */
+  isOnlyOf(ids: ReadonlySet<SubscriberId>): boolean {
+    if (this.#compared?.ids !== ids) {
+      this.#compared = { ids, isOnly: this.#calls.every(({ subscriberId }) => ids.has(subscriberId)) }
+    }
+    return this.#compared.isOnly
   }
 
-  /** The answer to a subscribe; without a filter it is made once for all. */
+  /** The calls that the filter wants, as a JSON array. */
+  callsFor(filter: Filter | undefined): string {
+    const known = this.#texts.get(filter)
+    if (known !== undefined) return known
+    const wanted = filter === undefined ? this.#calls : this.#calls.filter((call) => filter.wantsCall(call))
+    const text = toArray(wanted)
+    this.#texts.set(filter, text)
+    return text
+  }
+
+  /** The answer to a subscribe. */
   subscribedFrame(reason: LogGap | undefined, filter: Filter | undefined): Frame {
     const { position } = this
-    if (filter !== undefined) return toSubscribedFrame({ position, calls: this.callsFor(filter) }, reason)
-    const frame =
-      this.#subscribed.get(reason) ?? toSubscribedFrame({ position, calls: this.callsFor(undefined) }, reason)
-    this.#subscribed.set(reason, frame)
+    return this.#once(filter, `subscribed ${reason}`, (calls) => toSubscribedFrame({ position, calls }, reason))
+  }
+
+  /** The calls anew, for clients that go on after `position`. */
+  snapshotFrame(position: Position, filter: Filter | undefined): Frame {
+    const name = `snapshot ${formatPosition(position)}`
+    return this.#once(filter, name, (calls) => toSnapshotFrame({ position, calls }))
+  }
+
+  #once(filter: Filter | undefined, name: string, make: (calls: string) => Frame): Frame {
+    const frames = this.#frames.get(filter) ?? new Map<string, Frame>()
+    const frame = frames.get(name) ?? make(this.callsFor(filter))
+    this.#frames.set(filter, frames.set(name, frame))
     return frame
   }
 }
@@ -50,6 +76,7 @@ export type SnapshotReaderOptions = {
   readonly log: AppLog
   readonly calls: CallReader
   readonly directory: Directory
+  readonly pace: Pick<Pace, 'turn'>
 }
 
 /**
@@ -64,9 +91,11 @@ export class SnapshotReader {
   readonly #log: AppLog
   readonly #calls: CallReader
   readonly #directory: Directory
+  readonly #pace: Pick<Pace, 'turn'>
   #inFlight: Promise<Snapshot> | undefined
 
-  constructor({ log, calls, directory }: SnapshotReaderOptions) {
+  constructor({ log, calls, directory, pace }: SnapshotReaderOptions) {
+    this.#pace = pace
     this.#log = log
     this.#calls = calls
     this.#directory = directory
@@ -86,6 +115,18 @@ export class SnapshotReader {
     const isOlder = shared.position.epoch === position.epoch && shared.position.offset < position.offset
     // One that was being read already; the next one is begun after the position was reached.
     return isOlder ? this.read() : shared
+  }
+
+  /**
+   * For one of many: resolves in its turn, with calls of the subscribers that the app has then; or with whatever there
+   * is once nobody waits for it. Given a position it includes every event up to there.
+   */
+  async readInTurn(isWanted: () => boolean, position?: Position): Promise<Snapshot> {
+    for (;;) {
+      const snapshot = position === undefined ? await this.read() : await this.readFrom(position)
+      await this.#pace.turn()
+      if (!isWanted() || snapshot.isOnlyOf(this.#log.subscribers.ids)) return snapshot
+    }
   }
 
   async #read(): Promise<Snapshot> {

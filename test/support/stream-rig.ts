@@ -47,7 +47,16 @@ export type RigOptions = Partial<HubLimits> & {
   readonly origins?: readonly string[]
   readonly drainDelayMs?: number
   readonly certificate?: CertificateWatch
+  readonly stalledMs?: number
   readonly closingPace?: Pick<Pace, 'turn'>
+}
+
+type NewCall = {
+  readonly app: RigApp
+  readonly id: string
+  readonly state: CallState
+  readonly of: string
+  readonly isTold: boolean
 }
 
 /** An app of the rig with one of its keys; it begins with one subscriber, `<app id>@example.net`. */
@@ -74,7 +83,7 @@ export class StreamRig {
 
   constructor(
     redis: TestRedis,
-    { commands, origins, drainDelayMs, certificate, closingPace, ...limits }: RigOptions = {},
+    { commands, origins, drainDelayMs, certificate, closingPace, stalledMs, ...limits }: RigOptions = {},
   ) {
     this.#redis = redis.connect()
     // Some tests stop the server under it.
@@ -121,6 +130,7 @@ export class StreamRig {
       port: 0,
       ...(drainDelayMs !== undefined && { drainDelayMs }),
       ...(certificate !== undefined && { certificate }),
+      ...(stalledMs !== undefined && { stalledMs }),
       closingPace: closingPace ?? new Pace(systemClock),
       log: silentLogger,
     })
@@ -209,6 +219,15 @@ export class StreamRig {
 
   /** Stores a call of a subscriber and appends its event to the app's log, in one commit. */
   async commitCall(app: RigApp, id: string, state: CallState, of = app.subscriberId): Promise<void> {
+    await this.#commitCall({ app, id, state, of, isTold: true })
+  }
+
+  /** A call without an event, as when it is put back after the store was lost. */
+  async putBackCall(app: RigApp, id: string, state: CallState): Promise<void> {
+    await this.#commitCall({ app, id, state, of: app.subscriberId, isTold: false })
+  }
+
+  async #commitCall({ app, id, state, of, isTold }: NewCall): Promise<void> {
     const subscriberId = toSubscriberId(of)
     const stored = await this.calls.read(network, subscriberId)
     const now = Date.now()
@@ -235,7 +254,7 @@ export class StreamRig {
           callId,
           record,
           restartsSequence: false,
-          entry: { type: `call.${state}`, orderKey: id, payloads: [{ app, payload }] },
+          ...(isTold && { entry: { type: `call.${state}`, orderKey: id, payloads: [{ app, payload }] } }),
         },
       ],
       live: live.map((known) => known.callId),

@@ -53,9 +53,10 @@ export function addEventRoutes(
         responses: {
           200: { description: 'What there is, or nothing when the time is over', schema: PollAnswerSchema },
         },
-        errors: ['draining', 'too_many_streams', 'origin_refused'],
+        errors: ['draining', 'overloaded', 'too_many_streams', 'origin_refused'],
       },
       async ({ params, query, c }) => {
+        await hub.admit()
         const credentials = { ...readCredentials(c), token: query.token }
         const admission = await authenticator.authenticate({ appId: params.app_id, ...credentials })
         const filter = readFilter(c)
