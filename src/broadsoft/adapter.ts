@@ -118,7 +118,7 @@ class BroadsoftAdapter implements Adapter {
       isAnyChannelOpen: () => this.#duties.some(({ isOpen }) => isOpen),
       isAnyChannelDue: () => this.#duties.some(({ owner }) => owner.isHeld),
     })
-    this.#duties = config.xsp.map((node) => this.#createDuty(new URL(node)))
+    this.#duties = context.takesChannels ? config.xsp.map((node) => this.#createDuty(new URL(node))) : []
   }
 
   async start(): Promise<void> {
@@ -181,7 +181,9 @@ class BroadsoftAdapter implements Adapter {
   }
 
   restartChannels(): void {
-    if (this.#client.isLockedOut) this.#client.resetCredentials()
+    const isStopped = this.#client.isLockedOut || this.channels().some(({ state }) => state === 'stopped')
+    if (!isStopped) return
+    this.#client.resetCredentials()
     for (const duty of this.#duties) duty.restart()
     this.#reconciler.lost('operator')
   }

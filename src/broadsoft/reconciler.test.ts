@@ -92,6 +92,17 @@ test('an instance without a channel does nothing, until it loses one and nobody 
   expect(scene.subscriptions.reconcile).not.toHaveBeenCalled()
 })
 
+test('an instance without a channel sees a keeper that comes later, and what it confirms', async () => {
+  const both = shared()
+  await using scene = startReconciler({ isOpen: false, isDue: false }, both)
+  await systemClock.wait(60, new AbortController().signal)
+  expect(scene.coverage.status()).toMatchObject({ active: 0, stale: 1 })
+  await using keeper = startReconciler(open(), both)
+  await keeper.confirm()
+  await untilHolds(() => expect(scene.coverage.status()).toMatchObject({ active: 1, stale: 0 }))
+  expect(scene.reasons()).toEqual([])
+})
+
 test('an instance without a channel leaves it to the keeper, and tells it of the loss', async () => {
   const both = shared()
   await using keeper = startReconciler(open(), both)

@@ -196,7 +196,7 @@ export class Reconciler {
     if (this.#need?.isTold === false) return 0
     // At a start without any node to look after, those who have one see to everything.
     const isIdle = this.#need === undefined || (this.#need.reason === 'start' && !isAnyChannelDue())
-    if (isIdle) return this.#isKept ? LEASE_RETRY_MS * (0.5 + random()) : LOOK_AGAIN_MS
+    if (isIdle) return LEASE_RETRY_MS * (0.5 + random())
     const { reason } = this.#need ?? { reason: 'start' }
     this.#need = undefined
     coverage.doubtAll()

@@ -2,7 +2,6 @@ import { broadsoft } from '../broadsoft/adapter.ts'
 import { BroadsoftMetrics } from '../broadsoft/metrics.ts'
 import { NetworkSupervisor } from '../control/network-supervisor.ts'
 import { systemClock } from '../core/clock.ts'
-import type { LeaseStore } from '../core/lease.ts'
 import { Ingest } from '../ingest.ts'
 import type { DataLoss } from '../state/store-watch.ts'
 import { Watchdog } from '../watchdog.ts'
@@ -19,15 +18,14 @@ export function buildNetworks({ config, registry, log }: Base, records: RecordPa
     clock: systemClock,
     log: log.child({ component: 'ingest' }),
   })
-  // Without the role, networks are reached for commands only: their channels belong to other processes.
-  const leases = config.roles.has('channels') ? state.leases : NO_LEASES
   const supervisor = new NetworkSupervisor({
     networks: records.networks,
     directory: records.directory,
     adapterTypes: [broadsoft(new BroadsoftMetrics(registry))],
     portsFor: (network) => ({
       sink: ingest,
-      leases,
+      takesChannels: config.roles.has('channels'),
+      leases: state.leases,
       generations: state.generations,
       confirmations: state.confirmations,
       instances: state.instances,
@@ -63,13 +61,6 @@ export function buildNetworks({ config, registry, log }: Base, records: RecordPa
     log: log.child({ component: 'watchdog' }),
   })
   return { supervisor, watchdog }
-}
-
-/** For a process that takes on no channels: they are all somebody else's. */
-const NO_LEASES: LeaseStore = {
-  tryAcquire: () => Promise.resolve(undefined),
-  look: () => Promise.resolve(undefined),
-  claim: () => Promise.resolve(),
 }
 
 export type NetworkParts = ReturnType<typeof buildNetworks>

@@ -62,7 +62,6 @@ function controlOver(assignments: readonly Assignment[], calls: readonly StoredC
       channels: () => [],
       subscriptions: () => ({ wanted: 0, active: 0, stale: 0, failed: [] }),
       resynchronise: () => undefined,
-      restartChannels: () => undefined,
       parseConfig: () => ({ config: {}, secrets: {} }),
     },
     idempotency: {

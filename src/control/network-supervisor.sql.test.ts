@@ -7,7 +7,7 @@ import { until } from '../../test/support/until.ts'
 import { unusedPorts } from '../../test/support/unused-ports.ts'
 import { systemClock } from '../core/clock.ts'
 import { GatewayError } from '../core/errors.ts'
-import { ShardSchema, toSubscriberId } from '../core/ids.ts'
+import { ShardSchema, toNetworkId, toSubscriberId } from '../core/ids.ts'
 import type { NetworkId } from '../core/ids.ts'
 import { silentLogger } from '../core/logger.ts'
 import type { Network } from '../core/network.ts'
@@ -183,6 +183,19 @@ describe('following the records', () => {
     await until('the stop', () => adaptersOf(networkId)[1]?.state === 'stopped' || undefined)
     await until('its end', () => supervisor.overview().length === 0 || undefined)
     expect(supervisor.status(networkId).state).toBe('stopped')
+  })
+
+  it('stopped channels are restarted when an operator asks for it, at whatever instance, and once', async () => {
+    const { networkId } = await record()
+    await supervisor.start()
+    expect(await networks.requestChannelRestart(networkId)).toBe(true)
+    const [adapter] = adaptersOf(networkId)
+    await until('the restart of the channels', () => adapter?.restarts === 1 || undefined)
+    await networks.update(networkId, { name: `renamed ${names}` })
+    await supervisor.apply(networkId)
+    expect(adapter?.restarts).toBe(1)
+    expect(adaptersOf(networkId).map(({ state }) => state)).toEqual(['started'])
+    expect(await networks.requestChannelRestart(toNetworkId('nowhere'))).toBe(false)
   })
 
   it('changes that come at once end in one adapter with the last configuration', async () => {

@@ -31,8 +31,8 @@ type Running = {
   readonly runner: NetworkRunner
   readonly wanted: WantedView
   readonly fingerprint: string | undefined
-  /** `updatedAt` of the record that the runner was last compared with. */
-  updatedAt: number
+  /** The record that the runner was last compared with. */
+  network: Network
 }
 
 const PARALLEL_CHANGES_MAX = 8
@@ -119,10 +119,6 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
     return running?.runner.adapter?.subscriptions() ?? { wanted, active: 0, stale: 0, failed: [] }
   }
 
-  restartChannels(networkId: NetworkId): void {
-    this.#running.get(networkId)?.runner.adapter?.restartChannels()
-  }
-
   resynchronise(networkId: NetworkId, subscriberIds: readonly SubscriberId[] | undefined, reason: string): void {
     this.#running.get(networkId)?.runner.adapter?.resynchronise(subscriberIds, reason)
   }
@@ -166,7 +162,8 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
     if (network === undefined) return this.#stopRunning(networkId)
     const fingerprint = await this.#fingerprintOf(network)
     if (known !== undefined && known.fingerprint === fingerprint) {
-      known.updatedAt = network.updatedAt
+      if (known.network.channelRestarts !== network.channelRestarts) known.runner.adapter?.restartChannels()
+      known.network = network
       return
     }
     // What runs is not stopped for a record that cannot be read now.
@@ -185,7 +182,7 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
       random,
       log: log.child({ networkId: network.networkId }),
     })
-    this.#running.set(network.networkId, { runner, wanted, fingerprint, updatedAt: network.updatedAt })
+    this.#running.set(network.networkId, { runner, wanted, fingerprint, network })
     const waiting = new AbortController()
     const longEnough = clock.wait(FIRST_ATTEMPT_WAIT_MS, waiting.signal).catch(() => undefined)
     await Promise.race([runner.start(), longEnough])
@@ -288,7 +285,7 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
     const pending = [
       ...[...this.#running.keys()].filter((networkId) => !recorded.has(networkId)),
       ...records
-        .filter(({ networkId, updatedAt }) => this.#running.get(networkId)?.updatedAt !== updatedAt)
+        .filter((network) => isNewer(network, this.#running.get(network.networkId)?.network))
         .map(({ networkId }) => networkId),
     ]
     const takeTurns = async () => {
@@ -298,3 +295,6 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
 }
+
+const isNewer = (recorded: Network, known: Network | undefined): boolean =>
+  recorded.updatedAt !== known?.updatedAt || recorded.channelRestarts !== known.channelRestarts

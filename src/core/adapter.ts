@@ -55,7 +55,7 @@ export interface Adapter extends Service {
   resynchronise(subscriberIds: readonly SubscriberId[] | undefined, reason: string): void
   /**
    * Starts channels again that stopped for good (a refused login, a duplicate channel set), with one more try
-   * of the credentials, and reads everything again: an operator has looked at the cause.
+   * of the credentials, and reads everything again: an operator has looked at the cause. Nothing if none has stopped.
    */
   restartChannels(): void
   /** True once every wanted subscriber has been confirmed after the start. */
@@ -73,6 +73,8 @@ export type AdapterContext<Config> = {
   readonly config: Config
   readonly sink: ObservationSink
   readonly wanted: WantedSubscribers
+  /** Whether this process takes on channels; if not, they are other processes', and it sends commands and reads calls. */
+  readonly takesChannels: boolean
   readonly leases: LeaseStore
   readonly generations: GenerationStore
   readonly confirmations: ConfirmationBook

@@ -19,8 +19,6 @@ export interface NetworkControl {
   channels(networkId: NetworkId): readonly ChannelStatus[]
   subscriptions(networkId: NetworkId): SubscriptionStatus
   resynchronise(networkId: NetworkId, subscriberIds: readonly SubscriberId[] | undefined, reason: string): void
-  /** Starts stopped channels again; only those of this instance. */
-  restartChannels(networkId: NetworkId): void
   /**
    * Validates the `config` of a new network, or of a changed one when `known` holds what is recorded.
    * Rejects with `invalid_request` naming the field.

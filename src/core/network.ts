@@ -10,6 +10,8 @@ export type Network = {
   readonly config: Readonly<Record<string, unknown>>
   /** Chosen once, kept for ever: the provider's subscriptions hang on it (XSI spec, channelSetId). */
   readonly channelSetId: string
+  /** How often an operator has asked for its channels to be restarted. */
+  readonly channelRestarts: number
   readonly createdAt: number
   readonly updatedAt: number
 }
@@ -35,6 +37,8 @@ export interface NetworkRepository {
   find(networkId: NetworkId): Promise<Network | undefined>
   /** Undefined when there is no such network. */
   update(networkId: NetworkId, change: NetworkChange): Promise<Network | undefined>
+  /** Asks every instance to restart the network's stopped channels; false when there is no such network. */
+  requestChannelRestart(networkId: NetworkId): Promise<boolean>
   /** False when there is no such network; rejects with `in_use` while subscribers belong to it. */
   remove(networkId: NetworkId): Promise<boolean>
   /** The decrypted secrets, for the adapter only. */

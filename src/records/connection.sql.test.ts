@@ -75,6 +75,7 @@ describe.each(STORES)('records on %s', (store) => {
       { name: '0006-provisioning-requests', applied_at: expect.any(Date) },
       { name: '0007-order-mirror', applied_at: expect.any(Date) },
       { name: '0008-first-attempts', applied_at: expect.any(Date) },
+      { name: '0009-channel-restarts', applied_at: expect.any(Date) },
     ])
     expect(await opened.records.query((db) => migrate(db, () => 0))).toEqual([])
     expect(await opened.records.query((db) => db.selectFrom('migrations').selectAll().execute())).toEqual(before)
@@ -90,7 +91,8 @@ describe.each(STORES)('records on %s', (store) => {
       { name: '0006-provisioning-requests', statements: '' },
       { name: '0007-order-mirror', statements: '' },
       { name: '0008-first-attempts', statements: '' },
-      { name: '0009-broken', statements: 'create table half (n int);\ncreate table half (n int);\n' },
+      { name: '0009-channel-restarts', statements: '' },
+      { name: '0010-broken', statements: 'create table half (n int);\ncreate table half (n int);\n' },
     ]
     await expect(opened.records.query((db) => migrate(db, () => 0, broken))).rejects.toMatchObject({ code: 'internal' })
     const { rows } = await opened.records.query((db) => sql`select to_regclass('half') as half`.execute(db))
@@ -199,6 +201,7 @@ describe('records on PostgreSQL', () => {
       { name: '0006-provisioning-requests' },
       { name: '0007-order-mirror' },
       { name: '0008-first-attempts' },
+      { name: '0009-channel-restarts' },
     ])
     await Promise.all(all.map((records) => records.stop(deadline())))
   })

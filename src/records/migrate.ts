@@ -8,6 +8,7 @@ import { provisioningOrders } from './migrations/0005-provisioning-orders.ts'
 import { provisioningRequests } from './migrations/0006-provisioning-requests.ts'
 import { orderMirror } from './migrations/0007-order-mirror.ts'
 import { firstAttempts } from './migrations/0008-first-attempts.ts'
+import { channelRestarts } from './migrations/0009-channel-restarts.ts'
 import type { Schema } from './schema.ts'
 
 /** One step of the schema: SQL statements, run in one transaction. A released step is never edited. */
@@ -23,6 +24,7 @@ const MIGRATIONS: readonly Migration[] = [
   { name: '0006-provisioning-requests', statements: provisioningRequests },
   { name: '0007-order-mirror', statements: orderMirror },
   { name: '0008-first-attempts', statements: firstAttempts },
+  { name: '0009-channel-restarts', statements: channelRestarts },
 ]
 
 /** Names our advisory lock among those of other programs in the same database. */

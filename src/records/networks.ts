@@ -77,6 +77,19 @@ export class Networks implements NetworkRepository {
     })
   }
 
+  requestChannelRestart(networkId: NetworkId): Promise<boolean> {
+    return this.#directory.write(async (transaction) => {
+      const { numUpdatedRows } = await transaction
+        .updateTable('networks')
+        .set((eb) => ({ channel_restarts: eb('channel_restarts', '+', 1) }))
+        .where('network_id', '=', networkId)
+        .executeTakeFirstOrThrow()
+      if (numUpdatedRows === 0n) return false
+      await recordChange(transaction, { kind: 'network', ownerId: networkId })
+      return true
+    })
+  }
+
   remove(networkId: NetworkId): Promise<boolean> {
     return this.#directory.write(async (transaction) => {
       const deletion = transaction.deleteFrom('networks').where('network_id', '=', networkId)
@@ -133,6 +146,7 @@ const toNetwork = (row: Selectable<Schema['networks']>): Network => ({
   adapter: row.adapter,
   config: row.config,
   channelSetId: row.channel_set_id,
+  channelRestarts: row.channel_restarts,
   createdAt: row.created_at.getTime(),
   updatedAt: row.updated_at.getTime(),
 })

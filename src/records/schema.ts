@@ -21,6 +21,7 @@ export type Schema = {
     readonly channel_set_id: string
     readonly created_at: Date
     updated_at: Date
+    channel_restarts: Generated<number>
   }
   readonly network_secrets: {
     readonly network_id: NetworkId

@@ -126,6 +126,7 @@ test('without any sign, lost calls are ended once they have stayed in their stat
     confirmations: rig.confirmations,
     instances: rig.instances.join('instance-1'),
     channelSetId: 'set-1',
+    takesChannels: true,
     applicationId: 'app-1',
     log: silentLogger,
     clock: systemClock,

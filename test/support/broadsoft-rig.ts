@@ -141,6 +141,7 @@ export class BroadsoftRig implements AsyncDisposable {
       confirmations: this.confirmations,
       instances: this.instances.join(`instance-${this.#adapters.length + 1}`, place),
       channelSetId: 'set-1',
+      takesChannels: true,
       applicationId: 'app-1',
       log,
       clock: systemClock,

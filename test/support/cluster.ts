@@ -18,6 +18,7 @@ const CREDENTIALS = { username: 'admin@example.net', password: 'correct horse' }
 /** Longer than any instance is away. */
 const FOLLOW_TIMEOUT_MS = 120_000
 const ADMIN_KEY = 'an-admin-key-of-tests'
+const ALL_ROLES = 'http,channels,webhooks'
 
 /** Fails when one position is ever seen with two contents, on whatever way. */
 class Witness {
@@ -53,6 +54,8 @@ export class Cluster implements AsyncDisposable {
   readonly #database: TestDatabase
   readonly #dataDirs: readonly string[]
   readonly #clients: StreamClient[] = []
+  /** Those of `gateways` that serve the API. */
+  readonly #serving: readonly number[]
   networkId = ''
   appId = ''
   #apiKey = ''
@@ -64,17 +67,20 @@ export class Cluster implements AsyncDisposable {
     readonly gateways: readonly Gateway[]
     readonly dataDirs: readonly string[]
     readonly users: readonly string[]
+    readonly serving: readonly number[]
   }) {
     this.simulator = options.simulator
     this.#database = options.database
     this.gateways = options.gateways
     this.#dataDirs = options.dataDirs
     this.users = options.users
+    this.#serving = options.serving
   }
 
   static async start(options: {
     readonly redisUrl: string
-    readonly instances: number
+    /** How many, each with all roles; or the roles of each, of which the first serves the API. */
+    readonly instances: number | readonly string[]
     readonly users?: number
   }): Promise<Cluster> {
     const simulator = new Simulator({
@@ -88,7 +94,9 @@ export class Cluster implements AsyncDisposable {
     const database = await openTestDatabase('nothing')
     const gateways: Gateway[] = []
     const dataDirs: string[] = []
-    for (let index = 0; index < options.instances; index += 1) {
+    const { instances } = options
+    const roles = typeof instances === 'number' ? Array.from({ length: instances }, () => ALL_ROLES) : instances
+    for (const role of roles) {
       const dataDir = await mkdtemp(join(tmpdir(), 'callhalf-cluster-'))
       dataDirs.push(dataDir)
       gateways.push(
@@ -96,13 +104,15 @@ export class Cluster implements AsyncDisposable {
           REDIS_URL: options.redisUrl,
           DATABASE_URL: database.url,
           CALLHALF_ADMIN_KEY: ADMIN_KEY,
+          CALLHALF_ROLES: role,
           CALLHALF_SECRET_KEY: Buffer.alloc(32, 9).toString('base64'),
           CALLHALF_LOG_LEVEL: process.env['CALLHALF_TEST_LOG'] ?? 'silent',
         }),
       )
     }
     const users = Array.from({ length: options.users ?? 10 }, (_, index) => `user${index + 1}@example.net`)
-    const cluster = new Cluster({ simulator, database, gateways, dataDirs, users })
+    const serving = [...roles.keys()].filter((index) => roles[index]?.includes('http'))
+    const cluster = new Cluster({ simulator, database, gateways, dataDirs, users, serving })
     await cluster.#setUp()
     return cluster
   }
@@ -126,12 +136,16 @@ export class Cluster implements AsyncDisposable {
     return (body as { channels: readonly Channel[] }).channels
   }
 
-  /** Both nodes have an open channel of an owner and one of a standby, and every subscriber is confirmed. */
+  /**
+   * Both nodes have an open channel of an owner and one of a standby, as far as the instances say so that serve the
+   * API, and every subscriber is confirmed.
+   */
   async untilHotStandby(timeoutMs = 40_000): Promise<void> {
     await until(
       'an owner and a standby for each node',
       async () => {
-        const views = await Promise.all(this.gateways.map((_, index) => this.channels(index).catch(() => [])))
+        if (this.#serving.length < this.gateways.length) return true
+        const views = await Promise.all(this.#serving.map((index) => this.channels(index).catch(() => [])))
         const open = views.flat().filter(({ state }) => state === 'open')
         const of = (role: string) => new Set(open.filter((channel) => channel.role === role).map(({ node }) => node))
         return of('owner').size === 2 && (this.gateways.length === 1 || of('standby').size === 2)
@@ -142,7 +156,7 @@ export class Cluster implements AsyncDisposable {
       'every subscriber to be confirmed',
       async () => {
         const { body } = await this.asAdmin(0).call('GET', `/admin/networks/${this.networkId}/channels`)
-        return (body as { subscriptions: { stale: number } }).subscriptions.stale === 0
+        return (body as { subscriptions: { active: number } }).subscriptions.active === this.users.length
       },
       timeoutMs,
     )
@@ -256,9 +270,9 @@ export class Cluster implements AsyncDisposable {
     }
     await this.asApp(0).call('POST', `/apps/${this.appId}/webhooks`, { url: `${this.receiver.url}/events` })
     await this.untilHotStandby()
-    for (const index of this.gateways.keys()) this.follow(index)
+    for (const index of this.#serving) this.follow(index)
     await until('the streams to be open', () =>
-      this.frames.filter(({ type }) => type === 'subscribed').length === this.gateways.length ? true : undefined,
+      this.frames.filter(({ type }) => type === 'subscribed').length === this.#serving.length ? true : undefined,
     )
   }
 }

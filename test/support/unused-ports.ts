@@ -14,11 +14,13 @@ const alone: InstanceRegistry = {
 
 /** What an adapter shares with other instances, for one that uses none of it. */
 export const unusedPorts: {
+  readonly takesChannels: boolean
   readonly leases: LeaseStore
   readonly generations: GenerationStore
   readonly confirmations: ConfirmationBook
   readonly instances: InstanceRegistry
 } = {
+  takesChannels: true,
   leases: { tryAcquire: unused, look: unused, claim: unused },
   generations: { generationOf: unused },
   confirmations: { read: unused, doubt: unused, confirm: unused },

@@ -161,15 +161,15 @@ function addRestartRoute(
         tag: TAG,
         summary: 'Start stopped channels again',
         description:
-          'For channels that stopped for good (a refused login, a duplicate channel set), once the cause is mended. Acts on the instance that answers.',
+          'For channels that stopped for good (a refused login, a duplicate channel set), once the cause is mended. Every instance does it within about a second.',
         access: 'admin',
         params: NetworkParams,
         responses: { 204: { description: 'They are being started' } },
         errors: ['network_not_found'],
       },
       async ({ params }) => {
-        const { networkId } = await existingNetwork(networks, params.network_id)
-        networkControl.restartChannels(networkId)
+        if (!(await networks.requestChannelRestart(params.network_id))) throw new GatewayError('network_not_found')
+        await networkControl.apply(params.network_id)
         return { status: 204 }
       },
     ),
