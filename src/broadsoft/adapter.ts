@@ -181,11 +181,11 @@ class BroadsoftAdapter implements Adapter {
   }
 
   restartChannels(): void {
-    const isStopped = this.#client.isLockedOut || this.channels().some(({ state }) => state === 'stopped')
-    if (!isStopped) return
-    this.#client.resetCredentials()
+    const { isLockedOut } = this.#client
+    const isStopped = this.channels().some(({ state }) => state === 'stopped')
+    if (isLockedOut) this.#client.resetCredentials()
     for (const duty of this.#duties) duty.restart()
-    this.#reconciler.lost('operator')
+    if (isStopped) this.#reconciler.lost('operator')
   }
 
   isReady(): boolean {

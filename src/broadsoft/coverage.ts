@@ -72,6 +72,13 @@ export class Coverage {
     }
   }
 
+  /** Nobody vouches any more for what another instance had confirmed. */
+  doubtOthers(): void {
+    for (const [subscriberId, confirmedAt] of this.#confirmedAt) {
+      if (confirmedAt === Number.NEGATIVE_INFINITY) this.#confirmedAt.delete(subscriberId)
+    }
+  }
+
   /** Nothing is known of these any more. */
   doubt(subscriberIds: readonly SubscriberId[]): void {
     for (const subscriberId of subscriberIds) this.#confirmedAt.delete(subscriberId)

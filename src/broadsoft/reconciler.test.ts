@@ -101,6 +101,10 @@ test('an instance without a channel sees a keeper that comes later, and what it 
   await keeper.confirm()
   await untilHolds(() => expect(scene.coverage.status()).toMatchObject({ active: 1, stale: 0 }))
   expect(scene.reasons()).toEqual([])
+  // And that there is none any more.
+  await keeper[Symbol.asyncDispose]()
+  await untilHolds(() => expect(scene.coverage.status()).toMatchObject({ active: 0, stale: 1 }))
+  expect(scene.reasons()).toEqual([])
 })
 
 test('an instance without a channel leaves it to the keeper, and tells it of the loss', async () => {

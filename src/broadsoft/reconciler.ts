@@ -278,7 +278,7 @@ export class Reconciler {
     const need = this.#need
     const keeper = await leases.look(network, LEASE_NAME)
     this.#isKept = keeper !== undefined
-    if (keeper === undefined) return
+    if (keeper === undefined) return coverage.doubtOthers()
     if (this.#coveredSince !== undefined && askedAt - keeper.renewedMsAgo >= this.#coveredSince) {
       this.#isContinuous = true
     }

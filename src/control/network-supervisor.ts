@@ -285,7 +285,7 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
     const pending = [
       ...[...this.#running.keys()].filter((networkId) => !recorded.has(networkId)),
       ...records
-        .filter((network) => isNewer(network, this.#running.get(network.networkId)?.network))
+        .filter((network) => hasChanged(network, this.#running.get(network.networkId)?.network))
         .map(({ networkId }) => networkId),
     ]
     const takeTurns = async () => {
@@ -296,5 +296,5 @@ export class NetworkSupervisor implements Service, NetworkControl, NetworkLifecy
   }
 }
 
-const isNewer = (recorded: Network, known: Network | undefined): boolean =>
+const hasChanged = (recorded: Network, known: Network | undefined): boolean =>
   recorded.updatedAt !== known?.updatedAt || recorded.channelRestarts !== known.channelRestarts

@@ -27,7 +27,7 @@ const HEADERS_MAX = 100
 const CONNECTIONS_CHECK_MS = 5_000
 const TCP_KEEP_ALIVE_MS = 30_000
 const IDLE_CHECK_MS = 100
-/** Longer than any answer is waited for, long polls included. */
+/** Longer than an answer is usually waited for, long polls included. */
 const STALLED_MS = 120_000
 
 const SERVER_OPTIONS = {

@@ -15,6 +15,8 @@ import { SharedReads } from './shared-reads.ts'
 
 const REFRESH_TIMEOUT_MS = 3_000
 const SHARED_MS = 1_000
+/** Within which calls are put back, without an event, after the store was lost and a new epoch has begun. */
+const PUT_BACK_MS = 5_000
 
 /** A directory that can be asked to follow every change that was committed before the question. */
 export type RefreshableDirectory = Directory & { refresh(): Promise<void> }
@@ -46,12 +48,23 @@ export class AppLog {
   readonly subscribers: AssignedSubscribers
   readonly #options: AppLogOptions
   readonly #shared: SharedReads<AppSlice>
+  #putBackAt = Number.NEGATIVE_INFINITY
 
   constructor(options: AppLogOptions) {
     this.#options = options
     this.app = options.app
     this.#shared = new SharedReads({ keepMs: SHARED_MS, isLasting, clock: options.clock })
     this.subscribers = new AssignedSubscribers(options.directory, options.app.appId)
+  }
+
+  /** A new epoch was met. */
+  noteNewEpoch(): void {
+    this.#putBackAt = this.#options.clock.monotonic() + PUT_BACK_MS
+  }
+
+  /** When calls that were missing in snapshots of a new epoch are there; undefined when no epoch has begun lately. */
+  get putBackAt(): number | undefined {
+    return this.#options.clock.monotonic() < this.#putBackAt ? this.#putBackAt : undefined
   }
 
   top(): Promise<Position> {

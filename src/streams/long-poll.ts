@@ -5,8 +5,8 @@ import type { Position } from '../core/position.ts'
 import type { AppLog, AppSlice } from './app-log.ts'
 import type { Batch } from './batch.ts'
 import type { Closing } from './close-codes.ts'
-import { Filter } from './filter.ts'
-import type { StreamFilter } from './filter.ts'
+import type { Filter, StreamFilter } from './filter.ts'
+import type { Filters } from './filters.ts'
 import type { Follower, LiveReader } from './follower.ts'
 import type { Frame } from './frame.ts'
 import type { StreamMetrics } from './metrics.ts'
@@ -33,6 +33,7 @@ export type LongPollContext = {
   readonly follower: Follower
   readonly snapshots: SnapshotReader
   readonly pace: Pick<Pace, 'turn'>
+  readonly filters: Filters
   readonly clock: Clock
   readonly metrics: StreamMetrics
 }
@@ -62,7 +63,7 @@ export class LongPoll implements LiveReader {
     this.keyId = keyId
     this.#context = context
     this.#request = request
-    this.#filter = request.filter && new Filter(request.filter)
+    this.#filter = request.filter && context.filters.get(request.filter)
   }
 
   get position(): Position | undefined {
@@ -195,7 +196,7 @@ export class LongPoll implements LiveReader {
   }
 
   async #startFresh(reason: LogGap | undefined): Promise<PollAnswer> {
-    const snapshot = await this.#context.snapshots.read()
+    const snapshot = await this.#context.snapshots.readInTurn(() => this.#failure === undefined)
     if (this.#failure !== undefined) throw this.#failure
     this.#context.metrics.subscribed(reason ?? 'fresh')
     return {

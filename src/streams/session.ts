@@ -25,8 +25,6 @@ const READ_LIMIT = 100
 /** Changes of the filter that may wait for their turn. */
 const TASKS_MAX = 16
 const NO_TASKS: readonly Task[] = []
-/** After the snapshot of a new epoch: calls that are put back once the store was lost, without an event, are there by then. */
-const PUT_BACK_MS = 5_000
 
 /** What all sessions of an app share. */
 export type SessionContext = {
@@ -157,7 +155,7 @@ export class Session implements LiveReader, InboxSession {
     if (this.#mode === 'live') this.#catchUp(() => this.#tellGap(reason))
   }
 
-  /** Which subscribers are the app's has changed: drops what waits of others, and sends the client's calls anew. */
+  /** Sends the client's calls anew, because no event tells of what has become of them. */
   refresh(): void {
     if (!this.#tasks.some(({ kind }) => kind === 'refresh')) this.#add({ kind: 'refresh' })
   }
@@ -290,6 +288,7 @@ export class Session implements LiveReader, InboxSession {
     await this.#context.pace.turn()
     if (!this.#isCatchingUp()) return
     this.#context.metrics.subscribed('recovered')
+    this.#noteStart(undefined)
     this.#position = after
     this.#push(toRecoveredFrame(after))
     if (slice !== undefined) await this.#sendAll(slice.batches)
@@ -299,13 +298,13 @@ export class Session implements LiveReader, InboxSession {
     const snapshot = await this.#context.snapshots.readInTurn(() => this.#isCatchingUp())
     if (!this.#isCatchingUp()) return
     this.#context.metrics.subscribed(reason ?? 'fresh')
-    this.#noteLoss(reason)
+    this.#noteStart(reason)
     if (this.#push(snapshot.subscribedFrame(reason, this.#filter))) this.#position = snapshot.position
   }
 
   async #tellGap(reason: LogGap): Promise<void> {
     this.#context.metrics.gap(reason)
-    this.#noteLoss(reason)
+    this.#noteStart(reason)
     this.#push(toGapFrame(reason))
     // First, so that it is not old when it is sent.
     await this.#untilDrained()
@@ -338,8 +337,10 @@ export class Session implements LiveReader, InboxSession {
     )
   }
 
-  #noteLoss(reason: LogGap | undefined): void {
-    if (reason === 'epoch_changed') this.#refreshAt = this.#context.clock.monotonic() + PUT_BACK_MS
+  /** It starts, now or again, from what may lack calls that are put back later. */
+  #noteStart(reason: LogGap | undefined): void {
+    if (reason === 'epoch_changed') this.#context.log.noteNewEpoch()
+    this.#refreshAt = this.#context.log.putBackAt
   }
 
   async #sendAll(batches: readonly Batch[]): Promise<void> {

@@ -15,6 +15,9 @@ import { toSnapshotFrame, toSubscribedFrame } from './protocol.ts'
 /** A live call of a snapshot, as JSON. */
 export type SnapshotCall = { readonly subscriberId: SubscriberId; readonly state: CallState; readonly json: string }
 
+/** Of the frames that one snapshot keeps for others: with as many filters as clients they would be theirs alone. */
+const SHARED_BYTES_MAX = 64 * 1024 * 1024
+
 /**
  * An app's live calls, including at least every event up to `position`. What it is sent as is made once for all clients
  * with one filter: thousands may start, or be told of a gap, at once.
@@ -22,8 +25,9 @@ export type SnapshotCall = { readonly subscriberId: SubscriberId; readonly state
 export class Snapshot {
   readonly position: Position
   readonly #calls: readonly SnapshotCall[]
-  readonly #texts = new Map<Filter | undefined, string>()
   readonly #frames = new Map<Filter | undefined, Map<string, Frame>>()
+  #bytes = 0
+  #all: string | undefined
   /** The subscribers that it was last compared with, and what came of it: many compare it with the same. */
   #compared: { readonly ids: ReadonlySet<SubscriberId>; readonly isOnly: boolean } | undefined
 
@@ -42,12 +46,9 @@ export class Snapshot {
 
   /** The calls that the filter wants, as a JSON array. */
   callsFor(filter: Filter | undefined): string {
-    const known = this.#texts.get(filter)
-    if (known !== undefined) return known
-    const wanted = filter === undefined ? this.#calls : this.#calls.filter((call) => filter.wantsCall(call))
-    const text = toArray(wanted)
-    this.#texts.set(filter, text)
-    return text
+    if (filter !== undefined) return toArray(this.#calls.filter((call) => filter.wantsCall(call)))
+    this.#all ??= toArray(this.#calls)
+    return this.#all
   }
 
   /** The answer to a subscribe. */
@@ -63,9 +64,12 @@ export class Snapshot {
   }
 
   #once(filter: Filter | undefined, name: string, make: (calls: string) => Frame): Frame {
-    const frames = this.#frames.get(filter) ?? new Map<string, Frame>()
-    const frame = frames.get(name) ?? make(this.callsFor(filter))
-    this.#frames.set(filter, frames.set(name, frame))
+    const known = this.#frames.get(filter)
+    const found = known?.get(name)
+    if (found !== undefined) return found
+    const frame = make(this.callsFor(filter))
+    this.#bytes += frame.bytes
+    if (this.#bytes <= SHARED_BYTES_MAX) this.#frames.set(filter, (known ?? new Map<string, Frame>()).set(name, frame))
     return frame
   }
 }
