@@ -184,7 +184,7 @@ describe('changes of the filter', () => {
     client.send({ op: 'filter', filter: { subscriber_ids: ['nobody@example.net'] }, request_id: 'b' })
     await client.frame(({ request_id: id }) => id === 'b')
     const calls = client.frames.map(({ snapshot }) => snapshot?.map(({ call_id }) => call_id))
-    expect(client.frames.map(({ type }) => type)).toEqual(['subscribed', 'filtered', 'filtered'])
+    expect(client.types).toEqual(['subscribed', 'filtered', 'filtered'])
     expect(calls).toEqual([['call-1'], ['call-2'], []])
     await own.commitCall(app, 'call-2', 'held')
     const ping = await client.frame(({ type, position }) => type === 'ping' && position?.offset === 3)

@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Cluster } from '../support/cluster.ts'
 import { RedisProcess } from '../support/redis-process.ts'
 import { until } from '../support/until.ts'
@@ -6,17 +6,19 @@ import { until } from '../support/until.ts'
 const SLOW = { timeout: 120_000 }
 
 /** One instance for the API and the streams, one for the channels, one for the webhooks. */
-async function startSplit(): Promise<Cluster> {
-  const redis = await RedisProcess.start()
-  onTestFinished(() => redis[Symbol.asyncDispose]())
-  const instances = ['http,provisioning', 'channels', 'webhooks']
-  const cluster = await Cluster.start({ redisUrl: redis.url, instances, users: 4 })
-  onTestFinished(() => cluster[Symbol.asyncDispose]())
-  return cluster
-}
+const ROLES = ['http,provisioning', 'channels', 'webhooks']
+let redis: RedisProcess
+let cluster: Cluster
+beforeAll(async () => {
+  redis = await RedisProcess.start()
+  cluster = await Cluster.start({ redisUrl: redis.url, instances: ROLES, users: 4 })
+}, 60_000)
+afterAll(async () => {
+  await cluster[Symbol.asyncDispose]()
+  await redis[Symbol.asyncDispose]()
+})
 
 test('roles in instances of their own do together what one does with all of them', SLOW, async () => {
-  const cluster = await startSplit()
   const [user = ''] = cluster.users
   const callId = await cluster.ring(user)
   await until('the call to be listed', async () =>
@@ -35,13 +37,11 @@ test('roles in instances of their own do together what one does with all of them
 })
 
 test('an instance without channels shows which subscribers are confirmed', SLOW, async () => {
-  const cluster = await startSplit()
   const { body } = await cluster.asAdmin(0).call('GET', `/admin/networks/${cluster.networkId}/channels`)
   expect(body).toMatchObject({ channels: [], subscriptions: { wanted: 4, active: 4, stale: 0 } })
 })
 
 test('a command that finds its call gone has the calls read again, without channels, too', SLOW, async () => {
-  const cluster = await startSplit()
   const [user = ''] = cluster.users
   const callId = await cluster.ring(user)
   await until('the call to be listed', async () => ((await cluster.calls(0)) ?? []).length === 1)
@@ -53,7 +53,6 @@ test('a command that finds its call gone has the calls read again, without chann
 })
 
 test('stopped channels are restarted by whatever instance serves the API', SLOW, async () => {
-  const cluster = await startSplit()
   const channels = async () =>
     ((await cluster.control.call('GET', '/channels')).body as { channels: { channel_id: string }[] }).channels
   const before = await channels()

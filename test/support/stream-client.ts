@@ -55,6 +55,11 @@ export class StreamClient {
     })
   }
 
+  /** Of the frames received, but for pings, which come when it is time. */
+  get types(): readonly string[] {
+    return this.frames.map(({ type }) => type).filter((type) => type !== 'ping')
+  }
+
   static async open(
     url: string,
     options: {

@@ -33,7 +33,7 @@ describe.each(STORES)('work that a failure of the store interrupts, on %s', (sto
   })
   afterAll(() => rig.stop())
 
-  test.each(CASES)(
+  test.concurrent.each(CASES)(
     'an order goes on soon, interrupted $when',
     { timeout: 60_000 },
     async ({ start, failures, calls }) => {
@@ -54,7 +54,7 @@ describe.each(STORES)('work that a failure of the store interrupts, on %s', (sto
     },
   )
 
-  test('a provisioning request goes on soon', { timeout: 60_000 }, async () => {
+  test.concurrent('a provisioning request goes on soon', { timeout: 60_000 }, async () => {
     const office = await RequestOffice.open(rig.database, { name: 'interrupted', start: '+12125590500' })
     const requestId = await office.submit({ profileId: await office.addProfile([]), isReadOnly: true })
     const failures = { 1: 'rolled back', 2: 'rolled back' } as const
