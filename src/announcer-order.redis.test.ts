@@ -57,9 +57,8 @@ test('whatever is assigned, moved and taken away, two announcers tell each step 
       .then((made) => made.networkId)
   const [one, two] = [await create(), await create()]
   const { app } = await new Apps(opened.records, directory).create({ name: 'crm', shard })
-  const calls = { forgetCalls: () => Promise.resolve() }
   for (let count = 0; count < 2; count += 1) {
-    const announcer = new Announcer({ subscribers, directory, eventLog, calls, log: silentLogger, clock: systemClock })
+    const announcer = new Announcer({ subscribers, directory, eventLog, log: silentLogger, clock: systemClock })
     announcers.push(announcer)
     await announcer.start()
   }

@@ -12,7 +12,6 @@ import type { RedisEventLog } from './state/event-log.ts'
 const redis = useRedis()
 let eventLog: RedisEventLog
 const running: Announcer[] = []
-const forgotten: string[] = []
 
 beforeAll(async () => {
   eventLog = createEventLog(redis)
@@ -61,12 +60,6 @@ const start = async (book: EndpointBook, subscribers: ReturnType<typeof recordsO
     subscribers,
     directory: book.directory,
     eventLog,
-    calls: {
-      forgetCalls: (networkId, subscriberId) => {
-        forgotten.push(`${networkId} ${subscriberId}`)
-        return Promise.resolve()
-      },
-    },
     log: silentLogger,
     clock: systemClock,
   })
@@ -156,7 +149,6 @@ test('a departure is told once, with what the app knew, in the order of the subs
   await until('one entry', async () => (await entriesOf(book)).length === 1)
   await Promise.all([start(book, records), start(book, records)])
   await until('it was forgotten', () => left.length === 0)
-  expect(forgotten).toContain('network-1 one@example.net')
   expect(
     (await entriesOf(book)).map(({ type, orderKey, subscriberId, payload }) => ({
       type,

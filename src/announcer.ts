@@ -3,7 +3,7 @@ import type { SubscriberDeparturePayload, SubscriberEventPayload } from './core/
 import type { Clock } from './core/clock.ts'
 import type { Directory } from './core/directory.ts'
 import type { EventLog } from './core/event-log.ts'
-import type { AppRef, NetworkId, SubscriberId } from './core/ids.ts'
+import type { AppRef } from './core/ids.ts'
 import type { Logger } from './core/logger.ts'
 import { Loop } from './core/loop.ts'
 import type { Service } from './core/service.ts'
@@ -14,7 +14,6 @@ export type AnnouncerOptions = {
   readonly subscribers: Pick<SubscriberRepository, 'unannounced' | 'markAnnounced' | 'departures' | 'forgetDeparture'>
   readonly directory: Pick<Directory, 'app' | 'onChange'>
   readonly eventLog: Pick<EventLog, 'append'>
-  readonly calls: { forgetCalls(networkId: NetworkId, subscriberId: SubscriberId): Promise<void> }
   readonly log: Logger
   readonly clock: Clock
 }
@@ -27,9 +26,6 @@ const PAGE_SIZE = 100
  * what is still to be told and the log refuses a repetition by its id, so a crash between the two, or several
  * announcers at once, tell once. (The log remembers ids for a day: only an announcer that died right after
  * appending, with nothing running for a day, would repeat itself.)
- *
- * A subscriber that no app has any more takes its calls with it: nothing tells of them meanwhile, and whoever is given it
- * next must not see what was another app's.
  *
  * What is told of one subscriber is told in the order in which it came about: the records withhold an
  * assignment while a departure before it waits, and a departure whose assignment may not have been told yet
@@ -97,7 +93,7 @@ export class Announcer implements Service {
 
   /** As for {@link #announce}. */
   async #announceDeparture({ departureId, subscriber }: Departure): Promise<boolean> {
-    const { directory, eventLog, calls, subscribers, log } = this.#options
+    const { directory, eventLog, subscribers, log } = this.#options
     const { appId, networkId, subscriberId, announcedAt } = subscriber
     const app = directory.app(appId)
     if (app === undefined) return false
@@ -109,7 +105,6 @@ export class Announcer implements Service {
       subscriberId,
       payload: JSON.stringify(toDeparturePayload(subscriber)),
     })
-    await calls.forgetCalls(networkId, subscriberId)
     await subscribers.forgetDeparture(departureId)
     log.info({ app_id: appId, network_id: networkId }, 'subscriber departure announced')
     return true

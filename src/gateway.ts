@@ -76,7 +76,7 @@ function build(config: Config, secrets: Secrets, log: Logger): Parts {
   const records = buildRecords(base)
   const state = buildState(base)
   const networks = buildNetworks(base, records, state)
-  const webhooks = buildWebhooks(base, { records, state, networks })
+  const webhooks = buildWebhooks(base, records, state)
   const readiness = new Readiness({
     probes: {
       redis: async () => ((await state.connection.ping()) ? undefined : 'does not answer'),

@@ -333,23 +333,3 @@ test('every key that a busy day leaves behind has a TTL', async () => {
   expect(unbounded).toEqual([])
   await lease?.release()
 })
-
-test('a subscriber that no app has any more takes its calls along, and the next app hears of what is live only', async () => {
-  const other = aCall({ callId: toCallId('callhalf-2:0') })
-  await rig.deliver(report(1, aCall()))
-  await rig.deliver(report(2, other))
-  await second.deliver(report(3, active, 'answered'))
-  const { assignments } = rig.directory
-  await rig.ingest.forgetCalls(network.networkId, anna)
-  expect(await rig.calls.liveCalls(network, [anna])).toHaveLength(2)
-  rig.directory.assignments = []
-  await rig.ingest.forgetCalls(network.networkId, anna)
-  expect(await rig.calls.liveCalls(network, [anna])).toEqual([])
-  rig.directory.assignments = assignments
-  // What the other instance remembers does not bring it back, nor does an event from before.
-  await second.deliver(report(2, other))
-  expect(await rig.calls.liveCalls(network, [anna])).toEqual([])
-  await second.deliver(snapshot(4, [active]))
-  expect(await rig.calls.liveCalls(network, [anna])).toMatchObject([{ stale: false, call: { callId: active.callId } }])
-  expect(await rig.told()).toEqual(['call.ringing 1', 'call.ringing 1', 'call.active 2', 'call.active 1'])
-})

@@ -116,13 +116,6 @@ export class Ingest implements ObservationSink {
     }
   }
 
-  /** Forgets the calls of a subscriber, without an event, unless an app has it: the next one is to hear of none of them. */
-  async forgetCalls(networkId: NetworkId, subscriberId: SubscriberId): Promise<void> {
-    const network = this.#directory.network(networkId)
-    if (network === undefined || this.#directory.assignmentsOf(networkId, subscriberId).length > 0) return
-    await this.#changeStored({ network, subscriberId }, withoutCalls)
-  }
-
   async newestUpstream(networkId: NetworkId, subscriberId: SubscriberId): Promise<UpstreamPosition | undefined> {
     const network = this.#directory.network(networkId)
     if (network === undefined) return undefined
@@ -292,12 +285,6 @@ const hasForgotten = (current: StoredSubscriber, known: StoredSubscriber): boole
 function markedStale(state: SubscriberState): Transition {
   if (state.head.stale || liveCallIds(state).length === 0) return { outcome: 'dropped', head: state.head, writes: [] }
   return { outcome: 'noop', head: { ...state.head, stale: true }, writes: [] }
-}
-
-/** What is known of the network stays: a late event of a call that was forgotten is no news. */
-function withoutCalls({ head, calls }: SubscriberState): Transition {
-  const writes = [...calls.keys()].map((callId) => ({ callId, record: undefined, restartsSequence: false }))
-  return { outcome: writes.length === 0 ? 'dropped' : 'noop', head, writes }
 }
 
 /** Entries of one call share an order key, so that they reach every consumer in order. */

@@ -60,7 +60,7 @@ export function buildNetworks({ config, registry, log }: Base, records: RecordPa
     clock: systemClock,
     log: log.child({ component: 'watchdog' }),
   })
-  return { ingest, supervisor, watchdog }
+  return { supervisor, watchdog }
 }
 
 export type NetworkParts = ReturnType<typeof buildNetworks>

@@ -20,17 +20,13 @@ import { Tester } from '../webhooks/tester.ts'
 import { Verifier } from '../webhooks/verifier.ts'
 import { USER_AGENT } from './base.ts'
 import type { Base } from './base.ts'
-import type { NetworkParts } from './networks.ts'
 import type { RecordParts } from './records.ts'
 import type { StateParts } from './state.ts'
 
 const RESOLVE_TIMEOUT_MS = 3_000
 
-type WebhookNeeds = { readonly records: RecordParts; readonly state: StateParts; readonly networks: NetworkParts }
-
 /** The delivery engine, the records of what it does, and what manages its endpoints. */
-export function buildWebhooks(base: Base, parts: WebhookNeeds) {
-  const { records, state } = parts
+export function buildWebhooks(base: Base, records: RecordParts, state: StateParts) {
   const { config, log } = base
   const { directory, endpoints } = records
   const clock = systemClock
@@ -38,7 +34,7 @@ export function buildWebhooks(base: Base, parts: WebhookNeeds) {
   const resolve = createResolver({ timeoutMs: RESOLVE_TIMEOUT_MS, localNames: policy.opensAny })
   const createDeliverer = () => new Deliverer({ policy, resolve, clock, userAgent: USER_AGENT })
   const credentials = new CredentialCache(endpoints, clock)
-  const engine = buildEngine(base, { ...parts, deliverer: createDeliverer(), credentials })
+  const engine = buildEngine(base, records, { state, deliverer: createDeliverer(), credentials })
   // Of their own, so that test deliveries work in processes that dispatch nothing, and disturb none that do.
   const probes = createDeliverer()
   const run = <Result>(work: Parameters<typeof state.connection.general.run<Result>>[0]) =>
@@ -83,9 +79,10 @@ export type WebhookParts = ReturnType<typeof buildWebhooks>
 /** The parts of a process that sends; `services` in starting order. */
 function buildEngine(
   { config, registry, log }: Base,
-  parts: WebhookNeeds & { readonly deliverer: Deliverer; readonly credentials: CredentialCache },
+  records: RecordParts,
+  parts: { readonly state: StateParts; readonly deliverer: Deliverer; readonly credentials: CredentialCache },
 ): { readonly dispatcher: Dispatcher; readonly services: readonly Service[] } {
-  const { records, state, networks, deliverer, credentials } = parts
+  const { state, deliverer, credentials } = parts
   const { directory, endpoints, operatorEvents, deliveries, subscribers } = records
   const connect = () => createQueueClient(state.address)
   const shared = { events: operatorEvents, clock: systemClock }
@@ -112,7 +109,6 @@ function buildEngine(
     subscribers,
     directory,
     eventLog: state.eventLog,
-    calls: networks.ingest,
     log: log.child({ component: 'announcer' }),
     clock: systemClock,
   })
