@@ -9,8 +9,8 @@ export default defineConfig({
   test: {
     restoreMocks: true,
     unstubEnvs: true,
-    // Tests mostly wait, so that on two cores the usual one worker would take twice the time.
-    maxWorkers: Math.max(2, availableParallelism() - 1),
+    // Tests mostly wait: with as many workers as cores a quarter of the processor time is left over.
+    maxWorkers: availableParallelism() + 1,
     globalSetup: ['test/support/run-setup.ts'],
     projects: [
       {

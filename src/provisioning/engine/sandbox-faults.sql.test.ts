@@ -16,7 +16,7 @@ import {
 import { SandboxProvider } from '../adapters/sandbox/provider.ts'
 import type { LineOutcome, ProviderContext } from '../model/provider.ts'
 
-const RUNS = { pglite: 30, postgresql: 220 } as const
+const RUNS = { pglite: 30, postgresql: 140 } as const
 
 /** One request each, in the order of the list. */
 const faults = fc.oneof(
